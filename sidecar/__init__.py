@@ -1,0 +1,1 @@
+"""connector-sidecar: the plumbing between an agent and the APIs it calls."""

@@ -1,0 +1,177 @@
+"""What the product needs from the outside world, as protocols. Adapters implement them; tests script them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import httpx
+import msgspec
+
+from sidecar.model import Failure
+
+
+class Clock(Protocol):
+    """Time. `now` is monotonic seconds (deadlines, waits), `wall` is Unix seconds (records, events)."""
+
+    def now(self) -> float: ...
+
+    def wall(self) -> float: ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class Random(Protocol):
+    """Dice. `jitter` is uniform in [0, 1)."""
+
+    def jitter(self) -> float: ...
+
+    def token(self, size: int) -> bytes: ...
+
+
+class HttpSender(Protocol):
+    """One HTTP exchange with a provider: no redirects, no retries, no cookies, no proxies from the environment.
+
+    The answer's body is whole, decoded, and at most `max_body` bytes. A `Failure` says in `side_effect` what is known
+    about sent bytes: `none` (not one byte of the request left), `unknown` (some did, no status came), `done` (a status
+    came, the body did not). `deadline` is a moment of the running loop's clock; nothing outlives it.
+    Cancellation leaves the sender whole. `response.extensions` may hold `reused` (bool: the connection was kept alive)
+    and `first_byte` (seconds from start to the status line).
+    """
+
+    async def send(self, request: httpx.Request, *, deadline: float, max_body: int) -> httpx.Response | Failure: ...
+
+    async def aclose(self) -> None: ...
+
+
+class Message(Protocol):
+    """One message received from NATS. `headers` has the names as the sender wrote them, or is None."""
+
+    subject: str
+    reply: str
+    data: bytes
+
+    @property
+    def headers(self) -> Mapping[str, str] | None: ...
+
+
+class Subscription(Protocol):
+    async def drain(self) -> None:
+        """Stop receiving; what was already received is still handed over."""
+
+
+class NoResponders(Exception):
+    """Nobody serves the subject (NATS 503), known at once."""
+
+
+class BusError(Exception):
+    """The bus did not carry a message: not connected, time-out, or the buffer is full. The text says which."""
+
+
+class Bus(Protocol):
+    """Core NATS. `publish` hands a message to the client's buffer and does not wait for the network."""
+
+    @property
+    def max_payload(self) -> int: ...
+
+    @property
+    def connected(self) -> bool: ...
+
+    async def publish(
+        self, subject: str, payload: bytes, *, headers: Mapping[str, str] | None = None, reply: str = ""
+    ) -> None: ...
+
+    async def handed_over(self) -> None:
+        """Return when everything published so far was handed to the kernel, or at once when disconnected."""
+
+    async def subscribe(self, subject: str, callback: Callable[[Message], None], *, queue: str = "") -> Subscription:
+        """Call `callback` for each message, in the loop; it must only hand over, never block."""
+
+    async def request(
+        self, subject: str, payload: bytes, *, headers: Mapping[str, str] | None = None, timeout: float
+    ) -> Message:
+        """Publish and wait for one reply. Raises NoResponders or BusError."""
+
+    async def round_trip(self, timeout: float) -> float:
+        """Seconds that a message to ourselves takes through the server. Raises BusError."""
+
+    async def close(self) -> None:
+        """Flush what is buffered and close; returns within a few seconds also when the server is gone."""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One value of a bucket with the revision that a compare-and-set must name."""
+
+    key: str
+    value: bytes
+    revision: int
+
+
+class StoreConflict(Exception):
+    """Another write came first: the revision named is not the last one."""
+
+
+class StoreUnavailable(Exception):
+    """The store did not answer in time; whether a write happened is unknown."""
+
+
+class StoreFull(Exception):
+    """The store refused a write for want of room."""
+
+
+class Store(Protocol):
+    """Buckets of records with compare-and-set. Every method may raise StoreUnavailable, each write StoreFull."""
+
+    async def get(self, bucket: str, key: str) -> Entry | None: ...
+
+    async def create(self, bucket: str, key: str, value: bytes) -> int:
+        """Write a key that does not exist (or was deleted); returns its revision. Raises StoreConflict."""
+
+    async def update(self, bucket: str, key: str, value: bytes, revision: int) -> int:
+        """Write over exactly `revision`; returns the new one. Raises StoreConflict."""
+
+    async def delete(self, bucket: str, key: str, revision: int) -> None:
+        """Delete exactly `revision`. Raises StoreConflict."""
+
+    async def keys(self, bucket: str, pattern: str) -> list[str]:
+        """The keys that match a NATS pattern (`acme.*.github`), in order; empty when there are none."""
+
+
+class KeyUnavailable(Exception):
+    """The key-encryption key that sealed this record is not at hand. The text names the key id."""
+
+
+class SealBroken(Exception):
+    """The sealed bytes were changed, or belong to another place."""
+
+
+class Keys(Protocol):
+    """Envelope encryption. `place` binds the sealed bytes to where they are kept: moved elsewhere they do not open."""
+
+    def seal(self, tenant: str, place: str, plain: bytes) -> bytes: ...
+
+    def open(self, tenant: str, place: str, sealed: bytes) -> bytes:
+        """Raises KeyUnavailable or SealBroken."""
+
+
+class SchemaProblems(Protocol):
+    """A compiled JSON Schema: every problem of an instance, none when it is valid."""
+
+    def __call__(self, instance: object) -> list[SchemaError]: ...
+
+
+class SchemaError(msgspec.Struct, frozen=True):
+    """One finding of a schema validator, not yet in our words.
+
+    `path` leads to the instance (`("labels", 0)`), `keyword` is the schema keyword that failed (`required`, `enum`,
+    `additionalProperties`, `type` ...), `names` the property names it is about, `allowed` the values it would accept.
+    """
+
+    path: tuple[str | int, ...]
+    keyword: str
+    message: str
+    names: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
+
+
+CompileSchema = Callable[[Mapping[str, object]], SchemaProblems]
