@@ -1,0 +1,262 @@
+"""What a provider's manifest may say: strict structs, facts only, no templates, expressions or inheritance.
+
+An unknown key is an error. Paths into JSON are dotted (`error.code`, `errors.0.message`, `errors.*.message`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from sidecar.model import Access, Reason
+
+Scalar = str | int | float | bool
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Base of everything in a manifest. `docs` is the provider's page that says it; `checked` the day we looked."""
+
+    docs: str | None = None
+    checked: str | None = None
+
+
+class FixedUrl(Fact, frozen=True, tag_field="kind", tag="fixed"):
+    """One base URL for everybody."""
+
+    url: str
+
+
+class Subdomain(Fact, frozen=True, tag_field="kind", tag="subdomain"):
+    """`https://<subdomain><suffix><path>`: the connection names the subdomain, one DNS label."""
+
+    suffix: str
+    path: str = ""
+
+
+class SelfHosted(Fact, frozen=True, tag_field="kind", tag="self_hosted"):
+    """The connection names the server (`https://tracker.example.com/redmine`); `default` serves where it does not."""
+
+    path: str = ""
+    default: str | None = None
+
+
+BaseUrl = FixedUrl | Subdomain | SelfHosted
+
+
+class ApiKey(Fact, frozen=True, tag_field="kind", tag="api_key"):
+    """A key in one header or query parameter. Credential field: `key`."""
+
+    place: Literal["header", "query"]
+    name: str
+    prefix: str = ""
+
+
+class Bearer(Fact, frozen=True, tag_field="kind", tag="bearer"):
+    """`Authorization: Bearer <token>` (RFC 6750). Credential field: `token`."""
+
+
+class Basic(Fact, frozen=True, tag_field="kind", tag="basic"):
+    """HTTP basic authentication (RFC 7617). Credential fields: `username`, `password`."""
+
+
+Auth = ApiKey | Bearer | Basic
+
+
+class Quota(Fact, frozen=True):
+    """A token bucket kept before the provider's own limit: `rate` calls per `per` seconds, at most `burst` at once.
+
+    `scope` says whose budget it is; `operations` are glob patterns over operation names.
+    """
+
+    name: str
+    scope: Literal["app", "tenant", "connection"]
+    rate: float
+    per: float
+    burst: int = 1
+    operations: tuple[str, ...] = ("*",)
+
+
+class RetryAfter(Fact, frozen=True):
+    """Where a limited answer says how long to wait: a header, or a path into the body."""
+
+    unit: Literal["seconds", "milliseconds", "epoch_seconds", "epoch_milliseconds"]
+    header: str | None = None
+    path: str | None = None
+
+
+class SuccessTest(Fact, frozen=True):
+    """The test of success beyond the status: the value at `path` of the body must equal `equals`."""
+
+    path: str
+    equals: Scalar | None
+
+
+class ErrorRule(Fact, frozen=True):
+    """What a failed answer means here when status, provider code and headers all match. The first match wins."""
+
+    reason: Reason
+    status: tuple[int, ...] = ()
+    code: tuple[str, ...] = ()
+    header: dict[str, str] = {}
+    message: str | None = None
+    hint: str | None = None
+
+
+class Errors(Fact, frozen=True):
+    """Where a failed answer keeps its parts: paths tried in order; `request_id` are header names."""
+
+    code: tuple[str, ...] = ()
+    message: tuple[str, ...] = ()
+    request_id: tuple[str, ...] = ()
+    rules: tuple[ErrorRule, ...] = ()
+
+
+class LinkPaging(Fact, frozen=True, tag_field="kind", tag="link"):
+    """The next page is the `rel="next"` of the Link header (RFC 8288)."""
+
+
+class CursorPaging(Fact, frozen=True, tag_field="kind", tag="cursor"):
+    """The answer holds the next page's cursor at `path`; it is sent as query (or body) parameter `name`.
+
+    `more` is the path of a flag that says whether there is a next page, where the cursor alone does not.
+    """
+
+    path: str
+    name: str
+    place: Literal["query", "body"] = "query"
+    more: str | None = None
+
+
+class OffsetPaging(Fact, frozen=True, tag_field="kind", tag="offset"):
+    """Items are counted: the next page starts at `offset + limit` while that is below `total` (paths of the body)."""
+
+    name: str
+    offset: str
+    limit: str
+    total: str
+
+
+class PagePaging(Fact, frozen=True, tag_field="kind", tag="page"):
+    """Pages are numbered: the next is `page + 1` while that is at most `pages` (paths of the body)."""
+
+    name: str
+    page: str
+    pages: str
+
+
+Paging = LinkPaging | CursorPaging | OffsetPaging | PagePaging
+
+
+class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
+    """The JSON Schema (2020-12) keywords that a manifest may use. An object that lists its properties is closed
+    unless `additionalProperties` says otherwise."""
+
+    type: str | tuple[str, ...] | None = None
+    description: str | None = None
+    enum: tuple[Any, ...] | None = None
+    format: str | None = None
+    pattern: str | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    items: Schema | None = None
+    min_items: int | None = None
+    max_items: int | None = None
+    properties: dict[str, Schema] | None = None
+    required: tuple[str, ...] | None = None
+    additional_properties: bool | Schema | None = None
+    any_of: tuple[Schema, ...] | None = None
+    content_encoding: Literal["base64"] | None = None
+    examples: tuple[Any, ...] | None = None
+
+
+class Field(Schema, frozen=True):
+    """One input of an operation: its schema, and where the provider wants it.
+
+    `in: content` makes the value the whole body. `name` is the provider's name when it differs; in a JSON body a
+    dotted name is a path. `style` says how a list or a path value is written.
+    """
+
+    place: Literal["path", "query", "header", "body", "content"] = msgspec.field(name="in")
+    name: str | None = None
+    style: Literal["repeat", "comma", "brackets", "json", "segments"] | None = None
+    file_name: str | None = None
+
+
+class Fixed(Fact, frozen=True):
+    """Values sent with every call of an operation."""
+
+    query: dict[str, Scalar] = {}
+    header: dict[str, str] = {}
+    body: dict[str, Any] = {}
+
+
+class OperationHooks(Fact, frozen=True):
+    """Names of functions in `hooks.py` (signatures in `sidecar/provider.py`)."""
+
+    input: str | None = None
+    output: str | None = None
+
+
+class Operation(Fact, frozen=True):
+    """One thing a provider can do, in our own words. `docs` is required here."""
+
+    access: Access
+    summary: str
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+    path: str
+    input: dict[str, Field] = {}
+    required: tuple[str, ...] = ()
+    encoding: Literal["json", "form", "multipart", "raw"] = "json"
+    content_type: str | None = None
+    wrap: str | None = None
+    fixed: Fixed = Fixed()
+    returns: Literal["json", "nothing", "bytes"] = "json"
+    output: str | None = None
+    paging: Paging | None = None
+    repeatable: bool | None = None
+    look_up: str | None = None
+    hooks: OperationHooks = OperationHooks()
+
+
+class ProviderHooks(Fact, frozen=True):
+    """Names of functions in `hooks.py` that serve every operation."""
+
+    explain: str | None = None
+
+
+class Verify(Fact, frozen=True):
+    """The call that shows whether a credential works, and where its answer names the account."""
+
+    operation: str
+    account: str | None = None
+    input: dict[str, Any] = {}
+
+
+class Raw(Fact, frozen=True):
+    """The raw request: switched on by being there. `headers` are those a caller may set, in lower case."""
+
+    headers: tuple[str, ...] = ()
+
+
+class Manifest(Fact, frozen=True):
+    """`provider.yaml`."""
+
+    format: Literal[1]
+    name: str
+    title: str
+    version: str
+    base_url: BaseUrl
+    auth: tuple[Auth, ...]
+    headers: dict[str, str] = {}
+    quotas: tuple[Quota, ...] = ()
+    success: SuccessTest | None = None
+    errors: Errors = Errors()
+    retry_after: tuple[RetryAfter, ...] = ()
+    verify: Verify | None = None
+    raw: Raw | None = None
+    hooks: ProviderHooks = ProviderHooks()
+    max_response_bytes: int | None = None
+    unverified: tuple[str, ...] = ()

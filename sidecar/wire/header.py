@@ -1,0 +1,32 @@
+"""Header names of the wire, and reading them without regard to case."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+CALL_ID = "Call-Id"
+TIMEOUT_MS = "Timeout-Ms"
+DRY_RUN = "Dry-Run"
+CURSOR = "Cursor"
+NEXT_CURSOR = "Next-Cursor"
+IDEMPOTENCY_KEY = "Idempotency-Key"
+NOT_BEFORE = "Not-Before"
+FIELDS = "Fields"
+TRACEPARENT = "traceparent"
+TRACESTATE = "tracestate"
+PROVIDER_STATUS = "Provider-Status"
+ATTEMPTS = "Attempts"
+CATALOG_HASH = "Catalog-Hash"
+CONTENT_TYPE = "Content-Type"
+ERROR_CODE = "Nats-Service-Error-Code"
+ERROR = "Nats-Service-Error"
+
+
+def by_lower_case(headers: Mapping[str, str] | None) -> dict[str, str]:
+    """The headers by lower-case name. Of two that differ only by case the last one counts."""
+    return {name.lower(): value.strip() for name, value in headers.items()} if headers else {}
+
+
+def one_line(text: str, limit: int = 512) -> str:
+    """A header value: no line breaks or other controls (they would split the header block), at most `limit` long."""
+    return "".join(char if char.isprintable() else " " for char in text[:limit])

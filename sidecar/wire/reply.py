@@ -1,0 +1,136 @@
+"""Encode what a call ended in as one reply: payload and headers."""
+
+from __future__ import annotations
+
+import msgspec
+
+from sidecar.model import MEANINGS, Access, Code, Failure, Outcome, Problem, Reason, SideEffect, Success, TraceContext, retryable
+from sidecar.wire import header
+
+FAILURE_TYPE = "urn:connector-sidecar:failure:"
+
+
+class FailureReply(msgspec.Struct, frozen=True, kw_only=True):
+    """A failure on the wire: RFC 9457 members plus ours, one shape for every provider.
+
+    `retryable`: this same request may be sent again unchanged. `side_effect`: what is known about the provider's side.
+    `errors`: each problem of the input by JSON pointer.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: Code
+    reason: Reason
+    retryable: bool
+    side_effect: SideEffect
+    retry_after_ms: int | None = None
+    attempts: int = 0
+    provider: str | None = None
+    operation: str | None = None
+    provider_status: int | None = None
+    provider_code: str | None = None
+    provider_request_id: str | None = None
+    bucket: str | None = None
+    hint: str | None = None
+    errors: tuple[Problem, ...] = ()
+    call_id: str | None = None
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """One message ready to be published."""
+
+    payload: bytes
+    headers: dict[str, str]
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reply says about the call it answers; as much as could be decoded."""
+
+    call_id: str | None = None
+    provider: str | None = None
+    operation: str | None = None
+    access: Access = Access.WRITE
+    trace: TraceContext | None = None
+    catalog_hash: str | None = None
+    attempts: int = 0
+
+
+def traceparent(trace: TraceContext) -> str:
+    return f"00-{trace.trace_id}-{trace.span_id}-{trace.flags}"
+
+
+def encode_reply(asked: Asked, outcome: Outcome, max_payload: int) -> Reply:
+    """The one reply of a call. What does not fit `max_payload` becomes a failure that says so."""
+    if isinstance(outcome, Failure):
+        return encode_failure(asked, outcome)
+    headers = _common(asked)
+    if outcome.provider_status is not None:
+        headers[header.PROVIDER_STATUS] = str(outcome.provider_status)
+    if outcome.next_cursor is not None:
+        headers[header.NEXT_CURSOR] = outcome.next_cursor
+    if outcome.content_type != "application/json":
+        headers[header.CONTENT_TYPE] = header.one_line(outcome.content_type)
+    size = len(outcome.body) + sum(len(name) + len(value) + 4 for name, value in headers.items()) + 12
+    if size > max_payload:
+        return encode_failure(asked, _too_large(asked, outcome, max_payload))
+    return Reply(outcome.body, headers)
+
+
+def encode_failure(asked: Asked, failure: Failure) -> Reply:
+    body = failure_reply(asked, failure)
+    headers = _common(asked)
+    headers[header.ERROR_CODE] = str(body.status)
+    headers[header.ERROR] = header.one_line(f"{failure.reason}: {failure.detail}")
+    return Reply(msgspec.json.encode(body), headers)
+
+
+def failure_reply(asked: Asked, failure: Failure) -> FailureReply:
+    meaning = MEANINGS[failure.reason]
+    return FailureReply(
+        type=f"{FAILURE_TYPE}{failure.reason}",
+        title=meaning.title,
+        status=meaning.status,
+        detail=failure.detail,
+        code=meaning.code,
+        reason=failure.reason,
+        retryable=retryable(failure, asked.access),
+        side_effect=failure.side_effect,
+        retry_after_ms=None if failure.retry_after is None else max(0, round(failure.retry_after * 1000)),
+        attempts=asked.attempts,
+        provider=asked.provider,
+        operation=asked.operation,
+        provider_status=failure.provider_status,
+        provider_code=failure.provider_code,
+        provider_request_id=failure.provider_request_id,
+        bucket=failure.bucket,
+        hint=failure.hint,
+        errors=failure.problems,
+        call_id=asked.call_id,
+    )
+
+
+def _common(asked: Asked) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    if asked.call_id is not None:
+        headers[header.CALL_ID] = asked.call_id
+    if asked.trace is not None:
+        headers[header.TRACEPARENT] = traceparent(asked.trace)
+    if asked.attempts:
+        headers[header.ATTEMPTS] = str(asked.attempts)
+    if asked.catalog_hash is not None:
+        headers[header.CATALOG_HASH] = asked.catalog_hash
+    return headers
+
+
+def _too_large(asked: Asked, success: Success, max_payload: int) -> Failure:
+    """The provider answered, the answer does not fit one message."""
+    done = asked.access is Access.WRITE and asked.attempts > 0
+    return Failure(
+        reason=Reason.RESPONSE_TOO_LARGE,
+        detail=f"the output has {len(success.body):,} bytes; one NATS message here holds {max_payload:,}",
+        side_effect=SideEffect.DONE if done else SideEffect.NONE,
+        hint="ask for fewer or smaller items (a limit, a page, fewer fields), or raise max_payload of the NATS server",
+        provider_status=success.provider_status,
+    )

@@ -1,0 +1,167 @@
+"""Decode one message into a call, or into the failure that says what is wrong with it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from sidecar.model import Call, Failure, Reason, TraceContext
+from sidecar.wire import header
+from sidecar.wire.subject import parse_call
+
+DEFAULT_TIMEOUT_MS = 30_000
+MAX_CURSOR = 8_192
+TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+
+# What a later version will honour. Until then it is refused: a caller who sends it relies on it.
+UNSUPPORTED = {
+    header.IDEMPOTENCY_KEY: (
+        Reason.IDEMPOTENCY_UNSUPPORTED,
+        "Idempotency-Key cannot be honoured by this version, so nothing was sent; send the call without it",
+    ),
+    header.FIELDS: (
+        Reason.HEADER_UNSUPPORTED,
+        "Fields (projection) cannot be honoured by this version; send the call without it and pick from the answer",
+    ),
+    header.NOT_BEFORE: (
+        Reason.HEADER_UNSUPPORTED,
+        "Not-Before belongs to durable calls, which this version does not serve; send the call when it is due",
+    ),
+}
+
+
+class Arrival(msgspec.Struct, frozen=True):
+    """What a call takes from outside its message: the moment it came (monotonic), the wall clock, and dice."""
+
+    now: float
+    wall: float
+    dice: bytes  # 18 random bytes: 10 for the call id, 8 for the span id
+    max_timeout_ms: int
+
+
+def decode_request(
+    prefix: str, subject: str, headers: Mapping[str, str] | None, payload: bytes, arrival: Arrival
+) -> Call | Failure:
+    """The call that a message asks for."""
+    address = parse_call(prefix, subject)
+    if isinstance(address, Failure):
+        return address
+    given = header.by_lower_case(headers)
+    for name, (reason, detail) in UNSUPPORTED.items():
+        if name.lower() in given:
+            return Failure(reason=reason, detail=detail)
+    timeout_ms = _timeout_ms(given, arrival.max_timeout_ms)
+    call_id = _call_id(given, arrival)
+    dry_run = _flag(given, header.DRY_RUN)
+    cursor = _cursor(given)
+    for value in (timeout_ms, call_id, dry_run, cursor):
+        if isinstance(value, Failure):
+            return value
+    return Call(
+        call_id=str(call_id),
+        access=address.access,
+        tenant=address.tenant,
+        connection=address.connection,
+        provider=address.provider,
+        operation=address.operation,
+        payload=payload,
+        accepted=arrival.now,
+        deadline=arrival.now + int(str(timeout_ms)) / 1000,
+        trace=trace_context(given, arrival.dice[10:18]),
+        cursor=None if cursor is None else str(cursor),
+        dry_run=dry_run is True,
+    )
+
+
+def decode_input(payload: bytes) -> dict[str, Any] | Failure:
+    """The operation's input: a JSON object, empty when there is no payload."""
+    if not payload:
+        return {}
+    try:
+        value = msgspec.json.decode(payload)
+    except RecursionError:  # msgspec raises it for deep nesting; it is not a DecodeError
+        return Failure(reason=Reason.MALFORMED, detail="the payload is nested too deeply")
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return Failure(reason=Reason.MALFORMED, detail=f"the payload is not JSON: {error}")
+    if not isinstance(value, dict):
+        return Failure(
+            reason=Reason.MALFORMED, detail=f"the payload must be a JSON object, not {_json_type(value)}", hint='send {"name": value}'
+        )
+    return value
+
+
+def call_id_at(wall: float, dice: bytes) -> str:
+    """A UUIDv7 (RFC 9562 section 5.7) of this moment from 10 random bytes."""
+    value = (int(wall * 1000) & (1 << 48) - 1) << 80 | int.from_bytes(dice[:10], "big")
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    return str(uuid.UUID(int=value))
+
+
+def trace_context(given: Mapping[str, str], span: bytes) -> TraceContext:
+    """The caller's trace continued by a span of ours; a new trace where none (or an unusable one) was given."""
+    span_id = span.hex()
+    match = TRACEPARENT.fullmatch(given.get("traceparent", ""))
+    if match is None or match[1] == "ff" or not int(match[2], 16) or not int(match[3], 16):
+        return TraceContext(trace_id=(span + span[::-1]).hex(), span_id=span_id)
+    return TraceContext(match[2], span_id, match[3], match[4], given.get("tracestate"))
+
+
+def encode_cursor(value: str) -> str:
+    """A provider's cursor as an opaque header-safe word."""
+    return base64.urlsafe_b64encode(value.encode()).decode().rstrip("=")
+
+
+def decode_cursor(word: str) -> str | None:
+    try:
+        value = base64.b64decode(word + "=" * (-len(word) % 4), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        return None
+    return value if value.isprintable() and value else None
+
+
+def _timeout_ms(given: Mapping[str, str], most: int) -> int | Failure:
+    text = given.get(header.TIMEOUT_MS.lower())
+    if text is None:
+        return min(DEFAULT_TIMEOUT_MS, most)
+    if not text.isascii() or not text.isdigit() or len(text) > 12 or int(text) == 0:  # noqa: PLR2004
+        return Failure(reason=Reason.MALFORMED, detail=f"Timeout-Ms must be a whole number above 0, not {text[:40]!r}")
+    return min(int(text), most)
+
+
+def _call_id(given: Mapping[str, str], arrival: Arrival) -> str | Failure:
+    text = given.get(header.CALL_ID.lower())
+    if text is None:
+        return call_id_at(arrival.wall, arrival.dice)
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        return Failure(reason=Reason.MALFORMED, detail=f"Call-Id must be a UUID, not {text[:60]!r}")
+
+
+def _flag(given: Mapping[str, str], name: str) -> bool | Failure:
+    text = given.get(name.lower(), "false").lower()
+    if text not in {"true", "false"}:
+        return Failure(reason=Reason.MALFORMED, detail=f"{name} must be true or false, not {text[:40]!r}")
+    return text == "true"
+
+
+def _cursor(given: Mapping[str, str]) -> str | Failure | None:
+    word = given.get(header.CURSOR.lower())
+    if word is None:
+        return None
+    value = decode_cursor(word) if len(word) <= MAX_CURSOR else None
+    if value is None:
+        return Failure(reason=Reason.MALFORMED, detail="Cursor must be the Next-Cursor of an earlier reply, unchanged")
+    return value
+
+
+def _json_type(value: object) -> str:
+    names = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")
