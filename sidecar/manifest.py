@@ -150,7 +150,8 @@ Paging = LinkPaging | CursorPaging | OffsetPaging | PagePaging
 
 class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
     """The JSON Schema (2020-12) keywords that a manifest may use. An object that lists its properties is closed
-    unless `additionalProperties` says otherwise."""
+    unless `additionalProperties` says otherwise.
+    """
 
     type: str | tuple[str, ...] | None = None
     description: str | None = None

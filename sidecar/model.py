@@ -130,7 +130,9 @@ MEANINGS: dict[Reason, Meaning] = {
     Reason.RESPONSE_TOO_LARGE: Meaning(Code.OUT_OF_RANGE, 413, "The provider's answer is too large"),
     Reason.REQUEST_TOO_LARGE: Meaning(Code.OUT_OF_RANGE, 413, "The request is too large"),
     Reason.PROVIDER_RATE_LIMITED: Meaning(Code.RESOURCE_EXHAUSTED, 429, "The provider limits the rate", Again.YES),
-    Reason.LOCAL_RATE_LIMITED: Meaning(Code.RESOURCE_EXHAUSTED, 429, "The quota is used up before the deadline", Again.YES),
+    Reason.LOCAL_RATE_LIMITED: Meaning(
+        Code.RESOURCE_EXHAUSTED, 429, "The quota is used up before the deadline", Again.YES
+    ),
     Reason.QUEUE_FULL: Meaning(Code.RESOURCE_EXHAUSTED, 429, "The sidecar has no room for another call", Again.YES),
     Reason.STORE_FULL: Meaning(Code.RESOURCE_EXHAUSTED, 429, "The store is full", Again.YES),
     Reason.BEFORE_SEND: Meaning(Code.DEADLINE_EXCEEDED, 504, "The deadline passed before anything was sent", Again.YES),

@@ -1,0 +1,58 @@
+"""The base URL of a call: what the manifest says, and what the connection may set in it."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from sidecar.manifest import BaseUrl, FixedUrl, SelfHosted, Subdomain
+from sidecar.model import Failure, Reason
+
+LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123 section 2.1, in lower case
+HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]+\]")
+PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
+
+
+def base_url(fact: BaseUrl, given: str | None) -> str | Failure:
+    """The base URL, without a trailing slash. `given` is the connection's setting: a subdomain or a server's URL."""
+    match fact:
+        case FixedUrl(url=url):
+            return url.rstrip("/") if given is None else _refuse("this provider has one base URL; leave it out")
+        case Subdomain(suffix=suffix, path=path):
+            if given is None:
+                return _refuse(f"the connection must name its subdomain of {suffix.lstrip('.')}")
+            if not LABEL.fullmatch(given):
+                return _refuse(f"{given[:80]!r} is not a subdomain: one label of a-z, 0-9 and -, at most 63 long")
+            return f"https://{given}{suffix}{path}".rstrip("/")
+        case SelfHosted(path=path, default=default):
+            if given is not None:
+                return _server(given, path)
+            if default is None:
+                return _refuse("the connection must name its server, such as https://tracker.example.com")
+            return default.rstrip("/")
+
+
+def _server(given: str, path: str) -> str | Failure:
+    """The URL of a self-hosted server: scheme, host, port, and a plain path at most."""
+    try:
+        parts = urlsplit(given)
+        port = parts.port
+    except ValueError:
+        return _refuse(f"{given[:80]!r} is not a URL")
+    if parts.scheme not in {"https", "http"} or not given.isascii() or not given.isprintable():
+        return _refuse(
+            f"{given[:80]!r} must start with https:// (or http:// where the network setting allows the host)"
+        )
+    if "@" in parts.netloc or "?" in given or "#" in given or "\\" in given:
+        return _refuse("the server's URL has no user, query or fragment")
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+    if not HOST.fullmatch(host) or ".." in host:
+        return _refuse(f"{host[:80]!r} is not a host name or address")
+    if not PATH.fullmatch(parts.path) or any(name in {".", ".."} for name in parts.path.split("/")):
+        return _refuse(f"{parts.path[:80]!r} is not a plain path")
+    authority = host if port is None else f"{host}:{port}"
+    return f"{parts.scheme}://{authority}{parts.path.rstrip('/')}{path}"
+
+
+def _refuse(detail: str) -> Failure:
+    return Failure(reason=Reason.VALIDATION, detail=f"base_url: {detail}")

@@ -1,0 +1,39 @@
+"""Values by dotted path out of decoded JSON: `error.code`, `errors.0.message`, `errors.*.message`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+
+def dig(body: Any, path: str) -> Any:
+    """The value at the path, or None. With `*` in the path: the list of what every element holds there."""
+    found = list(_walk(body, path.split(".")))
+    if "*" in path.split("."):
+        return found
+    return found[0] if found else None
+
+
+def dig_text(body: Any, paths: Sequence[str]) -> str | None:
+    """The first non-empty value of the paths as text; a list is joined with `; `."""
+    for path in paths:
+        value = dig(body, path)
+        if isinstance(value, list):
+            value = "; ".join(str(item) for item in value if isinstance(item, str | int | float))
+        if isinstance(value, str | int | float) and not isinstance(value, bool) and value != "":
+            return str(value)
+    return None
+
+
+def _walk(value: Any, names: Sequence[str]) -> Iterator[Any]:
+    if not names:
+        yield value
+        return
+    head, rest = names[0], names[1:]
+    if head == "*":
+        for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+            yield from _walk(item, rest)
+    elif isinstance(value, dict) and head in value:
+        yield from _walk(value[head], rest)
+    elif isinstance(value, list) and head.isdigit() and int(head) < len(value):
+        yield from _walk(value[int(head)], rest)

@@ -1,0 +1,39 @@
+"""What the caller can do about a failure, in one sentence, where the failure itself does not say."""
+
+from __future__ import annotations
+
+import msgspec
+
+from sidecar.model import Call, Failure, Reason, SideEffect
+from sidecar.provider import Operation
+
+
+def with_hint(failure: Failure, call: Call, operation: Operation | None) -> Failure:
+    """The failure with a hint: the one it brings, or ours."""
+    hint = failure.hint or _hint(failure, call, operation)
+    return failure if hint is None else msgspec.structs.replace(failure, hint=hint)
+
+
+def _hint(failure: Failure, call: Call, operation: Operation | None) -> str | None:
+    if failure.side_effect is SideEffect.UNKNOWN and operation is not None:
+        return _look_up(call, operation)
+    who = f"{call.provider} -c {call.connection}" + (f" --tenant {call.tenant}" if call.tenant != "default" else "")
+    match failure.reason:
+        case Reason.NO_CREDENTIAL | Reason.CONNECTION_REVOKED:
+            return f"connect it: sidecar connection import {who}"
+        case Reason.CREDENTIAL_REJECTED:
+            return f"give a valid credential: sidecar connection import {who}"
+        case Reason.CONNECTION_DISABLED:
+            return f"an operator can enable it: sidecar connection enable {who}"
+        case Reason.UNKNOWN_OPERATION:
+            return f"see what there is: sidecar provider show {call.provider}"
+        case _:
+            return None
+
+
+def _look_up(call: Call, operation: Operation) -> str:
+    """How to find out whether an uncertain write happened."""
+    if operation.fact.look_up is None:
+        return "look at the provider whether it happened before sending it again"
+    command = f"sidecar call {call.provider}.{operation.fact.look_up} -c {call.connection}"
+    return f"look whether it happened before sending it again: {command}"

@@ -1,0 +1,269 @@
+"""What one answer means: success beyond the status, or a failure with reason, side effect, and when to come back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+
+from sidecar.core.dig import dig, dig_text
+from sidecar.core.page import next_cursor, reads_body
+from sidecar.core.redact import redact_text
+from sidecar.manifest import ErrorRule, RetryAfter
+from sidecar.model import Access, Failure, Outcome, Reason, SideEffect, Success
+from sidecar.provider import Explained, Operation, Provider
+from sidecar.wire.request import encode_cursor
+
+NO_CONTENT = frozenset({204, 205})
+SAID_LIMIT = 400
+
+BY_STATUS: dict[int, Reason] = {
+    401: Reason.CREDENTIAL_REJECTED,
+    403: Reason.PROVIDER_FORBIDDEN,
+    404: Reason.PROVIDER_NOT_FOUND,
+    408: Reason.OUTCOME_UNKNOWN,
+    409: Reason.PROVIDER_CONFLICT,
+    410: Reason.PROVIDER_NOT_FOUND,
+    412: Reason.PROVIDER_PRECONDITION,
+    425: Reason.OUTCOME_UNKNOWN,
+    428: Reason.PROVIDER_PRECONDITION,
+    429: Reason.PROVIDER_RATE_LIMITED,
+}
+# What a write may have done when it ended so; every other reason means that the provider refused before acting.
+UNCERTAIN = frozenset({Reason.OUTCOME_UNKNOWN, Reason.PROVIDER_5XX, Reason.BAD_PROVIDER_RESPONSE})
+# After these the answer to a POST lies elsewhere: it may have been done (RFC 9110 section 15.4).
+SEE_OTHER = frozenset({302, 303})
+
+
+def outcome(provider: Provider, operation: Operation, response: httpx.Response, wall: float) -> Outcome:
+    """The outcome of an attempt that was answered. `wall` is Unix seconds, for dates in the answer."""
+    status = response.status_code
+    if not 200 <= status < 300:  # noqa: PLR2004
+        return _failed(provider, operation, response, wall)
+    test = provider.manifest.success
+    if test is not None and not operation.raw:
+        body = _decoded(response.content)
+        if isinstance(body, _Broken):
+            return _senseless(provider, operation, response, body.why)
+        if dig(body, test.path) != test.equals:
+            return _failed(provider, operation, response, wall)
+    return _succeeded(provider, operation, response)
+
+
+class _Broken(msgspec.Struct, frozen=True):
+    why: str
+
+
+def _succeeded(provider: Provider, operation: Operation, response: httpx.Response) -> Outcome:
+    fact, content = operation.fact, response.content
+    content_type = response.headers.get("content-type", "")
+    if fact.returns == "nothing" or response.status_code in NO_CONTENT:
+        return Success(body=b"null", provider_status=response.status_code)
+    if (fact.returns == "bytes" or operation.raw) and "json" not in content_type:
+        if operation.raw and not content:
+            return Success(body=b"null", provider_status=response.status_code)
+        content_type = content_type or "application/octet-stream"
+        return Success(body=content, content_type=content_type, provider_status=response.status_code)
+    reads = reads_body(fact.paging) or operation.output_hook is not None or fact.output is not None
+    body = _decoded(content) if reads else _checked(content)
+    if isinstance(body, _Broken):
+        kind = content_type.partition(";")[0]
+        why = f"{kind} where JSON is due" if kind and "json" not in kind else body.why
+        return _senseless(provider, operation, response, why)
+    cursor = next_cursor(fact.paging, response.headers.get("link"), body)
+    if fact.output is not None:
+        body = dig(body, fact.output)
+        if body is None:
+            return _senseless(provider, operation, response, f"the answer has no {fact.output}")
+    if operation.output_hook is not None:
+        body = operation.output_hook(body)
+    shaped = fact.output is not None or operation.output_hook is not None
+    return Success(
+        body=msgspec.json.encode(body) if shaped else content,
+        provider_status=response.status_code,
+        next_cursor=encode_cursor(cursor) if cursor else None,
+    )
+
+
+def _failed(provider: Provider, operation: Operation, response: httpx.Response, wall: float) -> Failure:
+    """The failure that the answer tells: the manifest's rules first, then the table by status."""
+    status, headers = response.status_code, response.headers
+    if 300 <= status < 400:  # noqa: PLR2004
+        return _redirected(operation, response)
+    told = explain(provider, response)
+    wait = retry_after(provider.manifest.retry_after, headers, _decoded(response.content), wall)
+    rule = next((rule for rule in provider.manifest.errors.rules if _matches(rule, status, headers, told)), None)
+    reason = rule.reason if rule else _reason(status, wait)
+    uncertain = operation.access is Access.WRITE and reason in UNCERTAIN
+    words = ": ".join(part for part in (told.code, told.message) if part)
+    said = f"{provider.manifest.title} answered {status}" + (f": {redact_text(words)[:SAID_LIMIT]}" if words else "")
+    return Failure(
+        reason=reason,
+        detail=said,
+        side_effect=SideEffect.UNKNOWN if uncertain else SideEffect.NONE,
+        retry_after=wait,
+        hint=rule.hint if rule else None,
+        problems=told.problems,
+        provider_status=status,
+        provider_code=told.code,
+        provider_request_id=request_id(provider, headers),
+    )
+
+
+def explain(provider: Provider, response: httpx.Response) -> Explained:
+    """What a failed answer says, by the manifest's paths or the provider's hook."""
+    body = _decoded(response.content)
+    known = None if isinstance(body, _Broken) else body
+    if provider.explain is not None:
+        return provider.explain(
+            response.status_code, {name.lower(): value for name, value in response.headers.items()}, known
+        )
+    errors = provider.manifest.errors
+    return Explained(dig_text(known, errors.code), dig_text(known, errors.message))
+
+
+def request_id(provider: Provider, headers: httpx.Headers) -> str | None:
+    """The provider's own id of this exchange, for its support."""
+    return next((headers[name][:200] for name in provider.manifest.errors.request_id if name in headers), None)
+
+
+def retry_after(sources: tuple[RetryAfter, ...], headers: httpx.Headers, body: Any, wall: float) -> float | None:
+    """Seconds to wait as the answer tells, or None. The manifest's sources come first, then `Retry-After` (RFC 9110
+    section 10.2.3). The provider's own Date is its clock, so that a difference of clocks does not count.
+    """
+    now = _date(headers.get("date")) or wall
+    found = [_told(source, headers, body, now) for source in sources]
+    found.append(_told_by_header(headers.get("retry-after"), now))
+    waits = [wait for wait in found if wait is not None]
+    if not waits:
+        return None
+    # `Retry-After: 0` beside a later reset means the reset.
+    return max(next((wait for wait in waits if wait > 0), 0.0), 0.0)
+
+
+def _told(source: RetryAfter, headers: httpx.Headers, body: Any, now: float) -> float | None:
+    text = headers.get(source.header) if source.header else dig(body, source.path or "")
+    number = _number(text)
+    if number is None:
+        return None
+    match source.unit:
+        case "seconds":
+            return number
+        case "milliseconds":
+            return number / 1000
+        case "epoch_seconds":
+            return number - now
+        case "epoch_milliseconds":
+            return number / 1000 - now
+
+
+def _told_by_header(text: str | None, now: float) -> float | None:
+    number = _number(text)
+    if number is not None:
+        return number
+    date = _date(text)
+    return None if date is None else date - now
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, from a number or its text; booleans and words are none."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if abs(number) < 1e15 else None  # noqa: PLR2004  # also refuses inf and nan
+
+
+def _date(text: str | None) -> float | None:
+    if not text:
+        return None
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _reason(status: int, wait: float | None) -> Reason:
+    if status == 503 and wait is not None:  # noqa: PLR2004
+        return Reason.PROVIDER_UNAVAILABLE
+    if status >= 500:  # noqa: PLR2004
+        return Reason.PROVIDER_5XX
+    if status < 200 or status >= 600:  # noqa: PLR2004
+        return Reason.BAD_PROVIDER_RESPONSE
+    return BY_STATUS.get(status, Reason.PROVIDER_REJECTED)
+
+
+def _matches(rule: ErrorRule, status: int, headers: Mapping[str, str], told: Explained) -> bool:
+    if rule.status and status not in rule.status:
+        return False
+    if rule.code and told.code not in rule.code:
+        return False
+    if rule.message is not None and rule.message.lower() not in (told.message or "").lower():
+        return False
+    return all(headers.get(name) == value for name, value in rule.header.items())
+
+
+def _redirected(operation: Operation, response: httpx.Response) -> Failure:
+    """A redirect is never followed: it would carry the credential to where an answer says."""
+    place = _host(response.headers.get("location", ""))
+    where = f" to host {place}" if place else ""
+    uncertain = operation.access is Access.WRITE and response.status_code in SEE_OTHER
+    return Failure(
+        reason=Reason.REDIRECT_BLOCKED,
+        detail=f"the provider answered {response.status_code}, a redirect{where}; it is not followed",
+        side_effect=SideEffect.UNKNOWN if uncertain else SideEffect.NONE,
+        hint="check the connection's base_url: its scheme, host and path",
+        provider_status=response.status_code,
+    )
+
+
+def _host(url: str) -> str | None:
+    try:
+        return (urlsplit(url.strip()).hostname or "")[:100] or None
+    except ValueError:
+        return None
+
+
+def _senseless(provider: Provider, operation: Operation, response: httpx.Response, why: str) -> Failure:
+    """A status of success whose body is not what it must be: never told as a success."""
+    return Failure(
+        reason=Reason.BAD_PROVIDER_RESPONSE,
+        detail=f"{provider.manifest.title} answered {response.status_code}, but {why}",
+        side_effect=SideEffect.UNKNOWN if operation.access is Access.WRITE else SideEffect.NONE,
+        provider_status=response.status_code,
+        provider_request_id=request_id(provider, response.headers),
+    )
+
+
+def _decoded(content: bytes) -> Any:
+    """The body as Python values, or why it is not JSON."""
+    if not content:
+        return _Broken("the answer is empty")
+    try:
+        return msgspec.json.decode(content)
+    except RecursionError:  # msgspec raises it for deep nesting; it is not a DecodeError
+        return _Broken("its JSON is nested too deeply")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _Broken("its body is not JSON")
+
+
+def _checked(content: bytes) -> Any:
+    """As `_decoded`, for a body that passes through unchanged: checked for form, not built."""
+    if not content:
+        return _Broken("the answer is empty")
+    try:
+        content.decode()
+        msgspec.json.decode(content, type=msgspec.Raw)
+    except RecursionError:
+        return _Broken("its JSON is nested too deeply")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _Broken("its body is not JSON")
+    return None

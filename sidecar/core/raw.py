@@ -1,0 +1,136 @@
+"""The raw request: `http.get` and `http.request`, relative to the connection's base URL."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, unquote, urlencode
+
+import msgspec
+
+from sidecar.core.render import Refused, as_text, header_value
+from sidecar.manifest import Operation as OperationFact
+from sidecar.model import Access, Failure, Reason, Request
+from sidecar.provider import RAW_READ, RAW_WRITE, Provider
+
+SAFE_PATH = re.compile(r"(/([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)+")  # RFC 3986 section 3.3
+
+_QUERY = {
+    "type": "object",
+    "description": "Query parameters; a list is sent as the parameter repeated.",
+    "additionalProperties": {
+        "anyOf": [
+            {"type": ["string", "number", "boolean"]},
+            {"type": "array", "items": {"type": ["string", "number", "boolean"]}},
+        ]
+    },
+}
+_HEADERS = {
+    "type": "object",
+    "description": "Headers, out of those the provider's manifest allows.",
+    "additionalProperties": {"type": "string"},
+}
+_PATH = {"type": "string", "description": "Path below the base URL, percent-encoded, such as /users/42."}
+
+RAW_FACTS: dict[str, OperationFact] = {
+    RAW_READ: OperationFact(
+        access=Access.READ, method="GET", path="/", summary="Read anything below the provider's base URL (raw GET)."
+    ),
+    RAW_WRITE: OperationFact(
+        access=Access.WRITE, method="POST", path="/", summary="Send any request below the provider's base URL (raw)."
+    ),
+}
+RAW_SCHEMAS: dict[str, dict[str, object]] = {
+    RAW_READ: {
+        "type": "object",
+        "properties": {"path": _PATH, "query": _QUERY, "headers": _HEADERS},
+        "required": ["path"],
+        "additionalProperties": False,
+    },
+    RAW_WRITE: {
+        "type": "object",
+        "properties": {
+            "method": {"type": "string", "enum": ["POST", "PUT", "PATCH", "DELETE"]},
+            "path": _PATH,
+            "query": _QUERY,
+            "headers": _HEADERS,
+            "json": {"description": "The body as JSON."},
+            "form": {**_QUERY, "description": "The body as an urlencoded form."},
+            "base64": {"type": "string", "description": "The body as bytes in base64; name its type in content_type."},
+            "content_type": {"type": "string", "description": "The content type of `base64`."},
+        },
+        "required": ["method", "path"],
+        "additionalProperties": False,
+    },
+}
+
+
+def render_raw(provider: Provider, method: str, url: str, values: Mapping[str, Any]) -> Request | Failure:
+    """The raw request below the base `url`. Its path cannot climb out of it, its headers are those allowed."""
+    try:
+        path = _raw_path(str(values["path"]))
+        headers = {name.lower(): value for name, value in provider.manifest.headers.items()}
+        headers |= _raw_headers(provider, values.get("headers") or {})
+        content, content_type = _raw_content(values)
+    except Refused as refused:
+        problem = refused.problem
+        return Failure(reason=Reason.VALIDATION, detail=f"{problem.pointer}: {problem.detail}", problems=(problem,))
+    if content_type is not None:
+        headers["content-type"] = content_type
+    query = _form(values.get("query") or {})
+    return Request(
+        str(values.get("method", method)),
+        f"{url}{path}" + (f"?{query}" if query else ""),
+        tuple(headers.items()),
+        content,
+    )
+
+
+def _raw_path(path: str) -> str:
+    if not SAFE_PATH.fullmatch(path):
+        raise Refused("path", "must start with / and be percent-encoded; put the query into `query`")
+    for segment in path.split("/"):
+        decoded = unquote(segment)
+        if decoded in {".", ".."} or "/" in decoded or "\\" in decoded or any(ord(char) < 0x20 for char in decoded):  # noqa: PLR2004
+            raise Refused("path", f"{segment!r} cannot be part of a path")
+    if path.startswith("//"):
+        raise Refused("path", "must not start with //")
+    return path
+
+
+def _raw_headers(provider: Provider, given: Mapping[str, str]) -> dict[str, str]:
+    allowed = provider.manifest.raw.headers if provider.manifest.raw else ()
+    headers: dict[str, str] = {}
+    for name, value in given.items():
+        if name.lower() not in allowed:
+            rule = f"may not be set; allowed: {', '.join(allowed) or 'none'}"
+            raise Refused("headers", f"{name[:80]!r} {rule}")
+        headers[name.lower()] = header_value(f"headers/{name}", value)
+    return headers
+
+
+def _raw_content(values: Mapping[str, Any]) -> tuple[bytes, str | None]:
+    given = [name for name in ("json", "form", "base64") if name in values]
+    if len(given) > 1:
+        raise Refused(given[1], f"give one body: {' or '.join(given)}")
+    if not given:
+        return b"", None
+    match given[0]:
+        case "json":
+            return msgspec.json.encode(values["json"]), "application/json"
+        case "form":
+            return _form(values["form"]).encode(), "application/x-www-form-urlencoded"
+        case _:
+            content_type = header_value("content_type", values.get("content_type", "application/octet-stream"))
+            try:
+                return base64.b64decode(values["base64"], validate=True), content_type
+            except (binascii.Error, ValueError):
+                raise Refused("base64", "is not base64") from None
+
+
+def _form(values: Mapping[str, Any]) -> str:
+    pairs = [(name, item) for name, value in values.items() for item in (value if isinstance(value, list) else [value])]
+    return urlencode([(name, as_text(value)) for name, value in pairs], quote_via=quote)
