@@ -5,6 +5,7 @@ An unknown key is an error. Paths into JSON are dotted (`error.code`, `errors.0.
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any, Literal
 
 import msgspec
@@ -18,7 +19,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Base of everything in a manifest. `docs` is the provider's page that says it; `checked` the day we looked."""
 
     docs: str | None = None
-    checked: str | None = None
+    checked: date | None = None
 
 
 class FixedUrl(Fact, frozen=True, tag_field="kind", tag="fixed"):

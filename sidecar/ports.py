@@ -175,3 +175,14 @@ class SchemaError(msgspec.Struct, frozen=True):
 
 
 CompileSchema = Callable[[Mapping[str, object]], SchemaProblems]
+
+
+class FormatError(Exception):
+    """A text or a schema is not of its format; the message says where."""
+
+
+class Formats(msgspec.Struct, frozen=True):
+    """The readers of what manifests are written in. Both raise FormatError."""
+
+    read_yaml: Callable[[str], object]
+    compile_schema: CompileSchema

@@ -1,0 +1,60 @@
+"""Read a provider's files into strict structs; a mistake is told with file and key path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sidecar.manifest import Field, Manifest, Operation
+from sidecar.ports import FormatError
+
+ReadYaml = Callable[[str], object]
+
+
+class ManifestError(Exception):
+    """A provider's folder cannot be served. The message names file, key path and rule."""
+
+
+def read_manifest(path: Path, read_yaml: ReadYaml) -> Manifest:
+    manifest: Manifest = convert(path, read(path, read_yaml), Manifest)
+    return manifest
+
+
+def read_operations(path: Path, read_yaml: ReadYaml) -> dict[str, Operation]:
+    """The operations of one file, by name."""
+    values = read(path, read_yaml)
+    if not isinstance(values, Mapping):
+        raise ManifestError(f"{path}: must be a mapping of operation name to operation")
+    return {str(name): _operation(path, str(name), value) for name, value in values.items()}
+
+
+def read(path: Path, read_yaml: ReadYaml) -> Any:
+    try:
+        return read_yaml(path.read_text(encoding="utf-8"))
+    except FormatError as error:
+        raise ManifestError(f"{path}: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path}: cannot be read: {error}") from error
+
+
+def convert(path: Path, value: Any, kind: Any, at: str = "") -> Any:
+    """The value as the struct; an error says where below `at` it is."""
+    try:
+        return msgspec.convert(value, type=kind, strict=True)
+    except msgspec.ValidationError as error:
+        text, _, place = str(error).partition(" - at ")
+        below = place.strip("`").removeprefix("$")
+        where = f"{at}{below}".lstrip(".")
+        raise ManifestError(f"{path}: {where + ': ' if where else ''}{text}") from error
+
+
+def _operation(path: Path, name: str, value: Any) -> Operation:
+    """One operation; its inputs are read one by one first, since an error inside a mapping does not name the key."""
+    if isinstance(value, Mapping) and isinstance(value.get("input"), Mapping):
+        for field, schema in value["input"].items():
+            convert(path, schema, Field, f"{name}.input.{field}")
+    operation: Operation = convert(path, value, Operation, name)
+    return operation
