@@ -177,12 +177,15 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Field(Schema, frozen=True):
     """One input of an operation: its schema, and where the provider wants it.
 
-    `in: content` makes the value the whole body. `name` is the provider's name when it differs; in a JSON body a
-    dotted name is a path. `style` says how a list or a path value is written.
+    `in: content` makes the value the whole body; `in: none` sends nothing by itself: the input hook or another input
+    uses it. `name` is the provider's name when it differs; in a JSON body a dotted name is a path. `style` says how a
+    list or a path value is written. Of a part of a multipart body, `fileName` and `nameFrom` name the inputs that hold
+    its file name and its provider's name.
     """
 
-    place: Literal["path", "query", "header", "body", "content"] = msgspec.field(name="in")
+    place: Literal["path", "query", "header", "body", "content", "none"] = msgspec.field(name="in")
     name: str | None = None
+    name_from: str | None = None
     style: Literal["repeat", "comma", "brackets", "json", "segments"] | None = None
     file_name: str | None = None
 

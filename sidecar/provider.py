@@ -38,7 +38,10 @@ ExplainHook = Callable[[int, Mapping[str, str], Any], Explained]
 
 
 class Parameter(msgspec.Struct, frozen=True):
-    """One input and where it goes. `wire` is the provider's name; in a JSON body a path of names."""
+    """One input and where it goes. `wire` is the provider's name; in a JSON body a path of names.
+
+    `file_name` and `name_from` are the inputs that hold the file name and the provider's name of a multipart part.
+    """
 
     name: str
     place: str
@@ -46,6 +49,7 @@ class Parameter(msgspec.Struct, frozen=True):
     style: str | None = None
     base64: bool = False
     file_name: str | None = None
+    name_from: str | None = None
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ from sidecar.provider import Catalogue, Operation, Parameter, Provider
 from sidecar.wire.subject import NAME, OPERATION
 
 BUILT_IN = ("http", "body", "result")  # first words of operations that every provider has
-NOT_SCHEMA = ("in", "name", "style", "fileName")
+NOT_SCHEMA = ("in", "name", "nameFrom", "style", "fileName")
 
 
 def load_catalogue(folders: Iterable[Path], formats: Formats) -> Catalogue:
@@ -136,6 +136,7 @@ def _parameter(name: str, field: Field) -> Parameter:
         style=field.style,
         base64=field.content_encoding == "base64",
         file_name=field.file_name,
+        name_from=field.name_from,
     )
 
 
@@ -219,7 +220,13 @@ def _body_mistakes(fact: OperationFact) -> Iterator[str]:
         yield "encoding: raw takes its body from one `in: content`"
     for name, field in fact.input.items():
         if field.file_name is not None and field.file_name not in fact.input:
-            yield f"input.{name}.file_name: there is no input {field.file_name!r}"
+            yield f"input.{name}.fileName: there is no input {field.file_name!r}"
+        if field.name_from is not None and (fact.encoding != "multipart" or field.name_from not in fact.required):
+            yield f"input.{name}.nameFrom: {field.name_from!r} must be a required input of a multipart body"
+    used = {name for field in fact.input.values() for name in (field.file_name, field.name_from)}
+    for name, field in fact.input.items():
+        if field.place == "none" and name not in used and fact.hooks.input is None:
+            yield f"input.{name}: `in: none`, but no input hook and no other input uses it"
 
 
 def _hooks(path: Path, provider: str) -> ModuleType:

@@ -6,6 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -155,7 +156,7 @@ def _whole(operation: Operation, parameter: Parameter, value: Any) -> tuple[byte
 
 def _json_body(fixed: Mapping[str, Any], fields: Sequence[Parameter], values: Mapping[str, Any]) -> dict[str, Any]:
     """Fixed values and inputs at their paths. An input not given is left out; a null that was given is sent."""
-    body: dict[str, Any] = dict(fixed)
+    body: dict[str, Any] = deepcopy(dict(fixed))  # inputs are put into it; the manifest's own stays as it is
     for parameter in fields:
         if parameter.name not in values:
             continue
@@ -172,9 +173,11 @@ def _multipart(
     texts: Pairs = [(name, as_text(value)) for name, value in operation.fact.fixed.body.items()]
     files: list[tuple[str, str, bytes]] = []
     for parameter in fields:
-        value, name = values.get(parameter.name), ".".join(parameter.wire)
+        value = values.get(parameter.name)
         if value is None:
             continue
+        name = str(values[parameter.name_from]) if parameter.name_from else ".".join(parameter.wire)
+        _no_controls(parameter.name_from or parameter.name, name)
         if parameter.base64:
             file_name = values.get(parameter.file_name) if parameter.file_name else None
             _no_controls(parameter.file_name or parameter.name, str(file_name or ""))
