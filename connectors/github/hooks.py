@@ -1,0 +1,57 @@
+"""What a failed answer of GitHub says, where paths cannot say it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sidecar.model import Problem
+from sidecar.provider import Explained
+
+# What the codes of a refused field mean, in our words.
+# https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api#validation-failed
+CODES = {
+    "missing": "names something that does not exist",
+    "missing_field": "is required",
+    "invalid": "has a form that GitHub does not accept",
+    "already_exists": "is taken: another one has the same value",
+    "unprocessable": "has a value that GitHub does not accept",
+}
+
+
+def explain(status: int, headers: Mapping[str, str], body: Any) -> Explained:  # noqa: ARG001 (the signature is fixed)
+    """The message with every finding in it, the first finding's code, and each finding at its field."""
+    if not isinstance(body, dict):
+        return Explained()
+    findings = [item for item in body.get("errors") or () if isinstance(item, dict | str)]
+    parts = [str(body.get("message") or ""), *(_said(item) for item in findings), _permission(headers)]
+    return Explained(
+        code=next((str(item["code"]) for item in findings if isinstance(item, dict) and item.get("code")), None),
+        message="; ".join(part for part in parts if part) or None,
+        problems=tuple(_problem(item) for item in findings if isinstance(item, dict) and item.get("field")),
+    )
+
+
+def _said(finding: dict[str, Any] | str) -> str:
+    if isinstance(finding, str):
+        return finding
+    return " ".join(part for part in (finding.get("field"), _meaning(finding)) if part)
+
+
+def _problem(finding: dict[str, Any]) -> Problem:
+    return Problem(pointer=f"/{finding['field']}", detail=_meaning(finding))
+
+
+def _meaning(finding: dict[str, Any]) -> str:
+    """GitHub's own sentence where it gives one (code `custom`), else what its code means."""
+    code = str(finding.get("code") or "")
+    return str(finding.get("message") or CODES.get(code, code))
+
+
+def _permission(headers: Mapping[str, str]) -> str:
+    """The permission that would have been enough, which GitHub names in a header.
+
+    https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api#resource-not-accessible
+    """
+    wanted = headers.get("x-accepted-github-permissions")
+    return f"permission needed: {wanted}" if wanted else ""
