@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+pytest_plugins = ["tests.fixtures_nats"]
+
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, bool]]:

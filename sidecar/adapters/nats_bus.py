@@ -1,0 +1,259 @@
+"""`ports.Bus` on nats-py. What is buffered is bounded, callbacks cannot raise into the client, waits have limits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import anyio
+import nats.errors
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription as NatsSubscription
+
+from sidecar.adapters.nats_client import BusCounts, BusEvent, ConnectionLog, SturdyClient, next_server, plain
+from sidecar.adapters.nats_url import NatsUrl, parse_url, shown
+from sidecar.ports import BusError, Message, NoResponders, Subscription
+
+CONNECT_SECONDS = 5.0
+PROOF_SECONDS = 2.0
+PING_SECONDS = 5
+BUFFER_BYTES = 32 * 1024 * 1024
+HANDOVER_SECONDS = 1.0
+CLOSE_SECONDS = 2.0
+DRAIN_SECONDS = 5.0
+BUSY_TURNS = 16  # loop turns before `handed_over` sleeps: two or three suffice unless the socket is full
+
+_log = logging.getLogger(__name__)
+
+
+async def connect(
+    url: str,
+    *,
+    name: str = "sidecar",
+    credentials: Path | None = None,
+    inbox_prefix: str = "_INBOX",
+    timeout: float = CONNECT_SECONDS,
+    on_event: Callable[[BusEvent], None] | None = None,
+) -> NatsBus:
+    """A bus on the nats-server at `url` (several URLs are separated by commas).
+
+    `credentials` is a `.creds` file. Raises BusError within `timeout` seconds when there is no server, when it refuses
+    us, or when we may not receive replies on `inbox_prefix`; the text says which, and never holds the password.
+    """
+    what = f"could not connect to NATS at {shown(url)}"
+    bus = NatsBus(inbox_prefix, on_event)
+    try:
+        target = parse_url(url)
+        login: dict[str, Any] = {"user_credentials": _readable(credentials)} if credentials else dict(target.login)
+        with anyio.move_on_after(timeout) as scope:
+            await bus.open(target, name, login, refused=scope.cancel)
+            return bus
+    except (BusError, nats.errors.Error, OSError, ValueError, ImportError) as error:
+        await bus.close()
+        raise BusError(f"{what}: {plain(error)}") from error
+    except BaseException:
+        await bus.close()
+        raise
+    await bus.close()
+    raise BusError(f"{what}: {plain(bus.last_error) or 'no answer in time'}")
+
+
+class NatsBus:
+    """`ports.Bus`. `connect` makes one."""
+
+    def __init__(self, inbox_prefix: str, on_event: Callable[[BusEvent], None] | None = None) -> None:
+        self._client = SturdyClient()
+        self._connection = ConnectionLog(on_event)
+        self._inbox_prefix = inbox_prefix
+        self._queued = 0
+        self._proved = False
+        self._echo = self.new_inbox()
+        self._echoes: dict[bytes, asyncio.Future[None]] = {}
+
+    async def open(self, url: NatsUrl, name: str, login: dict[str, Any], *, refused: Callable[[], None]) -> None:
+        """Connect, trying until cancelled, and prove that replies reach us; `refused`: trying again cannot help."""
+        self._connection.refused = refused
+        await self._client.connect(
+            url.servers,
+            name=name,
+            error_cb=self._connection.error,
+            disconnected_cb=self._connection.disconnected,
+            reconnected_cb=self._connection.reconnected,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=1,
+            reconnect_to_server_handler=next_server,
+            ping_interval=PING_SECONDS,
+            pending_size=2 * BUFFER_BYTES,  # `publish` refuses earlier: at its own bound nats-py waits for the network
+            inbox_prefix=self._inbox_prefix,
+            **login,
+        )
+        self._connection.refused = None
+        self._connection.up.set()
+        await self.subscribe(self._echo, self._on_echo)
+        await self.round_trip(PROOF_SECONDS)
+        self._proved = True
+
+    @property
+    def counts(self) -> BusCounts:
+        return self._connection.counts
+
+    @property
+    def last_error(self) -> Exception | None:
+        return self._connection.last_error
+
+    @property
+    def max_payload(self) -> int:
+        return self._client.max_payload
+
+    @property
+    def connected(self) -> bool:
+        return self._client.is_connected
+
+    @property
+    def server_version(self) -> str:
+        return repr(self._client.connected_server_version).removeprefix("<nats server v").removesuffix(">")
+
+    def new_inbox(self) -> str:
+        """A subject under the inbox prefix that nobody else uses."""
+        return f"{self._inbox_prefix}.{secrets.token_hex(11)}"
+
+    async def publish(
+        self, subject: str, payload: bytes, *, headers: Mapping[str, str] | None = None, reply: str = ""
+    ) -> None:
+        client = self._client
+        before = client.pending_data_size
+        if before > BUFFER_BYTES:
+            raise BusError(f"not published on {subject}: the buffer is full ({before} bytes wait for the nats-server)")
+        try:
+            await client.publish(subject, payload, reply, dict(headers) if headers else None)
+        except nats.errors.Error as error:
+            raise BusError(f"not published on {subject}: {plain(error)}") from error
+        except (OSError, RuntimeError) as error:
+            # The socket broke under the flush that followed; what is in the buffer goes out after the reconnect.
+            if client.pending_data_size <= before:
+                raise BusError(f"not published on {subject}: {plain(error)}") from error
+        self._queued += max(0, client.pending_data_size - before)
+
+    async def handed_over(self) -> None:
+        """As the port says. Raises BusError when the server takes nothing for a second."""
+        client, mark, turns = self._client, self._queued, 0
+        give_up = asyncio.get_running_loop().time() + HANDOVER_SECONDS
+        # Others publish meanwhile: what counts is that nothing queued before the mark is left.
+        while self.connected and self._queued - client.unwritten < mark:
+            if asyncio.get_running_loop().time() > give_up:
+                raise BusError(
+                    f"the nats-server took nothing for {HANDOVER_SECONDS:g} s ({client.unwritten} bytes wait)"
+                )
+            turns += 1
+            await asyncio.sleep(0 if turns < BUSY_TURNS else 0.001)
+
+    async def subscribe(self, subject: str, callback: Callable[[Message], None], *, queue: str = "") -> Subscription:
+        async def deliver(message: Msg) -> None:
+            try:
+                callback(message)
+            except (Exception, asyncio.CancelledError):  # noqa: BLE001 - what leaks into nats-py ends the subscription
+                self.counts.callback_errors += 1
+                _log.exception("the callback of %s failed", subject)
+
+        try:
+            return NatsInterest(self, await self._client.subscribe(subject, queue, deliver))
+        except nats.errors.Error as error:
+            raise BusError(f"not subscribed to {subject}: {plain(error)}") from error
+
+    async def request(
+        self, subject: str, payload: bytes, *, headers: Mapping[str, str] | None = None, timeout: float
+    ) -> Message:
+        """As the port says. While disconnected it waits for the connection, then sends; both within `timeout`."""
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + timeout
+        if not self.connected:
+            await self._wait_up(subject, timeout)
+        left = max(0.001, give_up - loop.time())
+        try:
+            return await self._client.request(subject, payload, left, headers=dict(headers) if headers else None)
+        except nats.errors.NoRespondersError:
+            raise NoResponders(f"nobody serves {subject}") from None
+        except nats.errors.TimeoutError:
+            raise BusError(f"no reply on {subject} within {timeout:g} s{self._denial(subject)}") from None
+        except (nats.errors.Error, OSError, RuntimeError) as error:
+            raise BusError(f"no reply on {subject}: {plain(error)}") from error
+
+    async def round_trip(self, timeout: float) -> float:
+        """As the port says; by our own inbox, as nats-py's flush and rtt hurt its read loop when they time out."""
+        if not self.connected:
+            raise BusError("not connected to NATS")
+        loop = asyncio.get_running_loop()
+        token, started = secrets.token_bytes(8), loop.time()
+        arrived = self._echoes[token] = loop.create_future()
+        try:
+            await self.publish(self._echo, token)
+            with anyio.fail_after(timeout):
+                await arrived
+        except TimeoutError:
+            text = f"no message to ourselves came back within {timeout:g} s{self._denial(self._echo)}"
+            raise BusError(text) from None
+        finally:
+            del self._echoes[token]
+        return loop.time() - started
+
+    async def close(self) -> None:
+        self._connection.closing = True
+        with anyio.CancelScope(shield=True):
+            try:
+                if self.connected and self._proved:
+                    await self.round_trip(CLOSE_SECONDS)  # the server has then read all that was published before
+            except BusError as error:
+                _log.warning("closing the connection to NATS; what was published last may be lost: %s", error)
+            try:
+                with anyio.move_on_after(CLOSE_SECONDS):
+                    await self._client.close()
+            except Exception as error:  # noqa: BLE001 - closing a broken connection may fail in any way
+                _log.debug("closing the connection to NATS: %s", error)
+
+    async def _wait_up(self, subject: str, timeout: float) -> None:
+        try:
+            with anyio.fail_after(timeout):
+                await self._connection.up.wait()
+        except TimeoutError:
+            raise BusError(f"no request on {subject}: not connected to NATS for {timeout:g} s") from None
+
+    def _denial(self, subject: str) -> str:
+        """The server's refusal of this subject, where it was the last thing said: a request hears of it only so."""
+        said = plain(self.last_error)
+        return f" (the nats-server said: {said})" if f'"{subject.lower()}"' in said.lower() else ""
+
+    def _on_echo(self, message: Message) -> None:
+        arrived = self._echoes.get(message.data)
+        if arrived is not None and not arrived.done():
+            arrived.set_result(None)
+
+
+class NatsInterest:
+    """`ports.Subscription`."""
+
+    def __init__(self, bus: NatsBus, subscription: NatsSubscription) -> None:
+        self._bus = bus
+        self._subscription = subscription
+
+    async def drain(self) -> None:
+        subscription = self._subscription
+        try:
+            with anyio.move_on_after(DRAIN_SECONDS):
+                if self._bus.connected:
+                    await subscription.drain()  # type: ignore[no-untyped-call]  # nats-py left it bare
+                    return
+                while subscription.pending_msgs:  # noqa: ASYNC110 - nats-py has no event for it
+                    await asyncio.sleep(0)
+            await subscription.unsubscribe()
+        except (nats.errors.Error, OSError, RuntimeError) as error:
+            _log.debug("draining %s: %s", subscription.subject, error)
+
+
+def _readable(credentials: Path) -> str:
+    with credentials.open("rb") as file:  # nats-py reads it again at every reconnect; a wrong path is told now
+        file.read(1)
+    return str(credentials)
