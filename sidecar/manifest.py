@@ -178,8 +178,8 @@ class Field(Schema, frozen=True):
     """One input of an operation: its schema, and where the provider wants it.
 
     `in: content` makes the value the whole body; `in: none` sends nothing by itself: the input hook or another input
-    uses it. `name` is the provider's name when it differs; in a JSON body a dotted name is a path. `style` says how a
-    list or a path value is written. Of a part of a multipart body, `fileName` and `nameFrom` name the inputs that hold
+    uses it. `name` is the provider's name when it differs; in a JSON body a dotted name is a path (`m\\.relates_to.key`
+    keeps its first dot). `style` says how a list or a path value is written. Of a part of a multipart body, `fileName` and `nameFrom` name the inputs that hold
     its file name and its provider's name.
     """
 

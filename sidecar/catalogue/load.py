@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -132,12 +133,17 @@ def _parameter(name: str, field: Field) -> Parameter:
     return Parameter(
         name=name,
         place=field.place,
-        wire=tuple(wire.split(".")) if field.place == "body" else (wire,),
+        wire=_path_of(wire) if field.place == "body" else (wire,),
         style=field.style,
         base64=field.content_encoding == "base64",
         file_name=field.file_name,
         name_from=field.name_from,
     )
+
+
+def _path_of(name: str) -> tuple[str, ...]:
+    """The path that a dotted name stands for; a dot behind a backslash belongs to the name beside it."""
+    return tuple(part.replace("\\.", ".") for part in re.split(r"(?<!\\)\.", name))
 
 
 def _schema(field: Field) -> dict[str, object]:

@@ -6,6 +6,8 @@ no secrets and no success bodies; of a failure the first 4 KiB of the answer, re
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import msgspec
 
 from sidecar.model import Access, Code, Reason, SideEffect
@@ -105,6 +107,11 @@ Event = Started | Attempt | Wait | Finished | Admin
 
 encoder = msgspec.json.Encoder()
 decoder = msgspec.json.Decoder(Event)
+
+
+def timestamp(wall: float) -> str:
+    """Unix seconds as RFC 3339 in UTC, to the microsecond."""
+    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def event_name(event: Event) -> str:

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import msgspec
 
-from sidecar.model import MEANINGS, Access, Code, Failure, Outcome, Problem, Reason, SideEffect, Success, TraceContext, retryable
+from sidecar.model import (
+    MEANINGS,
+    Access,
+    Code,
+    Failure,
+    Outcome,
+    Problem,
+    Reason,
+    SideEffect,
+    Success,
+    TraceContext,
+    retryable,
+)
 from sidecar.wire import header
 
 FAILURE_TYPE = "urn:connector-sidecar:failure:"
@@ -74,7 +86,7 @@ def encode_reply(asked: Asked, outcome: Outcome, max_payload: int) -> Reply:
         headers[header.CONTENT_TYPE] = header.one_line(outcome.content_type)
     size = len(outcome.body) + sum(len(name) + len(value) + 4 for name, value in headers.items()) + 12
     if size > max_payload:
-        return encode_failure(asked, _too_large(asked, outcome, max_payload))
+        return encode_failure(asked, too_large(asked.access, outcome, asked.attempts, max_payload))
     return Reply(outcome.body, headers)
 
 
@@ -111,6 +123,18 @@ def failure_reply(asked: Asked, failure: Failure) -> FailureReply:
     )
 
 
+def too_large(access: Access, success: Success, attempts: int, most: int) -> Failure:
+    """The failure in place of an output that does not fit one message."""
+    done = access is Access.WRITE and attempts > 0
+    return Failure(
+        reason=Reason.RESPONSE_TOO_LARGE,
+        detail=f"the output has {len(success.body):,} bytes; one NATS message here holds {most:,}",
+        side_effect=SideEffect.DONE if done else SideEffect.NONE,
+        hint="ask for fewer or smaller items (a limit, a page, fewer fields), or raise max_payload of the NATS server",
+        provider_status=success.provider_status,
+    )
+
+
 def _common(asked: Asked) -> dict[str, str]:
     headers: dict[str, str] = {}
     if asked.call_id is not None:
@@ -122,15 +146,3 @@ def _common(asked: Asked) -> dict[str, str]:
     if asked.catalog_hash is not None:
         headers[header.CATALOG_HASH] = asked.catalog_hash
     return headers
-
-
-def _too_large(asked: Asked, success: Success, max_payload: int) -> Failure:
-    """The provider answered, the answer does not fit one message."""
-    done = asked.access is Access.WRITE and asked.attempts > 0
-    return Failure(
-        reason=Reason.RESPONSE_TOO_LARGE,
-        detail=f"the output has {len(success.body):,} bytes; one NATS message here holds {max_payload:,}",
-        side_effect=SideEffect.DONE if done else SideEffect.NONE,
-        hint="ask for fewer or smaller items (a limit, a page, fewer fields), or raise max_payload of the NATS server",
-        provider_status=success.provider_status,
-    )

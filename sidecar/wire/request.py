@@ -41,7 +41,7 @@ class Arrival(msgspec.Struct, frozen=True):
 
     now: float
     wall: float
-    dice: bytes  # 18 random bytes: 10 for the call id, 8 for the span id
+    dice: bytes  # 34 random bytes: 10 for the call id, 8 for the span id, 16 for the trace id
     max_timeout_ms: int
 
 
@@ -73,7 +73,7 @@ def decode_request(
         payload=payload,
         accepted=arrival.now,
         deadline=arrival.now + int(str(timeout_ms)) / 1000,
-        trace=trace_context(given, arrival.dice[10:18]),
+        trace=trace_context(given, arrival.dice[10:18], arrival.dice[18:34]),
         cursor=None if cursor is None else str(cursor),
         dry_run=dry_run is True,
     )
@@ -91,7 +91,9 @@ def decode_input(payload: bytes) -> dict[str, Any] | Failure:
         return Failure(reason=Reason.MALFORMED, detail=f"the payload is not JSON: {error}")
     if not isinstance(value, dict):
         return Failure(
-            reason=Reason.MALFORMED, detail=f"the payload must be a JSON object, not {_json_type(value)}", hint='send {"name": value}'
+            reason=Reason.MALFORMED,
+            detail=f"the payload must be a JSON object, not {_json_type(value)}",
+            hint='send {"name": value}',
         )
     return value
 
@@ -104,12 +106,12 @@ def call_id_at(wall: float, dice: bytes) -> str:
     return str(uuid.UUID(int=value))
 
 
-def trace_context(given: Mapping[str, str], span: bytes) -> TraceContext:
+def trace_context(given: Mapping[str, str], span: bytes, trace: bytes) -> TraceContext:
     """The caller's trace continued by a span of ours; a new trace where none (or an unusable one) was given."""
     span_id = span.hex()
     match = TRACEPARENT.fullmatch(given.get("traceparent", ""))
     if match is None or match[1] == "ff" or not int(match[2], 16) or not int(match[3], 16):
-        return TraceContext(trace_id=(span + span[::-1]).hex(), span_id=span_id)
+        return TraceContext(trace_id=trace.hex(), span_id=span_id)
     return TraceContext(match[2], span_id, match[3], match[4], given.get("tracestate"))
 
 

@@ -89,7 +89,9 @@ def parse_call(prefix: str, subject: str) -> Address | Failure:
     """The address of a call's subject, or why it is not one."""
     tokens = _tokens(prefix, subject)
     if tokens is None or len(tokens) < 5 or tokens[0] not in CALL_KINDS:  # noqa: PLR2004
-        return malformed(subject, f"a call's subject is {prefix}.<read or write>.<tenant>.<connection>.<provider>.<operation>")
+        return malformed(
+            subject, f"a call's subject is {prefix}.<read or write>.<tenant>.<connection>.<provider>.<operation>"
+        )
     kind, tenant, connection, provider, *operation = tokens
     names = _names(subject, tenant, connection)
     if isinstance(names, Failure):

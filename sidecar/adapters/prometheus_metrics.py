@@ -1,0 +1,112 @@
+"""prometheus-client: calls, attempts and waits as bounded time series. No tenant, connection or call id is a label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from sidecar.model import VERSION
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+MAX_OPERATIONS = 200  # series per operation; the rest is counted as `other`
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+KnownOperation = Callable[[str, str], bool]
+
+
+class Metrics:
+    """Every figure of the process, in a registry of its own."""
+
+    def __init__(self, known: KnownOperation, catalog_hash: str) -> None:
+        """`known` says whether a provider has an operation: what callers make up is never a label."""
+        self.registry = registry = CollectorRegistry()
+        self._known = known
+        self._operations: set[tuple[str, str]] = set()
+        self._children: dict[tuple[str, str, str], Counter] = {}
+        GCCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        ProcessCollector(registry=registry)
+        about = Info("sidecar", "Version and catalogue of this process.", registry=registry)
+        about.info({"version": VERSION, "catalog": catalog_hash})
+        self._calls = Counter(
+            "sidecar_calls",
+            "Calls by outcome: ok, or the failure's reason.",
+            ["provider", "operation", "outcome"],
+            registry=registry,
+        )
+        self._call_seconds = Histogram(
+            "sidecar_call_seconds", "From the message to its reply.", ["provider"], buckets=BUCKETS, registry=registry
+        )
+        self._attempts = Counter(
+            "sidecar_attempts",
+            "HTTP exchanges by status, or by reason where none came.",
+            ["provider", "result"],
+            registry=registry,
+        )
+        self._attempt_seconds = Histogram(
+            "sidecar_attempt_seconds", "One HTTP exchange.", ["provider"], buckets=BUCKETS, registry=registry
+        )
+        self._waits = Counter("sidecar_waits", "Waits before an exchange.", ["provider", "why"], registry=registry)
+        self._waited = Counter(
+            "sidecar_wait_seconds", "Seconds waited before exchanges.", ["provider", "why"], registry=registry
+        )
+        self._in_flight = Gauge("sidecar_in_flight", "Messages being answered.", registry=registry)
+        self._refused = Counter(
+            "sidecar_refused", "Messages refused before they became a call.", ["why"], registry=registry
+        )
+        self._replies_lost = Counter("sidecar_replies_lost", "Replies that could not be published.", registry=registry)
+        self._trace_dropped = Counter(
+            "sidecar_trace_dropped", "Trace events that could not be published.", registry=registry
+        )
+        self._admin = Counter(
+            "sidecar_admin", "Admin requests by verb and outcome.", ["verb", "outcome"], registry=registry
+        )
+
+    def finished(self, provider: str, operation: str, outcome: str, seconds: float) -> None:
+        key = (provider, self._operation(provider, operation), outcome)
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = self._calls.labels(*key)
+        child.inc()
+        self._call_seconds.labels(provider).observe(seconds)
+
+    def attempted(self, provider: str, result: str, seconds: float) -> None:
+        self._attempts.labels(provider, result).inc()
+        self._attempt_seconds.labels(provider).observe(seconds)
+
+    def waited(self, provider: str, why: str, seconds: float) -> None:
+        self._waits.labels(provider, why).inc()
+        self._waited.labels(provider, why).inc(seconds)
+
+    def administered(self, verb: str, outcome: str) -> None:
+        self._admin.labels(verb, outcome).inc()
+
+    def in_flight(self, number: int) -> None:
+        self._in_flight.set(number)
+
+    def refused(self, why: str) -> None:
+        self._refused.labels(why).inc()
+
+    def reply_lost(self) -> None:
+        self._replies_lost.inc()
+
+    def trace_dropped(self) -> None:
+        self._trace_dropped.inc()
+
+    def exposition(self) -> bytes:
+        """Everything in Prometheus's text format."""
+        return generate_latest(self.registry)
+
+    def _operation(self, provider: str, operation: str) -> str:
+        if (provider, operation) in self._operations:
+            return operation
+        if not self._known(provider, operation):
+            return "unknown"
+        if len(self._operations) >= MAX_OPERATIONS:
+            return "other"
+        self._operations.add((provider, operation))
+        return operation

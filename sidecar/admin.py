@@ -1,0 +1,195 @@
+"""What an operator asks of connections: import, list, verify, disable, enable, revoke. A secret is never shown."""
+
+from __future__ import annotations
+
+import msgspec
+
+from sidecar.auth.static import check_fields, kind_of
+from sidecar.catalogue.answer import unknown_provider
+from sidecar.core.base_url import base_url
+from sidecar.core.dig import dig_text
+from sidecar.execute import Executor
+from sidecar.model import Access, Call, Failure, Outcome, Problem, Reason, Success
+from sidecar.ports import Clock, Random
+from sidecar.provider import Provider
+from sidecar.store.credential import Credential, CredentialStore, Secret, Status
+from sidecar.wire.event import Admin, timestamp
+from sidecar.wire.request import call_id_at, trace_context
+from sidecar.wire.subject import EVERY, AdminAddress
+
+VERIFY_SECONDS = 20.0
+
+
+class ImportRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Payload of `import`: a credential of one kind. `kind` may be left out where the provider has one.
+
+    With `verify` (the default) the provider is asked whether it takes the credential before it is stored.
+    """
+
+    fields: dict[str, str]
+    kind: str | None = None
+    base_url: str | None = None
+    verify: bool = True
+
+
+class Connection(msgspec.Struct, frozen=True, kw_only=True):
+    """A connection as an operator sees it: everything but the secret."""
+
+    tenant: str
+    connection: str
+    provider: str
+    kind: str
+    status: str
+    account: str | None = None
+    base_url: str | None = None
+    changed: str | None = None
+    verified: bool | None = None
+    problem: str | None = None
+
+
+class Administrator:
+    """Answers the admin subjects. One writer of credentials: nothing else changes them."""
+
+    def __init__(self, *, executor: Executor, credentials: CredentialStore, clock: Clock, random: Random) -> None:
+        self._executor = executor
+        self._credentials = credentials
+        self._clock = clock
+        self._random = random
+
+    async def answer(self, address: AdminAddress, payload: bytes) -> Outcome:
+        """The answer to `sidecar.admin.<tenant>.<connection>.<provider>.<verb>`."""
+        if address.verb == "list":
+            return await self._list(address)
+        if EVERY in (address.connection, address.provider):
+            return Failure(reason=Reason.MALFORMED, detail=f"{address.verb} takes one connection of one provider")
+        provider = self._executor.catalogue.providers.get(address.provider)
+        if provider is None:
+            return unknown_provider(self._executor.catalogue, address.provider)
+        match address.verb:
+            case "import":
+                return await self._import(address, provider, payload)
+            case "verify":
+                return await self._verify(address, provider)
+            case "disable":
+                return await self._set_status(address, Status.DISABLED)
+            case "enable":
+                return await self._set_status(address, Status.ACTIVE)
+            case "revoke":
+                return await self._set_status(address, Status.REVOKED)
+            case _:
+                verbs = "import, list, verify, disable, enable, revoke"
+                return Failure(
+                    reason=Reason.MALFORMED, detail=f"there is no admin verb {address.verb!r}; verbs: {verbs}"
+                )
+
+    def event(self, address: AdminAddress, outcome: Outcome) -> Admin:
+        """What the trace says of it."""
+        failure = outcome if isinstance(outcome, Failure) else None
+        return Admin(
+            time=timestamp(self._clock.wall()),
+            tenant=address.tenant,
+            connection=address.connection,
+            provider=address.provider,
+            verb=address.verb,
+            outcome=failure.reason if failure else "ok",
+            detail=failure.detail if failure else None,
+        )
+
+    async def _import(self, address: AdminAddress, provider: Provider, payload: bytes) -> Outcome:
+        asked = _decode(payload)
+        if isinstance(asked, Failure):
+            return asked
+        auth = check_fields(provider.manifest.auth, asked.kind, asked.fields)
+        if isinstance(auth, Failure):
+            return auth
+        url = base_url(provider.manifest.base_url, asked.base_url)
+        if isinstance(url, Failure):
+            problem = Problem("/base_url", url.detail.removeprefix("base_url: "))
+            return msgspec.structs.replace(url, problems=(problem,))
+        fields = {name: Secret(value) for name, value in asked.fields.items()}
+        now = self._clock.wall()
+        credential = Credential(kind=kind_of(auth), fields=fields, base_url=asked.base_url, created=now, changed=now)
+        verified = await self._try(address, provider, credential) if asked.verify else None
+        if isinstance(verified, Failure) and verified.reason in {Reason.CREDENTIAL_REJECTED, Reason.EGRESS_BLOCKED}:
+            return msgspec.structs.replace(verified, detail=f"{verified.detail}; nothing was stored", hint=None)
+        account = verified if isinstance(verified, str) else None
+        credential = msgspec.structs.replace(credential, account=account)
+        failed = await self._credentials.save(address.tenant, address.connection, address.provider, credential)
+        if failed is not None:
+            return failed
+        return _success(self._shown(address, credential, verified))
+
+    async def _list(self, address: AdminAddress) -> Outcome:
+        connection = None if address.connection == EVERY else address.connection
+        provider = None if address.provider == EVERY else address.provider
+        listed = await self._credentials.list(address.tenant, connection, provider)
+        if isinstance(listed, Failure):
+            return listed
+        return _success(listed)
+
+    async def _verify(self, address: AdminAddress, provider: Provider) -> Outcome:
+        credential = await self._credentials.load(address.tenant, address.connection, address.provider)
+        if isinstance(credential, Failure):
+            return credential
+        verified = await self._try(address, provider, credential)
+        if isinstance(verified, Failure):
+            return verified
+        return _success(self._shown(address, credential, verified))
+
+    async def _set_status(self, address: AdminAddress, status: Status) -> Outcome:
+        changed = await self._credentials.set_status(address.tenant, address.connection, address.provider, status)
+        if isinstance(changed, Failure):
+            return changed
+        return _success(self._shown(address, changed, None))
+
+    async def _try(self, address: AdminAddress, provider: Provider, credential: Credential) -> str | Failure | None:
+        """The account that the provider names for this credential (None: it names none), or why it does not take it."""
+        verify = provider.manifest.verify
+        if verify is None:
+            return None
+        now, wall, dice = self._clock.now(), self._clock.wall(), self._random.token(34)
+        call = Call(
+            call_id=call_id_at(wall, dice),
+            access=Access.READ,
+            tenant=address.tenant,
+            connection=address.connection,
+            provider=provider.name,
+            operation=verify.operation,
+            payload=msgspec.json.encode(verify.input),
+            accepted=now,
+            deadline=now + VERIFY_SECONDS,
+            trace=trace_context({}, dice[10:18], dice[18:34]),
+        )
+        ended = await self._executor.run(call, credential)
+        if isinstance(ended.outcome, Failure):
+            return ended.outcome
+        return dig_text(msgspec.json.decode(ended.outcome.body), (verify.account,)) if verify.account else None
+
+    def _shown(self, address: AdminAddress, credential: Credential, verified: str | Failure | None) -> Connection:
+        problem = f"{verified.reason}: {verified.detail}" if isinstance(verified, Failure) else None
+        return Connection(
+            tenant=address.tenant,
+            connection=address.connection,
+            provider=address.provider,
+            kind=credential.kind,
+            status=credential.status,
+            account=credential.account,
+            base_url=credential.base_url,
+            changed=timestamp(credential.changed),
+            verified=None if verified is None else problem is None,
+            problem=problem,
+        )
+
+
+def _decode(payload: bytes) -> ImportRequest | Failure:
+    try:
+        return msgspec.json.decode(payload or b"{}", type=ImportRequest)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        # A validation error of msgspec names places and types, never values.
+        detail = str(error) if isinstance(error, msgspec.ValidationError) else "the payload is not JSON"
+        shape = '{"kind": "...", "fields": {"name": "value"}, "base_url": "..."}'
+        return Failure(reason=Reason.MALFORMED, detail=f"{detail}; send {shape}")
+
+
+def _success(body: object) -> Success:
+    return Success(body=msgspec.json.encode(body))

@@ -1,0 +1,91 @@
+"""The static credential kinds: API key, bearer token, basic. What each needs, and what it adds to a request."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote
+
+import httpx
+
+from sidecar.manifest import ApiKey, Auth, Basic, Bearer
+from sidecar.model import Failure, Problem, Reason, Request
+
+
+def kind_of(auth: Auth) -> str:
+    """The kind's name, as a manifest and an import say it."""
+    return str(auth.__struct_config__.tag)
+
+
+def fields_of(auth: Auth) -> tuple[str, ...]:
+    """The credential fields that the kind needs."""
+    match auth:
+        case ApiKey():
+            return ("key",)
+        case Bearer():
+            return ("token",)
+        case Basic():
+            return ("username", "password")
+
+
+def auth_of(kinds: Sequence[Auth], kind: str) -> Auth | None:
+    """The manifest's description of a kind."""
+    return next((auth for auth in kinds if kind_of(auth) == kind), None)
+
+
+def check_fields(kinds: Sequence[Auth], kind: str | None, fields: Mapping[str, str]) -> Auth | Failure:
+    """The kind that these fields are a credential of, or everything that is wrong with them. Never says a value."""
+    names = [kind_of(auth) for auth in kinds]
+    auth = kinds[0] if kind is None else auth_of(kinds, kind)
+    if auth is None:
+        problem = Problem("/kind", f"must be one of: {', '.join(names)}", tuple(names))
+        return _refused((problem,))
+    needed = fields_of(auth)
+    problems = [Problem(f"/fields/{name}", "is required") for name in needed if not fields.get(name)]
+    problems += [
+        Problem(f"/fields/{name}", f"is not a field of {kind_of(auth)}; fields are: {', '.join(needed)}", needed)
+        for name in fields
+        if name not in needed
+    ]
+    for name in needed:
+        text = fields.get(name, "")
+        if text != text.strip() or (not isinstance(auth, Basic) and not (text.isascii() and text.isprintable())):
+            problems.append(
+                Problem(f"/fields/{name}", "has white space around it, or a character that no header can carry")
+            )
+    if isinstance(auth, Basic) and ":" in fields.get("username", ""):
+        problems.append(Problem("/fields/username", "cannot hold a colon (RFC 7617)"))
+    return _refused(tuple(problems)) if problems else auth
+
+
+def authorise(request: Request, auth: Auth, fields: Mapping[str, str], user_agent: str) -> httpx.Request:
+    """The request ready to send: with the credential, which exists in this value and nowhere before it."""
+    url, headers = request.url, [*request.headers, ("user-agent", user_agent)]
+    match auth:
+        case ApiKey(place="header", name=name, prefix=prefix):
+            headers.append((name, prefix + fields["key"]))
+        case ApiKey(name=name, prefix=prefix):
+            separator = "&" if "?" in url else "?"
+            url = f"{url}{separator}{quote(name, safe='')}={quote(prefix + fields['key'], safe='')}"
+        case Bearer():
+            headers.append(("authorization", f"Bearer {fields['token']}"))
+        case Basic():
+            pair = f"{fields['username']}:{fields['password']}".encode()
+            headers.append(("authorization", f"Basic {base64.b64encode(pair).decode()}"))
+    return httpx.Request(request.method, url, headers=headers, content=request.content or None)
+
+
+def shown(auth: Auth) -> str:
+    """What the kind adds, in words, for a dry run."""
+    match auth:
+        case ApiKey(place=place, name=name):
+            return f"API key in {place} {name}"
+        case Bearer():
+            return "bearer token in header authorization"
+        case Basic():
+            return "user name and password in header authorization"
+
+
+def _refused(problems: tuple[Problem, ...]) -> Failure:
+    detail = "; ".join(f"{problem.pointer} {problem.detail}" for problem in problems)
+    return Failure(reason=Reason.VALIDATION, detail=detail, problems=problems)

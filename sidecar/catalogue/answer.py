@@ -1,0 +1,151 @@
+"""Discovery: what an agent can ask of the catalogue, answered from memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from sidecar.auth.static import fields_of, kind_of
+from sidecar.catalogue.validate import nearest
+from sidecar.model import Access, Failure, Outcome, Reason, Success
+from sidecar.provider import Catalogue, Operation, Provider
+from sidecar.wire.subject import CatalogAddress
+
+VERBS = ("providers", "operations", "describe", "search", "tools")
+SEARCH_LIMIT = 20
+TOOL_FORMATS = ("openai", "anthropic", "gemini", "mcp")
+
+
+def answer(catalogue: Catalogue, address: CatalogAddress, asked: dict[str, Any]) -> Outcome:
+    """The answer to `sidecar.catalog.<tenant>.<verb>...`; `asked` is the payload."""
+    match address.verb:
+        case "providers":
+            return _success([_provider(provider) for provider in catalogue.providers.values()])
+        case "operations" | "describe":
+            return _of_provider(catalogue, address)
+        case "search":
+            return _search(catalogue, asked)
+        case "tools":
+            return _tools(catalogue, address, asked)
+        case _:
+            listed = ", ".join(VERBS)
+            return Failure(
+                reason=Reason.MALFORMED, detail=f"there is no catalogue verb {address.verb!r}; verbs: {listed}"
+            )
+
+
+def unknown_provider(catalogue: Catalogue, name: str | None) -> Failure:
+    close = nearest(name or "", catalogue.providers)
+    served = ", ".join(sorted(catalogue.providers))
+    what = f"provider {name} is not served here" if name else "name a provider"
+    return Failure(
+        reason=Reason.UNKNOWN_PROVIDER,
+        detail=f"{what}; did you mean {close}?" if close else what,
+        hint=f"served: {served}",
+    )
+
+
+def _of_provider(catalogue: Catalogue, address: CatalogAddress) -> Outcome:
+    provider = catalogue.providers.get(address.provider or "")
+    if provider is None:
+        return unknown_provider(catalogue, address.provider)
+    if address.verb == "operations":
+        return _success([_operation(operation) for operation in provider.operations.values()])
+    operation = provider.operations.get(address.operation or "")
+    if operation is None:
+        close = nearest(address.operation or "", provider.operations)
+        asked = f"{provider.name} has no operation {address.operation}" if address.operation else "name an operation"
+        detail = f"{asked}; did you mean {close}?" if close else asked
+        return Failure(reason=Reason.UNKNOWN_OPERATION, detail=detail)
+    return _success(_described(operation))
+
+
+def _search(catalogue: Catalogue, asked: dict[str, Any]) -> Outcome:
+    """The operations whose name and summary hold the most words of `query`."""
+    query, limit = asked.get("query"), asked.get("limit", SEARCH_LIMIT)
+    if not isinstance(query, str) or not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+        return Failure(reason=Reason.VALIDATION, detail='send {"query": "words", "limit": 20}')
+    words = query.lower().split()
+    scored = [(_score(operation, words), operation) for operation in _operations(catalogue)]
+    found = sorted((item for item in scored if item[0]), key=lambda item: (-item[0], item[1].provider, item[1].name))
+    return _success([_operation(operation) for _, operation in found[:limit]])
+
+
+def _score(operation: Operation, words: list[str]) -> int:
+    name, summary = f"{operation.provider} {operation.name}".lower(), operation.fact.summary.lower()
+    return sum(3 * (word in name) + (word in summary) for word in words)
+
+
+def _tools(catalogue: Catalogue, address: CatalogAddress, asked: dict[str, Any]) -> Outcome:
+    """Operations as tool definitions for language models, of one provider or of all."""
+    style = asked.get("format", "mcp")
+    if style not in TOOL_FORMATS:
+        return Failure(reason=Reason.VALIDATION, detail=f"format must be one of: {', '.join(TOOL_FORMATS)}")
+    if address.provider is not None and address.provider not in catalogue.providers:
+        return unknown_provider(catalogue, address.provider)
+    wanted = [item for item in _operations(catalogue) if address.provider in (None, item.provider) and not item.raw]
+    return _success([_tool(operation, style) for operation in wanted])
+
+
+def _tool(operation: Operation, style: str) -> dict[str, Any]:
+    name = f"{operation.provider}_{operation.name}".replace(".", "_")
+    summary, schema = operation.fact.summary, operation.input_schema
+    match style:
+        case "openai":
+            return {"type": "function", "function": {"name": name, "description": summary, "parameters": schema}}
+        case "anthropic":
+            return {"name": name, "description": summary, "input_schema": schema}
+        case "gemini":
+            return {"name": name, "description": summary, "parametersJsonSchema": schema}
+        case _:
+            hints = {"readOnlyHint": operation.access is Access.READ}
+            return {"name": name, "description": summary, "inputSchema": schema, "annotations": hints}
+
+
+def _operations(catalogue: Catalogue) -> Iterator[Operation]:
+    for provider in catalogue.providers.values():
+        yield from provider.operations.values()
+
+
+def _provider(provider: Provider) -> dict[str, Any]:
+    manifest = provider.manifest
+    return {
+        "name": manifest.name,
+        "title": manifest.title,
+        "version": manifest.version,
+        "operations": len(provider.operations),
+        "auth": [{"kind": kind_of(auth), "fields": fields_of(auth)} for auth in manifest.auth],
+        "base_url": kind_of_base(provider),
+        "docs": manifest.docs,
+    }
+
+
+def kind_of_base(provider: Provider) -> str:
+    """What a connection may set in the base URL: `fixed`, `subdomain` or `self_hosted`."""
+    return str(provider.manifest.base_url.__struct_config__.tag)
+
+
+def _operation(operation: Operation) -> dict[str, Any]:
+    return {
+        "provider": operation.provider,
+        "operation": operation.name,
+        "access": operation.access,
+        "summary": operation.fact.summary,
+    }
+
+
+def _described(operation: Operation) -> dict[str, Any]:
+    fact = operation.fact
+    return {
+        **_operation(operation),
+        "request": f"{fact.method} {fact.path}" if not operation.raw else "any request below the base URL",
+        "pages": fact.paging is not None,
+        "docs": fact.docs,
+        "input_schema": operation.input_schema,
+    }
+
+
+def _success(body: object) -> Success:
+    return Success(body=msgspec.json.encode(body))

@@ -1,0 +1,144 @@
+"""What is told of a call: its events, built from what is known at each step. Nothing secret goes in."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+
+from sidecar.core.outcome import request_id
+from sidecar.core.redact import redact_headers, redact_url, said
+from sidecar.core.retry import Decision
+from sidecar.model import MEANINGS, Call, Failure, Outcome, Request, Success
+from sidecar.provider import Provider
+from sidecar.wire.event import Attempt, Finished, Started, Wait, timestamp
+
+
+def started(call: Call, now: float, wall: float, *, catalog_hash: str, sidecar: str) -> Started:
+    return Started(
+        **_about(call, now, wall),
+        access=call.access,
+        timeout_ms=round((call.deadline - call.accepted) * 1000),
+        input_bytes=len(call.payload),
+        input_sha256=_sha256(call.payload),
+        catalog_hash=catalog_hash,
+        sidecar=sidecar,
+        parent_span_id=call.trace.parent_span_id,
+        cursor=call.cursor,
+    )
+
+
+def wait(
+    call: Call,
+    now: float,
+    wall: float,
+    seconds: float,
+    why: str,
+    *,
+    bucket: str | None = None,
+    jitter: float | None = None,
+) -> Wait:
+    return Wait(**_about(call, now, wall), seconds=seconds, why=why, bucket=bucket, jitter=jitter)
+
+
+def attempt(
+    call: Call,
+    now: float,
+    wall: float,
+    *,
+    number: int,
+    began: float,
+    provider: Provider,
+    request: Request,
+    answer: httpx.Response | Failure,
+    result: Outcome,
+    decision: Decision,
+    secrets: Sequence[str],
+) -> Attempt:
+    """One exchange: what was asked, what came back (of a failure what it said), what was decided."""
+    failure = result if isinstance(result, Failure) else None
+    told: dict[str, Any] = {
+        **_about(call, now, wall),
+        "attempt": number,
+        "method": request.method,
+        "url": redact_url(request.url),
+        "request_headers": redact_headers(request.headers),
+        "request_bytes": len(request.content),
+        "request_sha256": _sha256(request.content) if request.content else "",
+        "duration_ms": _ms(now - began),
+        "reason": failure.reason if failure else None,
+        "side_effect": failure.side_effect if failure else None,
+        "decided": decision.why,
+    }
+    told |= {"said": answer.detail} if isinstance(answer, Failure) else _answered(provider, answer, failure, secrets)
+    return Attempt(**told)
+
+
+def finished(call: Call, now: float, wall: float, *, attempts: int, result: Outcome, why: Sequence[str]) -> Finished:
+    about = _about(call, now, wall)
+    if isinstance(result, Success):
+        return Finished(
+            **about,
+            outcome="ok",
+            status=result.provider_status,
+            attempts=attempts,
+            output_bytes=len(result.body),
+            dry_run=call.dry_run,
+            why=tuple(why),
+        )
+    return Finished(
+        **about,
+        outcome=result.reason,
+        code=MEANINGS[result.reason].code,
+        side_effect=result.side_effect,
+        status=result.provider_status,
+        provider_code=result.provider_code,
+        provider_request_id=result.provider_request_id,
+        attempts=attempts,
+        detail=result.detail,
+        hint=result.hint,
+        retry_after_ms=None if result.retry_after is None else round(result.retry_after * 1000),
+        dry_run=call.dry_run,
+        why=(*why, result.detail),
+    )
+
+
+def _about(call: Call, now: float, wall: float) -> dict[str, Any]:
+    """What every event of a call says."""
+    return {
+        "time": timestamp(wall),
+        "call_id": call.call_id,
+        "trace_id": call.trace.trace_id,
+        "span_id": call.trace.span_id,
+        "tenant": call.tenant,
+        "connection": call.connection,
+        "provider": call.provider,
+        "operation": call.operation,
+        "elapsed_ms": _ms(now - call.accepted),
+    }
+
+
+def _answered(
+    provider: Provider, answer: httpx.Response, failure: Failure | None, secrets: Sequence[str]
+) -> dict[str, Any]:
+    first_byte = answer.extensions.get("first_byte")
+    return {
+        "status": answer.status_code,
+        "response_headers": redact_headers(answer.headers.items()),
+        "response_bytes": len(answer.content),
+        "response_sha256": _sha256(answer.content),
+        "provider_request_id": request_id(provider, answer.headers),
+        "first_byte_ms": None if first_byte is None else _ms(first_byte),
+        "reused": answer.extensions.get("reused"),
+        "said": said(answer.content, secrets) if failure else None,
+    }
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3)

@@ -1,0 +1,374 @@
+"""One call, top to bottom: look up, validate, render, then attempts until it is answered or must stop."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import httpx
+import msgspec
+
+from sidecar.auth.static import auth_of, authorise, shown
+from sidecar.catalogue.validate import nearest, validate
+from sidecar.core import story
+from sidecar.core.base_url import base_url
+from sidecar.core.hint import with_hint
+from sidecar.core.limit import Bucket, Budgets, Key, budgets, close, idle, reserve
+from sidecar.core.outcome import outcome
+from sidecar.core.page import with_page
+from sidecar.core.raw import render_raw
+from sidecar.core.redact import redact_url
+from sidecar.core.render import render
+from sidecar.core.retry import THROTTLED, Decision, RetryPolicy, retry
+from sidecar.manifest import Auth
+from sidecar.model import Access, Call, Failure, Outcome, Reason, Request, SideEffect, Success
+from sidecar.ports import Clock, HttpSender, Random
+from sidecar.provider import Catalogue, Operation, Provider
+from sidecar.store.credential import Credential
+from sidecar.wire.event import CallEvent
+from sidecar.wire.reply import too_large
+from sidecar.wire.request import decode_input
+from sidecar.wire.subject import Address, call_subject
+
+log = logging.getLogger("sidecar.execute")
+
+MAX_BUCKETS = 50_000
+SOON = 0.0005  # seconds; a wait shorter than this is none
+
+
+class Credentials(Protocol):
+    """Where the credentials of connections are kept."""
+
+    async def load(self, tenant: str, connection: str, provider: str) -> Credential | Failure: ...
+
+
+class Observer(Protocol):
+    """Whoever wants to know what happens to calls: metrics, and the trace on NATS."""
+
+    async def emit(self, event: CallEvent) -> None: ...
+
+    async def handed_over(self) -> bool:
+        """Whether the events emitted so far have left this process; waits until they have."""
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Bounds of one call; sizes in bytes."""
+
+    retry: RetryPolicy = RetryPolicy()
+    max_response_bytes: int = 4 * 1024 * 1024
+    max_output_bytes: int = 1024 * 1024
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """How a call ended, and after how many attempts."""
+
+    outcome: Outcome
+    attempts: int
+
+
+@dataclass(slots=True)
+class Run:
+    """One call under way."""
+
+    call: Call
+    provider: Provider
+    operation: Operation
+    credential: Credential
+    auth: Auth
+    request: Request
+    trial: bool = False
+    attempts: int = 0
+    why: list[str] = field(default_factory=list)
+
+
+class Executor:
+    """Runs calls. Holds nothing of a call after it ended; between calls only the quota buckets."""
+
+    def __init__(
+        self,
+        *,
+        catalogue: Catalogue,
+        credentials: Credentials,
+        sender: HttpSender,
+        clock: Clock,
+        random: Random,
+        observer: Observer,
+        prefix: str,
+        sidecar_id: str,
+        user_agent: str,
+        limits: Limits,
+        base_urls: Mapping[str, str] | None = None,
+    ) -> None:
+        """`base_urls` replaces what a provider's manifest and connections say (the sandbox does)."""
+        self.catalogue = catalogue
+        self._credentials = credentials
+        self._sender = sender
+        self._clock = clock
+        self._random = random
+        self._observer = observer
+        self._prefix = prefix
+        self._id = sidecar_id
+        self._user_agent = user_agent
+        self._limits = limits
+        self._base_urls = base_urls or {}
+        self._buckets: dict[Key, Bucket] = {}
+
+    async def run(self, call: Call, credential: Credential | None = None) -> Ended:
+        """The call's end. Never raises but when cancelled: a defect becomes `INTERNAL/BUG`, logged.
+
+        `credential` is used in place of the connection's stored one: it is tried before it is stored.
+        """
+        await self._emit(story.started, call, catalog_hash=self.catalogue.digest, sidecar=self._id)
+        run: Run | None = None
+        try:
+            prepared = await self._prepare(call, credential)
+            if isinstance(prepared, Run):
+                run = prepared
+                result = self._dry(run) if call.dry_run else await self._attempt_until_done(run)
+            else:
+                result = prepared
+        except asyncio.CancelledError:
+            await self._end(call, run, _given_up(call, run))
+            raise
+        except Exception:
+            log.exception("call %s ended in a defect", call.call_id)
+            result = _defect(call, run)
+        return await self._end(call, run, result)
+
+    async def _prepare(self, call: Call, given: Credential | None) -> Run | Failure:
+        """Look up, validate and render: everything that can refuse the call before it costs anything."""
+        provider = self.catalogue.providers.get(call.provider)
+        if provider is None:
+            return Failure(reason=Reason.UNKNOWN_PROVIDER, detail=f"provider {call.provider} is not served here")
+        operation = provider.operations.get(call.operation)
+        if operation is None:
+            return _unknown_operation(provider, call)
+        if operation.access is not call.access:
+            return _access_mismatch(self._prefix, call, operation)
+        values = decode_input(call.payload)
+        if isinstance(values, Failure):
+            return values
+        invalid = validate(operation, values)
+        if invalid is not None:
+            return invalid
+        credential = given or await self._credentials.load(call.tenant, call.connection, call.provider)
+        if isinstance(credential, Failure):
+            return credential
+        auth = auth_of(provider.manifest.auth, credential.kind)
+        if auth is None:
+            return _unusable(call, credential)
+        request = self._render(call, provider, operation, credential, values)
+        if isinstance(request, Failure):
+            return request
+        return Run(call, provider, operation, credential, auth, request, trial=given is not None)
+
+    def _render(
+        self, call: Call, provider: Provider, operation: Operation, credential: Credential, values: dict[str, Any]
+    ) -> Request | Failure:
+        url = self._base_urls.get(provider.name) or base_url(provider.manifest.base_url, credential.base_url)
+        if isinstance(url, Failure):
+            return url
+        if operation.raw:
+            request = render_raw(provider, operation.fact.method, url, values)
+        else:
+            shaped = operation.input_hook(values) if operation.input_hook else values
+            request = render(provider, operation, url, shaped, call.call_id)
+        return request if isinstance(request, Failure) else with_page(operation, request, call.cursor)
+
+    async def _attempt_until_done(self, run: Run) -> Outcome:
+        """The attempt loop: reserve, credential, send, observe limits, outcome, retry?"""
+        call = run.call
+        wanted = budgets(run.provider.manifest.quotas, call.provider, call.tenant, call.connection, call.operation)
+        while True:
+            refused = await self._reserve(run, wanted) or await self._renew_credential(run)
+            if refused is not None:
+                return refused
+            if call.access is Access.WRITE and run.attempts == 0 and not await self._observer.handed_over():
+                return _untold()
+            run.attempts += 1
+            began = self._clock.now()
+            answer = await self._send(run)
+            result = self._outcome(run, answer)
+            jitter = self._random.jitter()
+            decision = self._decide(run, result, jitter)
+            self._observe_limits(wanted, result, decision)
+            await self._tell_attempt(run, answer, result, decision, began)
+            if decision.delay is None or isinstance(result, Success):
+                return result
+            run.why.append(f"attempt {run.attempts}: {decision.why}")
+            await self._emit(story.wait, call, decision.delay, decision.why, jitter=jitter)
+            await self._clock.sleep(decision.delay)
+
+    async def _reserve(self, run: Run, wanted: Budgets) -> Failure | None:
+        """Wait for a unit of every budget; None when the exchange may start now."""
+        deadline = run.call.deadline
+        while True:
+            now = self._clock.now()
+            if now >= deadline:
+                return Failure(reason=Reason.BEFORE_SEND, detail="the deadline passed before anything was sent")
+            reserved = reserve(wanted, self._buckets, now, deadline)
+            if isinstance(reserved, Failure):
+                return reserved
+            self._keep(reserved.buckets, now)
+            wait = reserved.at - now
+            if wait < SOON:
+                return None
+            why = "the provider said to wait" if reserved.closed else "the quota is used up"
+            run.why.append(f"waited {wait:.3f} s for bucket {reserved.bucket}: {why}")
+            await self._emit(story.wait, run.call, wait, why, bucket=reserved.bucket)
+            await self._clock.sleep(wait)
+            # The provider may have closed a bucket meanwhile; then this reservation is void.
+            if not any(self._buckets.get(key, Bucket()).closed_until - SOON > self._clock.now() for key, _ in wanted):
+                return None
+
+    async def _renew_credential(self, run: Run) -> Failure | None:
+        """Before a further attempt: the connection may have been disabled or given another credential meanwhile."""
+        if run.attempts == 0 or run.trial:
+            return None
+        call = run.call
+        credential = await self._credentials.load(call.tenant, call.connection, call.provider)
+        if isinstance(credential, Failure):
+            return credential
+        auth = auth_of(run.provider.manifest.auth, credential.kind)
+        if auth is None:
+            return _unusable(call, credential)
+        run.credential, run.auth = credential, auth
+        return None
+
+    async def _send(self, run: Run) -> httpx.Response | Failure:
+        fields = {name: secret.reveal() for name, secret in run.credential.fields.items()}
+        request = authorise(run.request, run.auth, fields, self._user_agent)
+        most = run.provider.manifest.max_response_bytes or self._limits.max_response_bytes
+        return await self._sender.send(request, deadline=run.call.deadline, max_body=most)
+
+    def _outcome(self, run: Run, answer: httpx.Response | Failure) -> Outcome:
+        if not isinstance(answer, Failure):
+            return outcome(run.provider, run.operation, answer, self._clock.wall())
+        if run.operation.access is Access.READ:  # a read changes nothing, whatever was sent of it
+            return msgspec.structs.replace(answer, side_effect=SideEffect.NONE)
+        return answer
+
+    def _decide(self, run: Run, result: Outcome, jitter: float) -> Decision:
+        if isinstance(result, Success):
+            return Decision(None, "done")
+        return retry(
+            self._limits.retry,
+            run.attempts,
+            result,
+            access=run.operation.access,
+            repeatable=run.operation.repeatable(run.request.method),
+            jitter=jitter,
+            left=run.call.deadline - self._clock.now(),
+        )
+
+    def _observe_limits(self, wanted: Budgets, result: Outcome, decision: Decision) -> None:
+        """What the provider said about its limit holds for every call of that budget, not for this one alone."""
+        if isinstance(result, Failure) and result.reason in THROTTLED:
+            now = self._clock.now()
+            wait = result.retry_after if result.retry_after is not None else decision.delay
+            self._keep(close(wanted, self._buckets, now + (wait or self._limits.retry.first_throttle_delay)), now)
+
+    def _keep(self, changed: Mapping[Key, Bucket], now: float) -> None:
+        self._buckets.update(changed)
+        if len(self._buckets) > MAX_BUCKETS:
+            self._buckets = {key: bucket for key, bucket in self._buckets.items() if not idle(bucket, now)}
+
+    async def _end(self, call: Call, run: Run | None, result: Outcome) -> Ended:
+        attempts = run.attempts if run else 0
+        operation = self.catalogue.operation(call.provider, call.operation)
+        if isinstance(result, Success) and len(result.body) > self._limits.max_output_bytes:
+            result = too_large(call.access, result, attempts, self._limits.max_output_bytes)
+        if isinstance(result, Failure):
+            result = with_hint(result, call, operation)
+        await self._emit(story.finished, call, attempts=attempts, result=result, why=run.why if run else ())
+        return Ended(result, attempts)
+
+    async def _tell_attempt(
+        self, run: Run, answer: httpx.Response | Failure, result: Outcome, decision: Decision, began: float
+    ) -> None:
+        await self._emit(
+            story.attempt,
+            run.call,
+            number=run.attempts,
+            began=began,
+            provider=run.provider,
+            request=run.request,
+            answer=answer,
+            result=result,
+            decision=decision,
+            secrets=[secret.reveal() for secret in run.credential.fields.values()],
+        )
+
+    async def _emit(self, tell: Callable[..., CallEvent], call: Call, *known: Any, **also: Any) -> None:
+        await self._observer.emit(tell(call, self._clock.now(), self._clock.wall(), *known, **also))
+
+    def _dry(self, run: Run) -> Success:
+        """What would be sent, and nothing sent."""
+        request = run.request
+        body: dict[str, Any] = {
+            "method": request.method,
+            "url": redact_url(request.url),
+            "headers": dict(request.headers),
+        }
+        if request.content:
+            try:
+                body["body"] = request.content.decode()
+            except UnicodeDecodeError:
+                body["body_base64"] = base64.b64encode(request.content).decode()
+        return Success(body=msgspec.json.encode({"dry_run": True, "request": body, "credential": shown(run.auth)}))
+
+
+def _defect(call: Call, run: Run | None) -> Failure:
+    return Failure(
+        reason=Reason.BUG,
+        detail=f"a defect of the sidecar ended this call; its log names call {call.call_id}",
+        side_effect=_uncertain(call, run),
+    )
+
+
+def _given_up(call: Call, run: Run | None) -> Failure:
+    return Failure(
+        reason=Reason.SHUTTING_DOWN,
+        detail="the sidecar shuts down and could not finish this call in time",
+        side_effect=_uncertain(call, run),
+    )
+
+
+def _uncertain(call: Call, run: Run | None) -> SideEffect:
+    sent = run is not None and run.attempts > 0 and call.access is Access.WRITE
+    return SideEffect.UNKNOWN if sent else SideEffect.NONE
+
+
+def _untold() -> Failure:
+    return Failure(
+        reason=Reason.STORE_UNAVAILABLE,
+        detail="NATS takes no messages now, so that this write could not be told before it was sent; it was not sent",
+        retry_after=1.0,
+    )
+
+
+def _unknown_operation(provider: Provider, call: Call) -> Failure:
+    close_by = nearest(call.operation, provider.operations)
+    asked = f"{call.provider} has no operation {call.operation}"
+    detail = f"{asked}; did you mean {close_by}?" if close_by else asked
+    return Failure(reason=Reason.UNKNOWN_OPERATION, detail=detail)
+
+
+def _access_mismatch(prefix: str, call: Call, operation: Operation) -> Failure:
+    what = f"{call.provider}.{call.operation}"
+    address = Address(operation.access, call.tenant, call.connection, call.provider, call.operation)
+    right = call_subject(prefix, address)
+    return Failure(
+        reason=Reason.ACCESS_MISMATCH,
+        detail=f"{what} is a {operation.access} operation and was sent to a {call.access} subject; publish on {right}",
+        hint=f"publish on {right}",
+    )
+
+
+def _unusable(call: Call, credential: Credential) -> Failure:
+    detail = f"the stored credential is of kind {credential.kind}, which {call.provider} does not take (any more)"
+    return Failure(reason=Reason.NO_CREDENTIAL, detail=detail)

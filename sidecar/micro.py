@@ -1,0 +1,87 @@
+"""The NATS service protocol (ADR-32): `nats micro ls` sees us, with our own counters.
+
+https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-32.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from sidecar.model import VERSION
+from sidecar.wire.event import timestamp
+
+NAME = "connector-sidecar"
+QUEUE = "sidecar"  # the queue group never varies: two names would do every call twice
+DESCRIPTION = "Calls third-party APIs as the right end user, within their quotas, and explains every call."
+VERBS = ("PING", "INFO", "STATS")
+
+
+@dataclass(slots=True)
+class Endpoint:
+    """One subscription and what went through it; times in nanoseconds, as the protocol counts."""
+
+    name: str
+    subject: str
+    num_requests: int = 0
+    num_errors: int = 0
+    last_error: str = ""
+    processing_time: int = 0
+
+    def count(self, seconds: float, error: str | None) -> None:
+        self.num_requests += 1
+        self.processing_time += round(seconds * 1e9)
+        if error is not None:
+            self.num_errors += 1
+            self.last_error = error
+
+
+@dataclass(slots=True)
+class Service:
+    """The process as a service: its identity, its metadata, its endpoints."""
+
+    id: str
+    started_wall: float
+    metadata: Mapping[str, str]
+    endpoints: list[Endpoint] = field(default_factory=list)
+
+    def subjects(self, verb: str) -> tuple[str, ...]:
+        """The three subjects of a verb: everybody, everybody of our name, this process."""
+        return f"$SRV.{verb}", f"$SRV.{verb}.{NAME}", f"$SRV.{verb}.{NAME}.{self.id}"
+
+    def answer(self, verb: str) -> bytes:
+        about = {"name": NAME, "id": self.id, "version": VERSION, "metadata": self.metadata}
+        match verb:
+            case "PING":
+                body: dict[str, object] = {"type": "io.nats.micro.v1.ping_response", **about}
+            case "INFO":
+                described = {
+                    "description": DESCRIPTION,
+                    "endpoints": [self._described(item) for item in self.endpoints],
+                }
+                body = {"type": "io.nats.micro.v1.info_response", **about, **described}
+            case _:
+                counted = {
+                    "started": timestamp(self.started_wall),
+                    "endpoints": [self._counted(item) for item in self.endpoints],
+                }
+                body = {"type": "io.nats.micro.v1.stats_response", **about, **counted}
+        return msgspec.json.encode(body)
+
+    def _described(self, endpoint: Endpoint) -> dict[str, object]:
+        return {"name": endpoint.name, "subject": endpoint.subject, "queue_group": QUEUE, "metadata": {}}
+
+    def _counted(self, endpoint: Endpoint) -> dict[str, object]:
+        average = endpoint.processing_time // endpoint.num_requests if endpoint.num_requests else 0
+        return {
+            "name": endpoint.name,
+            "subject": endpoint.subject,
+            "queue_group": QUEUE,
+            "num_requests": endpoint.num_requests,
+            "num_errors": endpoint.num_errors,
+            "last_error": endpoint.last_error,
+            "processing_time": endpoint.processing_time,
+            "average_processing_time": average,
+        }

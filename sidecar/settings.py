@@ -1,0 +1,128 @@
+"""Settings: environment `SIDECAR_*` over `sidecar.toml`. `python -m sidecar.settings` prints the table of them."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+ENVIRONMENT = "SIDECAR_"
+FILE = "sidecar.toml"
+LISTS = {"connectors": os.pathsep, "egress_allow": ",", "reply_prefixes": ","}
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the message names it, its value's rule, and where it was set."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that can be set. Secrets come from files, never from here."""
+
+    nats_url: Annotated[str | None, Meta(description="NATS server, such as `nats://user:password@nats:4222`")] = None
+    nats_creds: Annotated[str | None, Meta(description="file with NATS credentials (`.creds`)")] = None
+    prefix: Annotated[str, Meta(description="first token of every subject", pattern=r"^[A-Za-z0-9_-]{1,32}$")] = (
+        "sidecar"
+    )
+    data_dir: Annotated[str, Meta(description="where `sidecar dev` keeps its NATS server, keys and records")] = (
+        "~/.local/share/connector-sidecar"
+    )
+    kek_file: Annotated[
+        str | None, Meta(description="file with the key-encryption keys, readable by its owner alone")
+    ] = None
+    connectors: Annotated[tuple[str, ...], Meta(description="more folders of providers, separated as in PATH")] = ()
+    egress_allow: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="private hosts and networks that may be called, such as `redmine.internal:3000,10.1.0.0/16`"
+        ),
+    ] = ()
+    operations_address: Annotated[
+        str | None, Meta(description="`host:port` of /healthz, /readyz and /metrics; port 0 takes a free one")
+    ] = None
+    max_in_flight: Annotated[int, Meta(description="calls at once; more are refused at once", ge=1, le=100_000)] = 1024
+    max_timeout_ms: Annotated[int, Meta(description="longest time that a call may ask for", ge=1_000, le=3_600_000)] = (
+        300_000
+    )
+    max_response_bytes: Annotated[
+        int, Meta(description="largest answer of a provider that is read, decoded", ge=1_024, le=1 << 30)
+    ] = 4 * 1024 * 1024
+    connections_cached: Annotated[int, Meta(description="connections kept in memory", ge=1, le=1_000_000)] = 10_000
+    reply_prefixes: Annotated[tuple[str, ...], Meta(description="what a reply subject must start with")] = (
+        "_INBOX.",
+        "_R_.",
+    )
+    grace_seconds: Annotated[float, Meta(description="time for calls in flight after SIGTERM", ge=0, le=600)] = 20.0
+    trace_max_age_hours: Annotated[float, Meta(description="how long the trace is kept", gt=0, le=8_760)] = 168.0
+    trace_max_bytes: Annotated[int, Meta(description="size of the trace; the oldest goes first", ge=1 << 20)] = 1 << 30
+    replicas: Annotated[int, Meta(description="copies of each stream and bucket (3 on a cluster)", ge=1, le=5)] = 1
+    log_format: Annotated[
+        str, Meta(description="`json`, `text`, or `auto`: text on a terminal", pattern="^(json|text|auto)$")
+    ] = "auto"
+    log_level: Annotated[
+        str, Meta(description="`debug`, `info`, `warning` or `error`", pattern="^(debug|info|warning|error)$")
+    ] = "info"
+
+
+def load_settings(environment: Mapping[str, str], folder: Path) -> Settings:
+    """The settings of this environment and of `sidecar.toml` in the folder. Raises SettingsError."""
+    values: dict[str, Any] = {}
+    file = folder / FILE
+    if file.is_file():
+        try:
+            values = tomllib.loads(file.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+            raise SettingsError(f"{file}: {error}") from error
+        _check(values, str(file))
+    known = set(Settings.__struct_fields__)
+    for name, text in environment.items():
+        field = name.removeprefix(ENVIRONMENT).lower()
+        if name.startswith(ENVIRONMENT) and field in known and text != "":
+            values[field] = _from_text(field, text)
+            _check({field: values[field]}, f"environment variable {name}")
+    return msgspec.convert(values, Settings, strict=False)
+
+
+def unknown_names(environment: Mapping[str, str]) -> list[str]:
+    """Variables that look like settings and are none: a misspelt one would be ignored in silence."""
+    known = {f"{ENVIRONMENT}{field.upper()}" for field in Settings.__struct_fields__}
+    return sorted(name for name in environment if name.startswith(ENVIRONMENT) and name not in known)
+
+
+def table() -> str:
+    """The settings as a Markdown table."""
+    rows = ["| variable | default | what it sets |", "|---|---|---|"]
+    hints = get_type_hints(Settings, include_extras=True)
+    for field in msgspec.structs.fields(Settings):
+        meta = next(item for item in hints[field.name].__metadata__ if isinstance(item, Meta))
+        default = field.default
+        text = (
+            LISTS.get(field.name, ",").join(default)
+            if isinstance(default, tuple)
+            else ""
+            if default is None
+            else str(default)
+        )
+        shown = f"`{text}`" if text else ""
+        rows.append(f"| `{ENVIRONMENT}{field.name.upper()}` | {shown} | {meta.description} |")
+    return "\n".join(rows) + "\n"
+
+
+def _from_text(field: str, text: str) -> Any:
+    return [part.strip() for part in text.split(LISTS[field]) if part.strip()] if field in LISTS else text
+
+
+def _check(values: Mapping[str, Any], where: str) -> None:
+    """Each value against the rule of its setting. A wrong value is not repeated: it may be a misplaced secret."""
+    try:
+        msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{where}: {error}; see the table of settings in the README") from error
+
+
+if __name__ == "__main__":
+    print(table(), end="")  # noqa: T201

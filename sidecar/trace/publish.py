@@ -1,0 +1,63 @@
+"""Publish events on NATS and count them. A trace never blocks or fails a call: what is lost is counted."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from sidecar.ports import Bus, BusError
+from sidecar.wire.event import Admin, Attempt, Event, Finished, Started, Wait, encoder, event_name
+from sidecar.wire.subject import trace_subject
+
+
+class Counters(Protocol):
+    """What is counted of events."""
+
+    def finished(self, provider: str, operation: str, outcome: str, seconds: float) -> None: ...
+
+    def attempted(self, provider: str, result: str, seconds: float) -> None: ...
+
+    def waited(self, provider: str, why: str, seconds: float) -> None: ...
+
+    def administered(self, verb: str, outcome: str) -> None: ...
+
+    def trace_dropped(self) -> None: ...
+
+
+class TracePublisher:
+    """Core publishes into a subject that the trace stream captures: 1 us each, lost only with the connection."""
+
+    def __init__(self, bus: Bus, prefix: str, counters: Counters) -> None:
+        self._bus = bus
+        self._prefix = prefix
+        self._counters = counters
+
+    async def emit(self, event: Event) -> None:
+        self._count(event)
+        subject = trace_subject(self._prefix, event.tenant, event.connection, event.provider, event_name(event))
+        try:
+            await self._bus.publish(subject, encoder.encode(event))
+        except BusError:
+            self._counters.trace_dropped()
+
+    async def handed_over(self) -> bool:
+        if not self._bus.connected:
+            return False
+        try:
+            await self._bus.handed_over()
+        except BusError:
+            return False
+        return self._bus.connected
+
+    def _count(self, event: Event) -> None:
+        match event:
+            case Started():
+                pass
+            case Attempt():
+                result = str(event.status or event.reason or "none")
+                self._counters.attempted(event.provider, result, event.duration_ms / 1000)
+            case Wait():
+                self._counters.waited(event.provider, "quota" if event.bucket else "retry", event.seconds)
+            case Finished():
+                self._counters.finished(event.provider, event.operation, event.outcome, event.elapsed_ms / 1000)
+            case Admin():
+                self._counters.administered(event.verb, event.outcome)
