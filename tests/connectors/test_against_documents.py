@@ -1,0 +1,235 @@
+"""Every operation of our own words stands in the document that the provider publishes, with every input it names.
+
+The documents are not part of this repository: they are read from `specs/` below SHARED (by default beside the
+repository), and where one is absent its tests say so and are skipped.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+
+from sidecar.adapters.json_schema import compile_schema
+from sidecar.adapters.yaml_file import read_yaml
+from sidecar.catalogue.load import load_provider
+from sidecar.manifest import Operation
+from sidecar.ports import Formats
+from sidecar.provider import Provider
+from tests.connectors.comparison import differences
+from tests.connectors.published import Document, Key, Published, operations, read
+
+ROOT = Path(__file__).parents[2]
+SHARED = Path(os.environ.get("SHARED") or ROOT.parent / "shared")
+
+SLACK_FORM = "the document describes the urlencoded form, where a list is JSON text; in a JSON body it is the list"
+SLACK_TS = "a ts as a number loses digits, so it is sent as text; in a query both look alike"
+SLACK_LATER = "younger than the document; see https://docs.slack.dev/reference/methods"
+
+
+class Source(NamedTuple):
+    """A provider, its document, the names that its credential fills, and where we differ on purpose, with the reason.
+
+    A difference is named `operation.input`.
+    """
+
+    provider: str
+    document: str
+    credential: tuple[str, ...] = ()
+    base: str = ""
+    differs: Mapping[str, str] = {}
+
+
+SOURCES = (
+    Source("github", "github"),
+    Source(
+        "slack",
+        "slack",
+        credential=("token",),
+        differs={
+            "conversations.list.team_id": SLACK_LATER,
+            "users.list.team_id": SLACK_LATER,
+            "messages.post.markdown": SLACK_LATER,
+            "messages.update.markdown": SLACK_LATER,
+            "messages.post.blocks": SLACK_FORM,
+            "messages.update.blocks": SLACK_FORM,
+            "conversations.history.oldest": SLACK_TS,
+            "conversations.history.latest": SLACK_TS,
+            "conversations.replies.oldest": SLACK_TS,
+            "conversations.replies.latest": SLACK_TS,
+            "conversations.replies.ts": SLACK_TS,
+            "messages.delete.ts": "https://docs.slack.dev/reference/methods/chat.delete says string by now",
+        },
+    ),
+)
+BY_NAME = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.provider)
+
+
+@BY_NAME
+def test_every_operation_and_input_stands_in_the_published_document(source: Source) -> None:
+    """Method, path, place, name and type of each input are the provider's; what it requires is required or fixed."""
+    found = dict(_differences(source))
+    unexplained = {place: rule for place, rule in found.items() if place not in source.differs}
+    assert not unexplained
+
+
+@BY_NAME
+def test_every_difference_made_on_purpose_is_still_one(source: Source) -> None:
+    """An exception that is not needed any more would hide the next mistake."""
+    found = dict(_differences(source))
+    assert not [place for place in source.differs if place not in found]
+
+
+# A document of one operation, and what must be found wrong when our side of it is changed.
+DOCUMENT: Document = {
+    "paths": {
+        "/shelves/{shelfId}/books": {
+            "parameters": [{"in": "path", "name": "shelfId", "required": True, "schema": {"type": "integer"}}],
+            "post": {
+                "parameters": [{"$ref": "#/components/parameters/notify"}],
+                "requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/book"}}}},
+            },
+        }
+    },
+    "components": {
+        "parameters": {"notify": {"in": "query", "name": "notify", "schema": {"type": "boolean"}}},
+        "schemas": {
+            "book": {
+                "type": "object",
+                "required": ["title"],
+                "properties": {
+                    "title": {"type": "string"},
+                    "form": {"type": "string", "enum": ["paper", "audio"]},
+                    "pages": {"type": "integer", "nullable": True},
+                    "authors": {"type": "array", "items": {"type": "string"}},
+                },
+            }
+        },
+    },
+}
+SWAGGER: Document = {
+    "paths": {
+        "/shelves/{shelf}/books": {
+            "post": {
+                "parameters": [
+                    {"in": "path", "name": "shelf", "required": True, "type": "integer"},
+                    {"in": "query", "name": "notify", "type": "boolean"},
+                    {"in": "formData", "name": "title", "required": True, "type": "string"},
+                    {"in": "formData", "name": "form", "type": "string", "enum": ["paper", "audio"]},
+                    {"in": "formData", "name": "pages", "type": "integer", "x-nullable": True},
+                    {"in": "formData", "name": "authors", "type": "array", "items": {"type": "string"}},
+                ]
+            }
+        }
+    }
+}
+RIGHT: dict[str, Any] = {
+    "shelf": {"in": "path", "type": "integer"},
+    "notify": {"in": "query", "type": "boolean"},
+    "title": {"in": "body", "type": "string"},
+    "form": {"in": "body", "type": "string", "enum": ["paper"]},
+    "pages": {"in": "body", "type": ["integer", "null"]},
+    "authors": {"in": "body", "type": "array", "items": {"type": "string"}},
+}
+
+
+@pytest.mark.parametrize("document", [DOCUMENT, SWAGGER], ids=["openapi", "swagger"])
+def test_what_agrees_with_the_document_passes(document: Document) -> None:
+    """No difference is found where there is none."""
+    assert _found(document, RIGHT, required=("shelf", "title")) == {}
+
+
+@pytest.mark.parametrize("document", [DOCUMENT, SWAGGER], ids=["openapi", "swagger"])
+@pytest.mark.parametrize(
+    ("change", "place", "rule"),
+    [
+        ({"titel": {"in": "body", "type": "string"}}, "add.titel", "no body titel"),
+        ({"notify": {"in": "body", "type": "boolean"}}, "add.notify", "no body notify"),
+        ({"shelf": {"in": "path", "type": "string"}}, "add.shelf", "string"),
+        ({"notify": {"in": "query", "type": "string"}}, "add.notify", "string"),
+        ({"pages": {"in": "body", "type": "number"}}, "add.pages", "number"),
+        ({"title": {"in": "body", "type": ["string", "null"]}}, "add.title", "null"),
+        ({"authors": {"in": "body", "type": "string"}}, "add.authors", "string"),
+        ({"authors": {"in": "body", "type": "array", "items": {"type": "integer"}}}, "add.authors", "integer"),
+        ({"form": {"in": "body", "type": "string", "enum": ["vinyl"]}}, "add.form", "vinyl"),
+        ({"form": {"in": "body", "type": "string"}}, "add.form", "paper"),
+    ],
+)
+def test_each_kind_of_mistake_is_found(document: Document, change: dict[str, Any], place: str, rule: str) -> None:
+    """The check can fail: each way to depart from a document is named with its operation and input."""
+    found = _found(document, RIGHT | change, required=("shelf", "title"))
+    assert list(found) == [place]
+    assert rule in found[place]
+
+
+@pytest.mark.parametrize(
+    ("field", "passes"),
+    [
+        ({"type": "string"}, True),
+        ({"type": ["integer", "boolean"]}, True),
+        ({"type": "array", "items": {"type": "string"}, "style": "comma"}, True),
+        ({"type": "array", "items": {"type": "string"}}, False),
+        ({}, False),
+    ],
+)
+def test_a_query_is_text(field: dict[str, Any], passes: bool) -> None:  # noqa: FBT001
+    """Where the document wants text in a query, a number is right, and a list only when it is joined to one text."""
+    query = {"in": "query", "name": "q", "schema": {"type": "string"}}
+    document = {"paths": {"/books": {"get": {"parameters": [query]}}}}
+    found = _found(document, {"q": {"in": "query", **field}}, method="GET", path="/books")
+    assert (found == {}) is passes
+
+
+def test_a_wrong_path_or_method_is_found() -> None:
+    """An operation that the document does not have is named."""
+    assert _found(DOCUMENT, RIGHT, path="/shelf/{shelf}/books") == {"add": "no POST /shelf/{shelf}/books"}
+    assert _found(DOCUMENT, RIGHT, method="PUT") == {"add": "no PUT /shelves/{shelf}/books"}
+
+
+def test_what_the_document_requires_must_be_required() -> None:
+    """An input that the provider insists on is required here, fixed, or brought by the credential."""
+    without = {name: field for name, field in RIGHT.items() if name != "title"}
+    assert _found(DOCUMENT, RIGHT, required=("shelf",)) == {"add.title": "body title is required"}
+    assert _found(DOCUMENT, without, required=("shelf",)) == {"add.title": "body title is required"}
+    assert _found(DOCUMENT, without, required=("shelf",), fixed={"body": {"title": "Emma"}}) == {}
+    assert _found(DOCUMENT, without, required=("shelf",), credential=("title",)) == {}
+
+
+def _found(
+    document: Document,
+    inputs: Mapping[str, Any],
+    *,
+    method: str = "POST",
+    path: str = "/shelves/{shelf}/books",
+    required: tuple[str, ...] = (),
+    fixed: Mapping[str, Any] | None = None,
+    credential: tuple[str, ...] = (),
+) -> dict[str, str]:
+    facts = {"access": "write", "summary": "", "method": method, "path": path, "required": required}
+    operation = msgspec.convert(facts | {"input": inputs, "fixed": fixed or {}}, Operation)
+    return dict(differences("add", operation, operations(document), credential=credential, base=""))
+
+
+@cache
+def _document(name: str) -> dict[Key, Published]:
+    path = SHARED / "specs" / f"{name}.json.gz"
+    if not path.is_file():
+        pytest.skip(f"no published document at {path}; set SHARED to the folder that has specs/{name}.json.gz")
+    return operations(read(path))
+
+
+@cache
+def _provider(name: str) -> Provider:
+    return load_provider(ROOT / "connectors" / name, Formats(read_yaml, compile_schema))
+
+
+def _differences(source: Source) -> Iterator[tuple[str, str]]:
+    published = _document(source.document)
+    for name, operation in _provider(source.provider).operations.items():
+        if not operation.raw:
+            yield from differences(name, operation.fact, published, credential=source.credential, base=source.base)
