@@ -175,12 +175,12 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Field(Schema, frozen=True):
-    """One input of an operation: its schema, and where the provider wants it.
+    r"""One input of an operation: its schema, and where the provider wants it.
 
     `in: content` makes the value the whole body; `in: none` sends nothing by itself: the input hook or another input
-    uses it. `name` is the provider's name when it differs; in a JSON body a dotted name is a path (`m\\.relates_to.key`
-    keeps its first dot). `style` says how a list or a path value is written. Of a part of a multipart body, `fileName` and `nameFrom` name the inputs that hold
-    its file name and its provider's name.
+    uses it. `name` is the provider's name when it differs; in a JSON body a dotted name is a path, and `\.` keeps a
+    dot (`m\.relates_to.key`). `style` says how a list or a path value is written. Of a part of a multipart body,
+    `fileName` and `nameFrom` name the inputs that hold its file name and its provider's name.
     """
 
     place: Literal["path", "query", "header", "body", "content", "none"] = msgspec.field(name="in")
