@@ -1,0 +1,52 @@
+# connector-sidecar. With Python 3.11+ and make:  make demo, make test.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# Third-party servers and API documents to test against; a plain clone has none and tests that need them say so.
+SHARED ?= ../shared
+export SHARED
+
+.PHONY: demo test check lint types contracts schemas real bench-quick kill-test lock clean
+
+demo: $(VENV)/ready  ## everything on this machine, no account needed (KEEP=1 leaves it running)
+	@$(BIN)/python -m sidecar.sandbox.demo
+
+test: $(VENV)/ready  ## every test that needs nothing but this clone (and SHARED, where it is)
+	$(BIN)/python -m pytest
+
+check: lint types contracts schemas  ## what a reviewer would otherwise have to look for
+
+lint: $(VENV)/ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/ready
+	$(BIN)/mypy
+
+contracts: $(VENV)/ready
+	$(BIN)/lint-imports
+
+schemas: $(VENV)/ready
+	$(BIN)/python -m sidecar.schemas --check
+
+real: $(VENV)/ready  ## real Synapse, Redmine and PocketBase, called through NATS (needs SHARED)
+	$(BIN)/python -m tests.real.run
+
+bench-quick: $(VENV)/ready  ## start, memory, latency and throughput beside HTTPX and aiohttp, one run
+	$(BIN)/python -m tests.bench.quick
+
+lock: $(VENV)/ready  ## pin every dependency again, with hashes and without addresses
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/uv pip compile -q pyproject.toml --universal --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements.txt
+	$(BIN)/uv pip compile -q pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements-dev.txt
+
+$(VENV)/ready: requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; set PYTHON=")'
+	@echo "setting up $(VENV) (once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,175 @@
+"""The composition root: every part made once and wired here, started in order, and ended in order."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from sidecar.adapters.aiohttp_sender import AiohttpSender
+from sidecar.adapters.cryptography_keys import FileKeys
+from sidecar.adapters.json_schema import compile_schema
+from sidecar.adapters.nats_bus import NatsBus, connect
+from sidecar.adapters.nats_store import NatsStore
+from sidecar.adapters.prometheus_metrics import CONTENT_TYPE, Metrics
+from sidecar.adapters.system import SystemClock, SystemRandom
+from sidecar.adapters.uvicorn_listener import listener
+from sidecar.adapters.yaml_file import read_yaml
+from sidecar.admin import Administrator
+from sidecar.catalogue.load import load_catalogue
+from sidecar.core.egress import parse_allow
+from sidecar.execute import Executor, Limits
+from sidecar.http import operations
+from sidecar.micro import Service
+from sidecar.model import VERSION
+from sidecar.ports import BusError, Formats, Keys
+from sidecar.provider import Catalogue
+from sidecar.settings import Settings
+from sidecar.store.credential import CredentialStore
+from sidecar.trace.publish import TracePublisher
+from sidecar.worker import Admission, Worker
+
+log = logging.getLogger("sidecar.app")
+
+FORMATS = Formats(read_yaml, compile_schema)
+USER_AGENT = f"connector-sidecar/{VERSION}"
+READY_SECONDS = 2.0  # a round trip through NATS that takes longer is no answer
+HEADER_ROOM = 2_048  # of a message's max_payload, for the headers of a reply
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """A sidecar that serves."""
+
+    bus: NatsBus
+    store: NatsStore
+    catalogue: Catalogue
+    administrator: Administrator
+    worker: Worker
+    metrics: Metrics
+    operations_address: str | None
+
+
+def provider_folders_of(settings: Settings) -> list[Path]:
+    """The folders of providers: our own, then those of the setting."""
+    packaged = Path(__file__).parent / "connectors"
+    own = packaged if packaged.is_dir() else Path(__file__).parent.parent / "connectors"
+    return [own, *(Path(folder).expanduser() for folder in settings.connectors)]
+
+
+@asynccontextmanager
+async def sidecar(
+    settings: Settings,
+    *,
+    bus: NatsBus,
+    store: NatsStore,
+    keys: Keys,
+    catalogue: Catalogue,
+    base_urls: Mapping[str, str] | None = None,
+    egress_allow: tuple[str, ...] = (),
+) -> AsyncIterator[Sidecar]:
+    """Serve on this bus until the block ends; then take no more, finish what was taken, and close.
+
+    `base_urls` and `egress_allow` are the sandbox's: providers that answer on loopback instead of the real ones.
+    """
+    async with AsyncExitStack() as parts:
+        clock, random = SystemClock(), SystemRandom()
+        sender = AiohttpSender(allow=parse_allow((*settings.egress_allow, *egress_allow)))
+        parts.push_async_callback(sender.aclose)
+        metrics = Metrics(lambda provider, name: catalogue.operation(provider, name) is not None, catalogue.digest)
+        trace = TracePublisher(bus, settings.prefix, metrics)
+        credentials = CredentialStore(store, keys, clock, capacity=settings.connections_cached)
+        service = _service(catalogue, clock.wall(), random.token(8).hex())
+        executor = Executor(
+            catalogue=catalogue,
+            credentials=credentials,
+            sender=sender,
+            clock=clock,
+            random=random,
+            observer=trace,
+            prefix=settings.prefix,
+            sidecar_id=service.id,
+            user_agent=USER_AGENT,
+            limits=Limits(
+                max_response_bytes=settings.max_response_bytes, max_output_bytes=bus.max_payload - HEADER_ROOM
+            ),
+            base_urls=base_urls,
+        )
+        administrator = Administrator(executor=executor, credentials=credentials, clock=clock, random=random)
+        worker = Worker(
+            bus=bus,
+            prefix=settings.prefix,
+            executor=executor,
+            administrator=administrator,
+            observer=trace,
+            counters=metrics,
+            clock=clock,
+            random=random,
+            service=service,
+            admission=Admission(settings.max_in_flight, settings.max_timeout_ms, settings.reply_prefixes),
+        )
+        address = None
+        if settings.operations_address is not None:
+            pages = operations(lambda: _unready(bus), metrics.exposition, CONTENT_TYPE)
+            address = await parts.enter_async_context(listener(pages, settings.operations_address))
+        await worker.start()
+        await bus.round_trip(READY_SECONDS)  # the server has our subscriptions before anybody is told that we serve
+        try:
+            yield Sidecar(bus, store, catalogue, administrator, worker, metrics, address)
+        finally:
+            with anyio.CancelScope(shield=True):
+                given_up = await worker.stop(settings.grace_seconds)
+                if given_up:
+                    log.warning("%d calls could not be finished within %g s", given_up, settings.grace_seconds)
+
+
+async def serve(settings: Settings, url: str, started: Callable[[Sidecar], None]) -> None:
+    """`sidecar run`: serve until SIGTERM or SIGINT. The streams, buckets and the key must be there."""
+    catalogue = load_catalogue(provider_folders_of(settings), FORMATS)
+    keys = open_keys(settings)
+    async with connected(settings, url) as bus:
+        store = NatsStore(bus)
+        await require(settings, store)
+        async with sidecar(settings, bus=bus, store=store, keys=keys, catalogue=catalogue) as running:
+            started(running)
+            await until_signal()
+
+
+async def until_signal() -> None:
+    """Return at the first SIGTERM or SIGINT."""
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            log.info("%s: taking no more calls, finishing those in flight", signal.Signals(number).name)
+            return
+
+
+@asynccontextmanager
+async def connected(settings: Settings, url: str) -> AsyncIterator[NatsBus]:
+    """A bus for as long as the block lasts."""
+    credentials = Path(settings.nats_creds).expanduser() if settings.nats_creds else None
+    bus = await connect(url, name=f"connector-sidecar {socket.gethostname()}", credentials=credentials)
+    try:
+        yield bus
+    finally:
+        with anyio.CancelScope(shield=True):
+            await bus.close()
+
+
+async def _unready(bus: NatsBus) -> str | None:
+    """Why no call can be served now, or None."""
+    try:
+        await bus.round_trip(READY_SECONDS)
+    except BusError as error:
+        return f"NATS does not answer: {error}"
+    return None
+
+
+def _service(catalogue: Catalogue, wall: float, identity: str) -> Service:
+    metadata = {"catalog_hash": catalogue.digest, "providers": ",".join(sorted(catalogue.providers))}
+    return Service(identity, wall, metadata)

@@ -1,0 +1,54 @@
+"""Logs on stderr: JSON lines for machines, or text for a person. One record is one line; there is none per call."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TextIO
+
+import msgspec
+
+from sidecar.wire.event import timestamp
+from sidecar.wire.header import one_line
+
+MAX_MESSAGE = 4_096
+LIBRARIES = ("nats", "aiohttp", "uvicorn", "asyncio")
+
+
+def configure_log(form: str, level: str, stream: TextIO = sys.stderr) -> None:
+    """Send every log record of the process to the stream. `form` is `json`, `text`, or `auto` (text on a terminal)."""
+    as_text = form == "text" or (form == "auto" and stream.isatty())
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(TextLines() if as_text else JsonLines())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in LIBRARIES:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class JsonLines(logging.Formatter):
+    """`{"time", "level", "logger", "message"}`, with `exception` where there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": timestamp(record.created),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage()[:MAX_MESSAGE],
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)[-4 * MAX_MESSAGE :]
+        return msgspec.json.encode(line).decode()
+
+
+class TextLines(logging.Formatter):
+    """`12:00:01 info    sidecar.app: message`; an exception follows on lines of its own, indented."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        clock = self.formatTime(record, "%H:%M:%S")
+        line = f"{clock} {record.levelname.lower():<7} {record.name}: {one_line(record.getMessage(), MAX_MESSAGE)}"
+        if record.exc_info:
+            trace = self.formatException(record.exc_info)[-4 * MAX_MESSAGE :]
+            line += "".join(f"\n    {one_line(part, MAX_MESSAGE)}" for part in trace.splitlines())
+        return line
