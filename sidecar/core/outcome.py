@@ -100,8 +100,9 @@ def _failed(provider: Provider, operation: Operation, response: httpx.Response, 
     rule = next((rule for rule in provider.manifest.errors.rules if _matches(rule, status, headers, told)), None)
     reason = rule.reason if rule else _reason(status, wait)
     uncertain = operation.access is Access.WRITE and reason in UNCERTAIN
-    words = ": ".join(part for part in (told.code, told.message) if part)
-    said = f"{provider.manifest.title} answered {status}" + (f": {redact_text(words)[:SAID_LIMIT]}" if words else "")
+    # Apart: a code such as M_UNKNOWN_TOKEN before a colon would look like the name of a secret.
+    words = ": ".join(redact_text(part) for part in (told.code, told.message) if part)
+    said = f"{provider.manifest.title} answered {status}" + (f": {words[:SAID_LIMIT]}" if words else "")
     return Failure(
         reason=reason,
         detail=said,
