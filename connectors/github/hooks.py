@@ -23,29 +23,34 @@ def explain(status: int, headers: Mapping[str, str], body: Any) -> Explained:  #
     """The message with every finding in it, the first finding's code, and each finding at its field."""
     if not isinstance(body, dict):
         return Explained()
-    findings = [item for item in body.get("errors") or () if isinstance(item, dict | str)]
-    parts = [str(body.get("message") or ""), *(_said(item) for item in findings), _permission(headers)]
+    findings = body.get("errors")
+    findings = findings if isinstance(findings, list) else []
+    fields = [item for item in findings if isinstance(item, dict)]
+    parts = [_text(body.get("message")), *(_said(item) for item in findings), _permission(headers)]
     return Explained(
-        code=next((str(item["code"]) for item in findings if isinstance(item, dict) and item.get("code")), None),
+        code=next((_text(item.get("code")) for item in fields if _text(item.get("code"))), None),
         message="; ".join(part for part in parts if part) or None,
-        problems=tuple(_problem(item) for item in findings if isinstance(item, dict) and item.get("field")),
+        problems=tuple(
+            Problem(f"/{_text(item.get('field'))}", _meaning(item)) for item in fields if _text(item.get("field"))
+        ),
     )
 
 
-def _said(finding: dict[str, Any] | str) -> str:
-    if isinstance(finding, str):
-        return finding
-    return " ".join(part for part in (finding.get("field"), _meaning(finding)) if part)
-
-
-def _problem(finding: dict[str, Any]) -> Problem:
-    return Problem(pointer=f"/{finding['field']}", detail=_meaning(finding))
+def _said(finding: Any) -> str:
+    """A finding as words: a sentence, or a field and what is wrong with it."""
+    if not isinstance(finding, dict):
+        return _text(finding)
+    return f"{_text(finding.get('field'))} {_meaning(finding)}".strip()
 
 
 def _meaning(finding: dict[str, Any]) -> str:
     """GitHub's own sentence where it gives one (code `custom`), else what its code means."""
-    code = str(finding.get("code") or "")
-    return str(finding.get("message") or CODES.get(code, code))
+    code = _text(finding.get("code"))
+    return _text(finding.get("message")) or CODES.get(code, code)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _permission(headers: Mapping[str, str]) -> str:

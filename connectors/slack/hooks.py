@@ -18,8 +18,8 @@ def explain(status: int, headers: Mapping[str, str], body: Any) -> Explained:  #
     if not isinstance(body, dict):
         return Explained()
     parts = [
-        f"the scope {body['needed']} is needed" if body.get("needed") else "",
-        f"the token has {body['provided']}" if body.get("provided") else "",
+        f"the scope {body['needed']} is needed" if _text(body.get("needed")) else "",
+        f"the token has {body['provided']}" if _text(body.get("provided")) else "",
         *_sentences(body.get("response_metadata")),
     ]
     return Explained(code=_text(body.get("error")), message="; ".join(part for part in parts if part) or None)
