@@ -241,9 +241,13 @@ class Verify(Fact, frozen=True):
 
 
 class Raw(Fact, frozen=True):
-    """The raw request: switched on by being there. `headers` are those a caller may set, in lower case."""
+    """The raw request: switched on by being there. `headers` are those a caller may set, in lower case.
+
+    `closed` are paths (glob patterns) whose answers hold credentials, which no agent may see: nothing is sent there.
+    """
 
     headers: tuple[str, ...] = ()
+    closed: tuple[str, ...] = ()
 
 
 class Manifest(Fact, frozen=True):

@@ -6,6 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import quote, unquote, urlencode
 
@@ -17,6 +18,7 @@ from sidecar.model import Access, Failure, Reason, Request
 from sidecar.provider import RAW_READ, RAW_WRITE, Provider
 
 SAFE_PATH = re.compile(r"(/([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)+")  # RFC 3986 section 3.3
+SLASHES = re.compile("//+")
 
 _QUERY = {
     "type": "object",
@@ -71,7 +73,7 @@ RAW_SCHEMAS: dict[str, dict[str, object]] = {
 def render_raw(provider: Provider, method: str, url: str, values: Mapping[str, Any]) -> Request | Failure:
     """The raw request below the base `url`. Its path cannot climb out of it, its headers are those allowed."""
     try:
-        path = _raw_path(str(values["path"]))
+        path = _raw_path(provider, str(values["path"]))
         headers = {name.lower(): value for name, value in provider.manifest.headers.items()}
         headers |= _raw_headers(provider, values.get("headers") or {})
         content, content_type = _raw_content(values)
@@ -89,7 +91,7 @@ def render_raw(provider: Provider, method: str, url: str, values: Mapping[str, A
     )
 
 
-def _raw_path(path: str) -> str:
+def _raw_path(provider: Provider, path: str) -> str:
     if not SAFE_PATH.fullmatch(path):
         raise Refused("path", "must start with / and be percent-encoded; put the query into `query`")
     for segment in path.split("/"):
@@ -98,6 +100,10 @@ def _raw_path(path: str) -> str:
             raise Refused("path", f"{segment!r} cannot be part of a path")
     if path.startswith("//"):
         raise Refused("path", "must not start with //")
+    seen = SLASHES.sub("/", unquote(path))  # as a server may read it
+    closed = provider.manifest.raw.closed if provider.manifest.raw else ()
+    if any(fnmatchcase(seen, pattern) for pattern in closed):
+        raise Refused("path", "is closed: what it answers would hold a credential")
     return path
 
 
