@@ -17,7 +17,8 @@ from enum import StrEnum
 from typing import Any
 
 from nats import errors
-from nats.aio.client import Client, Server
+from nats.aio.client import Client, Server, Srv
+from nats.aio.subscription import Subscription
 from nats.protocol import parser
 
 # nats-py splits a MSG line at any whitespace, the server only at space and tab. With \v or \f in a subject any agent
@@ -116,6 +117,20 @@ class SturdyClient(Client):
         writer = getattr(self._transport, "_io_writer", None)
         size: int = writer.transport.get_write_buffer_size() if writer is not None else 0
         return self.pending_data_size + size
+
+    def abandon(self) -> None:
+        """Close the socket at once: a close that failed half way leaves it open."""
+        if self._transport is not None:
+            self._transport.close()  # type: ignore[no-untyped-call]  # nats-py left it bare
+
+    async def lose_interest(self, subscription: Subscription) -> None:
+        """Tell the server to send no more of it; what is on its way is still handed over."""
+        await self._send_unsubscribe(subscription._id)  # noqa: SLF001 - nats-py tells it nowhere else
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        """A server that refused us while reconnecting left its socket open."""
+        self.abandon()
+        await super()._connect_to_server(s)
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         """A subject that is not UTF-8 or a header block of one byte ended the read loop: such a message is dropped."""

@@ -1,0 +1,283 @@
+"""The bus: what it carries, what it refuses, and that nothing a peer or the server does ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from sidecar.adapters.nats_bus import NatsBus, connect
+from sidecar.adapters.nats_client import BusEvent
+from sidecar.adapters.nats_server import EmbeddedServer, embedded_server
+from sidecar.ports import BusError, Message, NoResponders
+from tests.fixtures_nats import until
+
+pytestmark = pytest.mark.anyio
+
+log = logging.getLogger("tests.nats")
+
+
+@pytest.fixture
+async def own_server(tmp_path: Path) -> AsyncIterator[EmbeddedServer]:
+    """A server that this test may hurt."""
+    async with embedded_server(tmp_path / "data", log) as server:
+        yield server
+
+
+async def inbox_of(bus: NatsBus, subject: str) -> list[Message]:
+    """Everything that arrives on the subject from now on."""
+    received: list[Message] = []
+    await bus.subscribe(subject, received.append)
+    await bus.round_trip(2)
+    return received
+
+
+async def test_carries_payload_headers_and_reply(bus: NatsBus, fresh_name: str) -> None:
+    """A message arrives as it was published."""
+    received = await inbox_of(bus, fresh_name)
+    await bus.publish(fresh_name, b"\x00\xff", headers={"Call-Id": "1", "X": "ü"}, reply="a.b")
+    await bus.round_trip(2)
+    assert [(m.subject, m.data, dict(m.headers or {}), m.reply) for m in received] == [
+        (fresh_name, b"\x00\xff", {"Call-Id": "1", "X": "ü"}, "a.b")
+    ]
+
+
+async def test_one_of_a_queue_group_gets_a_message(bus: NatsBus, fresh_name: str) -> None:
+    """Two members of a queue group share the messages."""
+    first: list[Message] = []
+    second: list[Message] = []
+    await bus.subscribe(fresh_name, first.append, queue="q")
+    await bus.subscribe(fresh_name, second.append, queue="q")
+    for _ in range(50):
+        await bus.publish(fresh_name, b"")
+    await bus.round_trip(2)
+    assert len(first) + len(second) == 50
+
+
+async def test_request_gets_the_reply(bus: NatsBus, fresh_name: str) -> None:
+    """A request returns what the responder published on its reply subject."""
+    tasks: list[asyncio.Task[None]] = []
+    loop = asyncio.get_running_loop()
+    await bus.subscribe(fresh_name, lambda m: tasks.append(loop.create_task(bus.publish(m.reply, b"pong"))))
+    assert (await bus.request(fresh_name, b"ping", timeout=2)).data == b"pong"
+
+
+async def test_nobody_there_is_known_at_once(bus: NatsBus, fresh_name: str) -> None:
+    """A subject that nobody serves is NoResponders, not a time-out."""
+    with anyio.fail_after(2), pytest.raises(NoResponders, match=fresh_name):
+        await bus.request(fresh_name, b"", timeout=60)
+
+
+async def test_a_request_ends_in_time(bus: NatsBus, fresh_name: str) -> None:
+    """A responder that keeps silent is a BusError that names the subject and the limit."""
+    await inbox_of(bus, fresh_name)
+    with pytest.raises(BusError, match=rf"no reply on {fresh_name} within 0\.05 s"):
+        await bus.request(fresh_name, b"", timeout=0.05)
+
+
+async def test_max_payload_is_the_servers(bus: NatsBus, fresh_name: str) -> None:
+    """What is larger than the server takes is refused before it is sent, and the connection stays."""
+    with pytest.raises(BusError, match="maximum payload exceeded"):
+        await bus.publish(fresh_name, bytes(bus.max_payload + 1))
+    await bus.round_trip(2)
+    assert bus.counts.reconnects == 0
+
+
+@pytest.mark.parametrize("subject", ["", "a b", "a\r\nPUB x 0\r\n"])
+async def test_an_illegal_subject_is_refused(bus: NatsBus, subject: str) -> None:
+    """A subject cannot smuggle a command."""
+    with pytest.raises(BusError, match="invalid subject"):
+        await bus.publish(subject, b"")
+
+
+async def test_a_callback_that_raises_does_not_end_its_subscription(bus: NatsBus, fresh_name: str) -> None:
+    """Exceptions and leaked cancellations of a callback are counted, and the next message still comes."""
+    seen: list[bytes] = []
+
+    def callback(message: Message) -> None:
+        seen.append(message.data)
+        if message.data == b"error":
+            raise ValueError("mine")
+        if message.data == b"cancel":
+            raise asyncio.CancelledError
+
+    await bus.subscribe(fresh_name, callback)
+    for data in (b"error", b"cancel", b"fine"):
+        await bus.publish(fresh_name, data)
+    await bus.round_trip(2)
+    assert seen == [b"error", b"cancel", b"fine"]
+    assert bus.counts.callback_errors == 2
+
+
+async def test_drain_hands_over_what_was_received(bus: NatsBus, fresh_name: str) -> None:
+    """Everything published before the drain is handed over, nothing after."""
+    received: list[Message] = []
+    subscription = await bus.subscribe(fresh_name, received.append)
+    for _ in range(1000):
+        await bus.publish(fresh_name, b"")
+    await subscription.drain()
+    assert len(received) == 1000
+    await bus.publish(fresh_name, b"")
+    await bus.round_trip(2)
+    assert len(received) == 1000
+
+
+async def test_handed_over_means_the_kernel_has_it(own_server: EmbeddedServer, fresh_name: str) -> None:
+    """After `handed_over` the messages survive our end: a server that was stopped meanwhile still gets them."""
+    assert own_server.process is not None
+    bus, other = await connect(own_server.url), await connect(own_server.url)
+    received = await inbox_of(other, fresh_name)
+    os.kill(own_server.process.pid, signal.SIGSTOP)
+    try:
+        for _ in range(100):
+            await bus.publish(fresh_name, b"x" * 100)
+        await bus.handed_over()
+        assert bus._client.unwritten == 0
+        vars(bus._client._transport)["_io_writer"].transport.abort()  # as if we had been killed
+    finally:
+        os.kill(own_server.process.pid, signal.SIGCONT)
+    await until(lambda: len(received) == 100)
+    await bus.close()
+    await other.close()
+
+
+async def test_handed_over_gives_up_when_the_server_takes_nothing(own_server: EmbeddedServer, fresh_name: str) -> None:
+    """A socket that is full ends in a BusError in time, not in a hang; so does the buffer when it is full too."""
+    assert own_server.process is not None
+    bus = await connect(own_server.url)
+    os.kill(own_server.process.pid, signal.SIGSTOP)
+    try:
+        for _ in range(24):
+            await bus.publish(fresh_name, bytes(1024 * 1024))
+        with anyio.fail_after(3), pytest.raises(BusError, match="took nothing"):
+            await bus.handed_over()
+        with anyio.fail_after(3), pytest.raises(BusError, match="the buffer is full"):
+            await publish_for_ever(bus, fresh_name)
+    finally:
+        os.kill(own_server.process.pid, signal.SIGCONT)
+    await bus.close()
+
+
+async def test_publishes_without_a_connection(own_server: EmbeddedServer, fresh_name: str) -> None:
+    """What is published while the server is away arrives when it is back; `handed_over` does not wait for that."""
+    events: list[BusEvent] = []
+    bus = await connect(own_server.url, on_event=events.append)
+    received = await inbox_of(bus, fresh_name)
+    await crash(own_server, bus)
+    await bus.publish(fresh_name, b"kept")
+    await bus.handed_over()
+    await until(lambda: [m.data for m in received] == [b"kept"])
+    assert events == [BusEvent.DISCONNECTED, BusEvent.RECONNECTED]
+    assert bus.counts.reconnects == 1
+    await bus.close()
+
+
+async def test_a_request_waits_for_the_connection(own_server: EmbeddedServer) -> None:
+    """A request made while the server restarts is answered after it."""
+    bus = await connect(own_server.url)
+    await crash(own_server, bus)
+    assert b'"error"' not in (await bus.request("$JS.API.INFO", b"", timeout=10)).data
+    await bus.close()
+
+
+async def test_heals_after_the_connection_breaks_under_load(own_server: EmbeddedServer, fresh_name: str) -> None:
+    """A publisher that never stops sees no exception but BusError, and goes on after the restart."""
+    bus = await connect(own_server.url)
+    received = await inbox_of(bus, fresh_name)
+    assert own_server.process is not None
+    os.kill(own_server.process.pid, signal.SIGKILL)
+    with anyio.fail_after(20):
+        while not bus.counts.reconnects:
+            await bus.publish(fresh_name, b"x" * 1000)
+            await anyio.sleep(0.001)
+    before = len(received)
+    await bus.publish(fresh_name, b"last")
+    await bus.round_trip(5)
+    assert len(received) > before
+    await bus.close()
+
+
+# Each of these is one message that any agent with a publish right can send.
+HOSTILE = [
+    pytest.param(b"PUB %b.\xff 1\r\na\r\n", 1, id="subject-not-utf8"),
+    pytest.param(b"PUB %b.a r\xff 1\r\na\r\n", 1, id="reply-not-utf8"),
+    pytest.param(b"PUB %b.a\x0bb 1\r\na\r\n", 0, id="vertical-tab"),
+    pytest.param(b"PUB %b.a\x0c1 1\r\na\r\n", 0, id="form-feed-and-number"),
+    pytest.param(b"HPUB %b.a 1 2\r\nab\r\n", 1, id="one-byte-header"),
+    pytest.param(b"HPUB %b.a 16 16\r\nNATS/1.0 \xff\xff\xff\r\n\r\n\r\n", 1, id="status-not-utf8"),
+    pytest.param(b"HPUB %b.a 17 17\r\nNATS/1.0\r\n:a\n\r\n\r\n\r\n", 0, id="header-without-name"),
+]
+
+
+@pytest.mark.parametrize(("command", "malformed"), HOSTILE)
+async def test_no_message_of_a_peer_ends_the_connection(
+    nats_url: str, bus: NatsBus, fresh_name: str, command: bytes, malformed: int
+) -> None:
+    """A malformed message is dropped and counted; the subscription and the connection go on as if it never came."""
+    received = await inbox_of(bus, f"{fresh_name}.>")
+    await send_raw(nats_url, command % fresh_name.encode())
+    await bus.publish(f"{fresh_name}.fine", b"")
+    await bus.round_trip(2)
+    assert received[-1].subject == f"{fresh_name}.fine"
+    assert bus.counts.malformed == malformed
+    assert bus.counts.reconnects == 0
+
+
+async def test_a_late_pong_does_not_end_the_connection(bus: NatsBus) -> None:
+    """A flush that was cancelled leaves a future that its PONG finds cancelled; the read loop goes on."""
+    with anyio.move_on_after(0):
+        await bus._client.flush()
+    for _ in range(3):
+        await bus.round_trip(2)
+    assert bus.counts.reconnects == 0
+
+
+async def test_a_read_loop_that_died_is_replaced(bus: NatsBus, fresh_name: str) -> None:
+    """An exception that nobody foresaw costs one reconnect."""
+    received = await inbox_of(bus, fresh_name)
+    parser = bus._client._ps
+
+    async def parse(_data: bytes) -> None:
+        del vars(parser)["parse"]
+        raise LookupError("nobody foresaw this")
+
+    vars(parser)["parse"] = parse
+    await bus.publish(fresh_name, b"")
+    await until(lambda: bus.counts.reconnects)
+    await bus.publish(fresh_name, b"after")
+    await bus.round_trip(2)
+    assert received[-1].data == b"after"
+
+
+async def publish_for_ever(bus: NatsBus, subject: str) -> None:
+    while True:
+        await bus.publish(subject, bytes(1024 * 1024))
+
+
+async def crash(server: EmbeddedServer, bus: NatsBus) -> None:
+    """Kill the server; return when the bus knows."""
+    assert server.process is not None
+    os.kill(server.process.pid, signal.SIGKILL)
+    await until(lambda: not bus.connected)
+
+
+async def send_raw(url: str, command: bytes) -> None:
+    """Send bytes to the server as a client that respects no library; return when it read them."""
+    login, _, address = url.removeprefix("nats://").rpartition("@")
+    host, _, port = address.rpartition(":")
+    user, _, password = login.partition(":")
+    stream = await anyio.connect_tcp(host, int(port))
+    options = f'{{"user":"{user}","pass":"{password}","verbose":false,"headers":true}}'
+    async with stream:
+        await stream.send(f"CONNECT {options}\r\n".encode() + command + b"PING\r\n")
+        said = b""
+        with anyio.fail_after(5):
+            while b"PONG\r\n" not in said:
+                said += await stream.receive()
+        assert b"-ERR" not in said
