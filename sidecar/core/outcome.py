@@ -14,7 +14,8 @@ import msgspec
 from sidecar.core.dig import dig, dig_text
 from sidecar.core.page import next_cursor, reads_body
 from sidecar.core.redact import redact_text
-from sidecar.manifest import ErrorRule, RetryAfter
+from sidecar.core.retry import THROTTLED
+from sidecar.manifest import ErrorRule, RetryAfter, SuccessTest
 from sidecar.model import Access, Failure, Outcome, Reason, SideEffect, Success
 from sidecar.provider import Explained, Operation, Provider
 from sidecar.wire.request import encode_cursor
@@ -46,17 +47,23 @@ def outcome(provider: Provider, operation: Operation, response: httpx.Response, 
     if not 200 <= status < 300:  # noqa: PLR2004
         return _failed(provider, operation, response, wall)
     test = provider.manifest.success
-    if test is not None and not operation.raw:
+    if test is not None:
         body = _decoded(response.content)
-        if isinstance(body, _Broken):
+        if isinstance(body, _Broken) and not operation.raw:
             return _senseless(provider, operation, response, body.why)
-        if dig(body, test.path) != test.equals:
+        if not _passes(test, body, raw=operation.raw):
             return _failed(provider, operation, response, wall)
     return _succeeded(provider, operation, response)
 
 
 class _Broken(msgspec.Struct, frozen=True):
     why: str
+
+
+def _passes(test: SuccessTest, body: Any, *, raw: bool) -> bool:
+    """The test of success beyond the status. A raw answer may be of any form: there only a wrong value fails."""
+    value = None if isinstance(body, _Broken) else dig(body, test.path)
+    return bool(value == test.equals) or (raw and value is None)
 
 
 def _succeeded(provider: Provider, operation: Operation, response: httpx.Response) -> Outcome:
@@ -96,9 +103,11 @@ def _failed(provider: Provider, operation: Operation, response: httpx.Response, 
     if 300 <= status < 400:  # noqa: PLR2004
         return _redirected(operation, response)
     told = explain(provider, response)
-    wait = retry_after(provider.manifest.retry_after, headers, _decoded(response.content), wall)
-    rule = next((rule for rule in provider.manifest.errors.rules if _matches(rule, status, headers, told)), None)
+    rule = _rule(provider, response, told)
+    wait = retry_after((), headers, None, wall)
     reason = rule.reason if rule else _reason(status, wait)
+    if reason in THROTTLED:  # what a manifest names may stand in every answer, and means a wait only here
+        wait = retry_after(provider.manifest.retry_after, headers, _decoded(response.content), wall)
     uncertain = operation.access is Access.WRITE and reason in UNCERTAIN
     # Apart: a code such as M_UNKNOWN_TOKEN before a colon would look like the name of a secret.
     words = ": ".join(redact_text(part) for part in (told.code, told.message) if part)
@@ -114,6 +123,11 @@ def _failed(provider: Provider, operation: Operation, response: httpx.Response, 
         provider_code=told.code,
         provider_request_id=request_id(provider, headers),
     )
+
+
+def error_rule(provider: Provider, response: httpx.Response) -> ErrorRule | None:
+    """The manifest's rule for a failed answer: the first that matches."""
+    return _rule(provider, response, explain(provider, response))
 
 
 def explain(provider: Provider, response: httpx.Response) -> Explained:
@@ -200,6 +214,11 @@ def _reason(status: int, wait: float | None) -> Reason:
     if status < 200 or status >= 600:  # noqa: PLR2004
         return Reason.BAD_PROVIDER_RESPONSE
     return BY_STATUS.get(status, Reason.PROVIDER_REJECTED)
+
+
+def _rule(provider: Provider, response: httpx.Response, told: Explained) -> ErrorRule | None:
+    status, headers = response.status_code, response.headers
+    return next((rule for rule in provider.manifest.errors.rules if _matches(rule, status, headers, told)), None)
 
 
 def _matches(rule: ErrorRule, status: int, headers: Mapping[str, str], told: Explained) -> bool:
