@@ -119,7 +119,10 @@ class SturdyClient(Client):
         return self.pending_data_size + size
 
     def abandon(self) -> None:
-        """Close the socket at once: a close that failed half way leaves it open."""
+        """Close the socket at once, and end the requests that wait: their replies cannot come any more."""
+        for future in list(self._resp_map.values()):
+            if not future.done():
+                future.set_exception(errors.Error("the connection broke before the reply came"))
         if self._transport is not None:
             self._transport.close()  # type: ignore[no-untyped-call]  # nats-py left it bare
 
@@ -163,6 +166,7 @@ class SturdyClient(Client):
 
     async def _attempt_reconnect(self) -> None:
         """An exception other than the three that nats-py expects left the client reconnecting for ever."""
+        self.abandon()
         while not self.is_closed:
             try:
                 await super()._attempt_reconnect()

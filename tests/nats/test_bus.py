@@ -178,6 +178,22 @@ async def test_publishes_without_a_connection(own_server: EmbeddedServer, fresh_
     await bus.close()
 
 
+async def test_a_request_ends_with_its_connection(own_server: EmbeddedServer, fresh_name: str) -> None:
+    """A request whose reply cannot come any more fails at once, not at its time limit."""
+    bus = await connect(own_server.url)
+    received = await inbox_of(bus, fresh_name)
+
+    async def kill() -> None:
+        await until(lambda: received)
+        await crash(own_server, bus)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(kill)
+        with anyio.fail_after(5), pytest.raises(BusError, match="the connection broke before the reply came"):
+            await bus.request(fresh_name, b"", timeout=60)
+    await bus.close()
+
+
 async def test_a_request_waits_for_the_connection(own_server: EmbeddedServer) -> None:
     """A request made while the server restarts is answered after it."""
     bus = await connect(own_server.url)
