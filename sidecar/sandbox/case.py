@@ -5,6 +5,7 @@ A case proves its provider in `sidecar provider check`, and its answers are what
 
 from __future__ import annotations
 
+from base64 import b64decode
 from typing import Any, Literal
 
 import msgspec
@@ -19,41 +20,55 @@ SUBDOMAIN = "acme"  # the subdomain in cases
 
 
 class CaseRequest(Fact, frozen=True):
-    """The request expected, exactly: path below the base URL, decoded query, and one form of body at most.
+    """The request expected, exactly: path below the base URL as sent, decoded query, and one form of body at most.
 
-    `headers` lists those that must be there with this value (names without case); others may be there too.
+    `headers` lists those that must be there with this value (names without case); others may be there too. A credential
+    in the query need not be listed. `{call_id}` in the path stands for the call's id. A part of a multipart body that
+    is not text is given in base64.
     """
 
     method: str
     path: str
-    query: dict[str, str | tuple[str, ...]] = {}
-    headers: dict[str, str] = {}
+    query: dict[str, str | tuple[str, ...]] = msgspec.field(default_factory=dict)
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
     json: Any = msgspec.UNSET
     form: dict[str, str | tuple[str, ...]] | None = None
     multipart: dict[str, str] | None = None
     text: str | None = None
+
+    def __post_init__(self) -> None:
+        _at_most_one(json=self.json, form=self.form, multipart=self.multipart, text=self.text)
 
 
 class CaseResponse(Fact, frozen=True):
     """The answer given: one form of body at most."""
 
     status: int
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
     json: Any = msgspec.UNSET
     text: str | None = None
     base64: str | None = None
 
+    def __post_init__(self) -> None:
+        _at_most_one(json=self.json, text=self.text, base64=self.base64)
+        if self.base64 is not None:
+            b64decode(self.base64, validate=True)
+
 
 class Exchange(Fact, frozen=True):
-    """One HTTP exchange. Instead of a response the exchange may be `lost`: before a byte was sent, after, or in the body."""
+    """One HTTP exchange. It may be `lost` instead of answered: before a byte was sent, after, or in the body."""
 
     request: CaseRequest
     response: CaseResponse | None = None
     lost: Literal["before_send", "after_send", "truncated"] | None = None
 
+    def __post_init__(self) -> None:
+        if (self.response is None) is (self.lost is None):
+            raise ValueError("give a response or `lost`, one of them")
+
 
 class Expect(Fact, frozen=True):
-    """What must come of the call. Without `reason` it succeeds with `output`; `waits` are the seconds slept, in order."""
+    """What must come of the call: without `reason` success with `output`. `waits` are the seconds slept, in order."""
 
     output: Any = msgspec.UNSET
     output_base64: str | None = None
@@ -66,6 +81,14 @@ class Expect(Fact, frozen=True):
     retry_after_ms: int | None = None
     waits: tuple[float, ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.reason is None and any((self.side_effect, self.provider_code, self.detail, self.hint)):
+            raise ValueError("side_effect, provider_code, detail and hint belong to a failure; name its reason")
+        if self.reason is None and self.retry_after_ms is not None:
+            raise ValueError("retry_after_ms belongs to a failure; name its reason")
+        if self.reason is not None and (self.output is not msgspec.UNSET or self.output_base64 or self.next_cursor):
+            raise ValueError("a failure has no output and no next_cursor")
+
 
 class Case(Fact, frozen=True):
     """`auth` names the auth kind of the credential used (default: the manifest's first)."""
@@ -73,8 +96,17 @@ class Case(Fact, frozen=True):
     name: str
     operation: str
     expect: Expect
-    input: dict[str, Any] = {}
+    input: dict[str, Any] = msgspec.field(default_factory=dict)
     exchanges: tuple[Exchange, ...] = ()
     cursor: str | None = None
     auth: str | None = None
     timeout_ms: int = 30_000
+
+
+def _at_most_one(**bodies: object) -> None:
+    # A null is a JSON body like any other; of the other forms it means that there is none.
+    given = [
+        name for name, body in bodies.items() if body is not msgspec.UNSET and (body is not None or name == "json")
+    ]
+    if len(given) > 1:
+        raise ValueError(f"one body at most, not {' and '.join(given)}")

@@ -1,0 +1,163 @@
+"""Whether a request is the one that a case expects, and in what it differs. Pure."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+import httpx
+import msgspec
+
+from sidecar.sandbox.case import CaseRequest
+
+CALL_ID_MARK = "{call_id}"
+CALL_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+BOUNDARY = re.compile(r'boundary="?([^";]+)', re.IGNORECASE)
+PART_NAME = re.compile(rb'(?i)content-disposition:[^\r\n]*?[; ]name="([^"]*)"')
+MAX_SHOWN = 400
+
+Grouped = dict[str, tuple[str, ...]]
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """One request as it went over the wire: path below the base URL, header names in lower case."""
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...]
+    headers: Mapping[str, str]
+    content: bytes
+
+
+def seen(request: httpx.Request, base: str) -> Seen:
+    """The request as sent to `base`, a URL without a trailing slash."""
+    path, _, query = request.url.raw_path.decode().partition("?")
+    return Seen(
+        request.method,
+        path.removeprefix(httpx.URL(base).raw_path.decode().rstrip("/")),
+        tuple(parse_qsl(query, keep_blank_values=True)),
+        {name.lower(): value for name, value in request.headers.items()},
+        request.content,
+    )
+
+
+def differences(expected: CaseRequest, request: Seen, credential: str | None = None) -> Iterator[str]:
+    """In what the request is not the expected one. `credential` names a query parameter that need not be listed."""
+    if request.method != expected.method:
+        yield _unlike("method", expected.method, request.method)
+    if not _same_path(expected.path, request.path):
+        yield _unlike("path", expected.path, request.path)
+    wanted = {name: (value,) if isinstance(value, str) else value for name, value in expected.query.items()}
+    query = grouped(request.query)
+    if credential not in wanted:
+        query.pop(credential or "", None)
+    if wanted != query:
+        yield _unlike("query", wanted, query)
+    for name, value in expected.headers.items():
+        if request.headers.get(name.lower()) != value:
+            yield _unlike(f"header {name.lower()}", value, request.headers.get(name.lower()))
+    yield from _body_differences(expected, request)
+
+
+def grouped(pairs: tuple[tuple[str, str], ...] | list[tuple[str, str]]) -> Grouped:
+    """The values of each name, in order."""
+    values: dict[str, tuple[str, ...]] = {}
+    for name, value in pairs:
+        values[name] = (*values.get(name, ()), value)
+    return values
+
+
+def body_kind(request: Seen) -> str:
+    """What the content type says the body is: `json`, `form`, `multipart`, `text`, or `none` where there is none."""
+    if not request.content:
+        return "none"
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type == "application/json" or content_type.endswith("+json"):
+        return "json"
+    return {"application/x-www-form-urlencoded": "form", "multipart/form-data": "multipart"}.get(content_type, "text")
+
+
+def multipart_parts(request: Seen) -> dict[str, str]:
+    """The parts of a multipart body by name (RFC 7578); one that is not text in base64."""
+    boundary = BOUNDARY.search(request.headers.get("content-type", ""))
+    parts: dict[str, str] = {}
+    for chunk in request.content.split(b"--" + boundary[1].encode())[1:-1] if boundary else ():
+        head, _, body = chunk.partition(b"\r\n\r\n")
+        name = PART_NAME.search(head)
+        parts[name[1].decode(errors="replace") if name else ""] = _text(body.removesuffix(b"\r\n"))
+    return parts
+
+
+def _body_differences(expected: CaseRequest, request: Seen) -> Iterator[str]:
+    kind = _expected_kind(expected)
+    found = body_kind(request)
+    # A text may be of any type: what its author says is JSON or a form is compared as it stands.
+    if kind != found and not (kind == "text" and found != "none"):
+        yield _unlike("body", kind, f"{found} ({request.headers.get('content-type', 'no content type')})")
+        return
+    match kind:
+        case "json":
+            wanted, got = canonical(expected.json), _canonical_text(request.content)
+        case "form":
+            pairs = parse_qsl(request.content.decode(errors="replace"), keep_blank_values=True)
+            form = expected.form or {}
+            wanted = canonical({name: [value] if isinstance(value, str) else value for name, value in form.items()})
+            got = canonical(grouped(pairs))
+        case "multipart":
+            wanted, got = canonical(expected.multipart), canonical(multipart_parts(request))
+        case "text":
+            wanted, got = expected.text or "", _text(request.content)
+        case _:
+            return
+    if wanted != got:
+        yield _unlike("body", wanted, got)
+
+
+def _expected_kind(expected: CaseRequest) -> str:
+    if expected.json is not msgspec.UNSET:
+        return "json"
+    for name in ("form", "multipart", "text"):
+        if getattr(expected, name) is not None:
+            return name
+    return "none"
+
+
+def _same_path(expected: str, path: str) -> bool:
+    if CALL_ID_MARK not in expected:
+        return expected == path
+    head, _, tail = expected.partition(CALL_ID_MARK)
+    middle = path[len(head) : len(path) - len(tail)]
+    return path.startswith(head) and path.endswith(tail) and CALL_ID.fullmatch(middle) is not None
+
+
+def canonical(value: Any) -> str:
+    """The value as JSON in one spelling: equal texts are equal JSON, and `1` is not `true`."""
+    return msgspec.json.encode(value, order="sorted").decode()
+
+
+def _canonical_text(content: bytes) -> str:
+    try:
+        return canonical(msgspec.json.decode(content))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return f"no JSON: {_text(content)}"
+
+
+def _text(content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return b64encode(content).decode()
+
+
+def _unlike(what: str, expected: object, sent: object) -> str:
+    return f"{what}: expected {_shown(expected)}, sent {_shown(sent)}"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        value = {name: items[0] if len(items) == 1 else list(items) for name, items in value.items()}
+    text = "none" if value is None else value if isinstance(value, str) else canonical(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."

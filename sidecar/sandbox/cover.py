@@ -1,0 +1,185 @@
+"""What a provider's cases leave unproved: operations, error rules, the success test, waits, pages, credentials."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import httpx
+import msgspec
+
+from sidecar.auth.static import authorise, fields_of, kind_of
+from sidecar.core.dig import dig, dig_text
+from sidecar.core.outcome import error_rule, outcome, retry_after
+from sidecar.manifest import Auth, ErrorRule, Paging, RetryAfter
+from sidecar.model import Failure, Outcome, Request
+from sidecar.provider import Operation, Provider
+from sidecar.sandbox.case import CREDENTIAL, Case
+from sidecar.sandbox.play import answer
+from sidecar.sandbox.scripted import WALL
+
+
+class Answered(NamedTuple):
+    """One answer that a case gives, and what it means to the provider's manifest."""
+
+    operation: Operation
+    response: httpx.Response
+    outcome: Outcome
+
+
+def unproved(provider: Provider, cases: Sequence[Case]) -> Iterator[tuple[str, str, str]]:
+    """Where it stands, what no case proves, and which case to add."""
+    known = [case for case in cases if case.operation in provider.operations]
+    answers = list(_answers(provider, known))
+    yield from _operations(provider, known)
+    yield from _rules(provider, answers)
+    yield from _success_test(provider, answers)
+    yield from _waits(provider, answers)
+    yield from _pages(provider, known)
+    yield from _credentials(provider, known)
+    yield from _account(provider, known)
+
+
+def succeeds(case: Case) -> bool:
+    return case.expect.reason is None and bool(case.exchanges)
+
+
+def _answers(provider: Provider, cases: Sequence[Case]) -> Iterator[Answered]:
+    for case in cases:
+        operation = provider.operations[case.operation]
+        for exchange in case.exchanges:
+            given = answer(exchange)
+            if isinstance(given, httpx.Response):
+                # A hook that raises proves nothing here; the case itself is played, and fails.
+                with suppress(Exception):
+                    yield Answered(operation, given, outcome(provider, operation, given, WALL))
+
+
+def _operations(provider: Provider, cases: Sequence[Case]) -> Iterator[tuple[str, str, str]]:
+    for name, operation in provider.operations.items():
+        if operation.raw:  # the product's own, proved with it
+            continue
+        successes = [case for case in cases if case.operation == name and succeeds(case)]
+        if not successes:
+            yield name, "no case of it succeeds", f"add a case `operation: {name}` with one exchange and its output"
+    for case in cases:
+        told = case.expect.output is not msgspec.UNSET or case.expect.output_base64 is not None
+        if succeeds(case) and not told:
+            yield f"case {case.name!r}", "its success says no output", "add expect.output (or output_base64 for bytes)"
+
+
+def _rules(provider: Provider, answers: Sequence[Answered]) -> Iterator[tuple[str, str, str]]:
+    for index, rule in enumerate(provider.manifest.errors.rules):
+        if not any(_applied(provider, rule, item) for item in answers):
+            conditions = msgspec.json.encode({"status": rule.status, "code": rule.code, "message": rule.message})
+            what = f"no case's answer meets it before an earlier rule does: {rule.reason} {conditions.decode()}"
+            yield f"errors.rules.{index}", what, "add a case with such an answer, or remove the rule"
+
+
+def _applied(provider: Provider, rule: ErrorRule, item: Answered) -> bool:
+    if not isinstance(item.outcome, Failure) or item.outcome.reason is not rule.reason:
+        return False
+    return error_rule(provider, item.response) is rule
+
+
+def _success_test(provider: Provider, answers: Sequence[Answered]) -> Iterator[tuple[str, str, str]]:
+    test = provider.manifest.success
+    if test is None:
+        return
+    for item in answers:
+        body = _decoded(item.response)
+        if item.response.is_success and body is not None and dig(body, test.path) != test.equals:
+            return
+    what = f"no case has an answer with a status of success whose {test.path} is not {test.equals!r}"
+    yield "success", what, "add a case with such an answer and the reason expected"
+
+
+def _waits(provider: Provider, answers: Sequence[Answered]) -> Iterator[tuple[str, str, str]]:
+    sources = provider.manifest.retry_after
+    for index, source in enumerate(sources):
+        if not any(_decides(item, source, sources[:index]) for item in answers):
+            what = f"no case's answer takes its wait from here: {source.header or source.path} in {source.unit}"
+            yield f"retry_after.{index}", what, "add a case with such an answer, and the wait expected"
+
+
+def _decides(item: Answered, source: RetryAfter, earlier: tuple[RetryAfter, ...]) -> bool:
+    """Whether this source, and no earlier one, is what the failed answer's wait comes from."""
+    if not isinstance(item.outcome, Failure) or item.outcome.retry_after is None:
+        return False
+    headers = httpx.Headers([(name, value) for name, value in item.response.headers.items() if name != "retry-after"])
+    body = _decoded(item.response)
+    if source.header is not None and source.header.lower() == "retry-after":
+        headers = item.response.headers
+    told = retry_after((source,), headers, body, WALL)
+    return bool(told) and not retry_after(earlier, headers, body, WALL) if earlier else bool(told)
+
+
+def _pages(provider: Provider, cases: Sequence[Case]) -> Iterator[tuple[str, str, str]]:
+    styles: dict[Paging, list[str]] = {}
+    for name, operation in provider.operations.items():
+        if operation.fact.paging is not None:
+            style = msgspec.structs.replace(operation.fact.paging, docs=None, checked=None)
+            styles.setdefault(style, []).append(name)
+    for names in styles.values():
+        paged = [case for case in cases if case.operation in names and succeeds(case)]
+        where, whose = f"{names[0]}.paging", f"of {' or '.join(names)}"
+        if not any(case.expect.next_cursor for case in paged):
+            yield where, "no case's answer tells a next page", f"add a case {whose} with expect.next_cursor"
+        if not any(case.cursor for case in paged):
+            yield where, "no case asks for a further page", f"add a case {whose} with `cursor`"
+        if all(case.expect.next_cursor for case in paged):
+            yield where, "no case's answer is the last page", f"add a case {whose} without expect.next_cursor"
+
+
+def _credentials(provider: Provider, cases: Sequence[Case]) -> Iterator[tuple[str, str, str]]:
+    first = kind_of(provider.manifest.auth[0])
+    for index, auth in enumerate(provider.manifest.auth):
+        kind = kind_of(auth)
+        used = [case for case in cases if (case.auth or first) == kind]
+        place, name, value = _carried(auth)
+        if not any(_shows(case, place, name) for case in used):
+            what = f"no case shows how {kind} is sent"
+            yield f"auth.{index}", what, f"in a case with `auth: {kind}` list {place} {name}: {value}"
+
+
+def _carried(auth: Auth) -> tuple[str, str, str]:
+    """Where the sandbox's credential of this kind stands in a request: `header` or `query`, name, value."""
+    fields = {name: CREDENTIAL[name] for name in fields_of(auth)}
+    bare = Request("GET", "https://server.example/")
+    request = authorise(bare, auth, fields, "")
+    for name, value in request.url.params.multi_items():
+        return "query", name, value
+    plain = httpx.Request("GET", bare.url, headers={"user-agent": ""})
+    name = next(name for name in request.headers if name not in plain.headers)
+    return "header", name, request.headers[name]
+
+
+def _shows(case: Case, place: str, name: str) -> bool:
+    for exchange in case.exchanges:
+        listed = exchange.request.query if place == "query" else exchange.request.headers
+        if name.lower() in (given.lower() for given in listed):
+            return True
+    return False
+
+
+def _account(provider: Provider, cases: Sequence[Case]) -> Iterator[tuple[str, str, str]]:
+    """The verification call: its input, and where its output names the account."""
+    verify = provider.manifest.verify
+    if verify is None:
+        yield "verify", "no call shows whether a credential works", "name a read operation that any credential may call"
+        return
+    calls = [case for case in cases if case.operation == verify.operation and case.input == verify.input]
+    outputs = [case.expect.output for case in calls if succeeds(case)]
+    if not outputs:
+        yield "verify", f"no case calls {verify.operation} with verify's input", "add a case that does, and succeeds"
+    elif verify.account is not None and not any(dig_text(output, (verify.account,)) for output in outputs):
+        what = f"no such case's output has {verify.account}"
+        yield "verify.account", what, "correct the path, or the case's output"
+
+
+def _decoded(response: httpx.Response) -> Any:
+    try:
+        return msgspec.json.decode(response.content)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
