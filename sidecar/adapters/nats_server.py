@@ -38,7 +38,7 @@ async def embedded_server(
 
     Raises ServerError: no program is new enough, the directory is in use or not ours to write, or it does not start.
     """
-    failed: Exception | None = None
+    failed: BaseException | None = None
     with held(data_dir) as (home, lock):
         server = EmbeddedServer(home, log, await find_server(log, search_path), max_payload, lock)
         await server.start()
@@ -47,7 +47,9 @@ async def embedded_server(
                 tasks.start_soon(server.keep_running)
                 try:
                     yield server
-                except Exception as error:  # noqa: BLE001 - raised below as it is, not wrapped by the task group
+                except anyio.get_cancelled_exc_class():
+                    raise
+                except BaseException as error:  # noqa: BLE001 - raised below as it is, not wrapped by the task group
                     failed = error
                 tasks.cancel_scope.cancel()
         finally:

@@ -16,7 +16,7 @@ from sidecar.adapters.nats_bus import NatsBus, connect
 from sidecar.adapters.nats_client import BusEvent
 from sidecar.adapters.nats_server import EmbeddedServer, embedded_server
 from sidecar.ports import BusError, Message, NoResponders
-from tests.fixtures_nats import until
+from tests.fixtures_nats import frozen, until
 
 pytestmark = pytest.mark.anyio
 
@@ -133,15 +133,12 @@ async def test_handed_over_means_the_kernel_has_it(own_server: EmbeddedServer, f
     assert own_server.process is not None
     bus, other = await connect(own_server.url), await connect(own_server.url)
     received = await inbox_of(other, fresh_name)
-    os.kill(own_server.process.pid, signal.SIGSTOP)
-    try:
+    async with frozen(own_server.process.pid):
         for _ in range(100):
             await bus.publish(fresh_name, b"x" * 100)
         await bus.handed_over()
         assert bus._client.unwritten == 0
         vars(bus._client._transport)["_io_writer"].transport.abort()  # as if we had been killed
-    finally:
-        os.kill(own_server.process.pid, signal.SIGCONT)
     await until(lambda: len(received) == 100)
     await bus.close()
     await other.close()
@@ -151,16 +148,13 @@ async def test_handed_over_gives_up_when_the_server_takes_nothing(own_server: Em
     """A socket that is full ends in a BusError in time, not in a hang; so does the buffer when it is full too."""
     assert own_server.process is not None
     bus = await connect(own_server.url)
-    os.kill(own_server.process.pid, signal.SIGSTOP)
-    try:
+    async with frozen(own_server.process.pid):
         for _ in range(24):
             await bus.publish(fresh_name, bytes(1024 * 1024))
         with anyio.fail_after(3), pytest.raises(BusError, match="took nothing"):
             await bus.handed_over()
         with anyio.fail_after(3), pytest.raises(BusError, match="the buffer is full"):
             await publish_for_ever(bus, fresh_name)
-    finally:
-        os.kill(own_server.process.pid, signal.SIGCONT)
     await bus.close()
 
 

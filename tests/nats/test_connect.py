@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
 import socket
-import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import ParseResult, quote, urlparse
 
@@ -17,52 +13,16 @@ import anyio
 import pytest
 from nats.aio.client import Server
 
-from sidecar.adapters.nats_binary import find_server
 from sidecar.adapters.nats_bus import NatsBus, connect
 from sidecar.adapters.nats_client import BusEvent, next_server
 from sidecar.adapters.nats_server import embedded_server
 from sidecar.adapters.nats_url import parse_url, shown
 from sidecar.ports import BusError, Message
-from tests.fixtures_nats import until
+from tests.fixtures_nats import configured, frozen, until
 
 pytestmark = pytest.mark.anyio
 
 log = logging.getLogger("tests.nats")
-
-
-class Configured:
-    """A nats-server with a configuration of the test's own."""
-
-    def __init__(self, folder: Path, process: subprocess.Popen[bytes], port: int) -> None:
-        self.folder = folder
-        self.process = process
-        self.port = port
-
-    def url(self, login: str) -> str:
-        return f"nats://{login}@127.0.0.1:{self.port}"
-
-    def reload(self, config: dict[str, object]) -> None:
-        (self.folder / "nats.conf").write_text(
-            json.dumps({**config, "port": self.port, "host": "127.0.0.1"}, ensure_ascii=False)
-        )
-        self.process.send_signal(signal.SIGHUP)
-
-
-@asynccontextmanager
-async def configured(folder: Path, config: dict[str, object]) -> AsyncIterator[Configured]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    conf = folder / "nats.conf"
-    text = json.dumps({**config, "port": port, "host": "127.0.0.1", "ports_file_dir": str(folder)}, ensure_ascii=False)
-    conf.write_text(text)
-    program = await find_server(log)
-    with subprocess.Popen([program, "-c", conf], stderr=subprocess.DEVNULL) as process:  # noqa: ASYNC220 - takes a moment
-        try:
-            await until(lambda: list(folder.glob("*.ports")))
-            yield Configured(folder, process, port)
-        finally:
-            process.kill()
 
 
 def users(*logins: tuple[str, str, dict[str, object]]) -> dict[str, object]:
@@ -179,10 +139,10 @@ async def test_close_when_the_server_is_gone(tmp_path: Path) -> None:
     """Closing takes a few seconds at most, whatever became of the server."""
     async with configured(tmp_path, {}) as server:
         gone, stuck = await connect(server.url("")), await connect(server.url(""))
-        os.kill(server.process.pid, signal.SIGSTOP)
-        with anyio.fail_after(6):
-            await stuck.publish("x", b"")
-            await stuck.close()
+        async with frozen(server.process.pid):
+            with anyio.fail_after(6):
+                await stuck.publish("x", b"")
+                await stuck.close()
         server.process.kill()
         await until(lambda: not gone.connected)
         with anyio.fail_after(3):

@@ -17,7 +17,7 @@ import pytest
 
 from sidecar.adapters.nats_bus import connect
 from sidecar.adapters.nats_server import ServerError, embedded_server, read_url
-from tests.fixtures_nats import until
+from tests.fixtures_nats import state_of, until
 
 pytestmark = pytest.mark.anyio
 
@@ -55,8 +55,7 @@ async def ended(pid: int) -> None:
 
 
 def _alive(pid: int) -> bool:
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
-    return bool(state.strip()) and not state.startswith("Z")
+    return state_of(pid)[:1] not in ("", "Z")
 
 
 async def test_is_ready_when_the_block_begins(tmp_path: Path) -> None:
@@ -226,6 +225,7 @@ async def test_a_server_left_behind_is_stopped_by_the_next_start(
     """When watchdog and parent are killed together, the next start ends the server before it uses the directory."""
     process, server, watchdog = child
     os.kill(process.pid, signal.SIGSTOP)  # so that it cannot replace the watchdog
+    await until(lambda: state_of(process.pid).startswith("T"))
     os.kill(watchdog, signal.SIGKILL)
     process.kill()
     process.wait()

@@ -19,7 +19,7 @@ from sidecar.adapters.nats_server import embedded_server
 from sidecar.adapters.nats_store import NatsStore
 from sidecar.adapters.nats_streams import bucket, provision
 from sidecar.ports import BusError, Entry, Message, NoResponders, StoreConflict, StoreFull, StoreUnavailable
-from tests.fixtures_nats import until
+from tests.fixtures_nats import frozen, until
 
 pytestmark = pytest.mark.anyio
 
@@ -202,14 +202,11 @@ async def test_a_store_that_is_away_is_unavailable_in_time(tmp_path: Path) -> No
         await provision(bus, (bucket("b"),))
         store = NatsStore(bus, read_seconds=0.2, write_seconds=0.3)
         assert server.process is not None
-        os.kill(server.process.pid, signal.SIGSTOP)
-        try:
+        async with frozen(server.process.pid):
             with anyio.fail_after(2), pytest.raises(StoreUnavailable, match=r"0\.2 s"):
                 await store.get("b", "k")
             with anyio.fail_after(2), pytest.raises(StoreUnavailable):
                 await store.create("b", "k", b"")
-        finally:
-            os.kill(server.process.pid, signal.SIGCONT)
         await bus.close()
 
 

@@ -1,0 +1,137 @@
+"""The streams and buckets: made whole, mended where it matters, and told in words where they are missing."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from sidecar.adapters.nats_bus import NatsBus, connect
+from sidecar.adapters.nats_server import embedded_server
+from sidecar.adapters.nats_streams import StreamRefused, bucket, missing, provision, required
+from sidecar.ports import StoreUnavailable
+from tests.fixtures_nats import configured
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def empty(tmp_path: Path) -> AsyncIterator[NatsBus]:
+    """A server that has no stream yet."""
+    async with embedded_server(tmp_path / "data", logging.getLogger()) as server:
+        bus = await connect(server.url)
+        yield bus
+        await bus.close()
+
+
+async def info(bus: NatsBus, stream: str) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads((await bus.request(f"$JS.API.STREAM.INFO.{stream}", b"", timeout=2)).data)
+    config: dict[str, Any] = answer["config"]
+    return config
+
+
+async def change(bus: NatsBus, stream: str, **settings: object) -> None:
+    config = {**await info(bus, stream), **settings}
+    reply = await bus.request(f"$JS.API.STREAM.UPDATE.{stream}", json.dumps(config).encode(), timeout=2)
+    assert "error" not in json.loads(reply.data)
+
+
+async def test_everything_is_made_once(empty: NatsBus) -> None:
+    """A fresh server misses all; after `provision` nothing is missing, and a second run has nothing to do."""
+    streams = required("sidecar")
+    assert await missing(empty, streams) == [
+        "bucket SIDECAR_CREDENTIALS does not exist",
+        "stream SIDECAR_TRACE does not exist",
+    ]
+    assert await provision(empty, streams) == [
+        "bucket SIDECAR_CREDENTIALS: created",
+        "stream SIDECAR_TRACE: created",
+    ]
+    assert await missing(empty, streams) == []
+    assert await provision(empty, streams) == []
+
+
+async def test_records_are_kept_and_traces_make_room(empty: NatsBus) -> None:
+    """Credentials have no age and refuse what does not fit; traces go after 7 days or 1 GiB."""
+    await provision(empty, required("acme"))
+    credentials, trace = await info(empty, "KV_SIDECAR_CREDENTIALS"), await info(empty, "SIDECAR_TRACE")
+    assert {
+        key: credentials[key] for key in ("discard", "max_age", "max_msgs_per_subject", "storage", "allow_direct")
+    } == {
+        "discard": "new",
+        "max_age": 0,
+        "max_msgs_per_subject": 1,
+        "storage": "file",
+        "allow_direct": True,
+    }
+    assert {key: trace[key] for key in ("subjects", "discard", "max_age", "max_bytes", "storage", "allow_direct")} == {
+        "subjects": ["acme.trace.>"],
+        "discard": "old",
+        "max_age": 7 * 24 * 3600 * 10**9,
+        "max_bytes": 1024**3,
+        "storage": "file",
+        "allow_direct": True,
+    }
+
+
+async def test_what_differs_is_told_and_mended(empty: NatsBus) -> None:
+    """A setting that we rely on is named with what it is and what it must be; `provision` sets it right."""
+    streams = required("sidecar")
+    await provision(empty, streams)
+    await change(empty, "KV_SIDECAR_CREDENTIALS", allow_direct=False)
+    await change(empty, "SIDECAR_TRACE", subjects=["other.trace.>"])
+    said = [
+        "bucket SIDECAR_CREDENTIALS: allow_direct is false, must be true",
+        'stream SIDECAR_TRACE: subjects is ["other.trace.>"], must be ["sidecar.trace.>"]',
+    ]
+    assert await missing(empty, streams) == said
+    assert len(await provision(empty, streams)) == 2
+    assert await missing(empty, streams) == []
+
+
+async def test_sizes_that_an_operator_chose_stay(empty: NatsBus) -> None:
+    """Another age or size is no difference, and mending something else does not undo it."""
+    streams = required("sidecar")
+    await provision(empty, streams)
+    await change(empty, "SIDECAR_TRACE", max_bytes=5_000_000, max_age=3600 * 10**9)
+    assert await missing(empty, streams) == []
+    await change(empty, "SIDECAR_TRACE", allow_direct=False)
+    await provision(empty, streams)
+    trace = await info(empty, "SIDECAR_TRACE")
+    assert (trace["max_bytes"], trace["max_age"], trace["allow_direct"]) == (5_000_000, 3600 * 10**9, True)
+
+
+async def test_too_few_replicas_are_told(empty: NatsBus) -> None:
+    """One replica where three are wanted is a difference; a single server cannot mend it and says why."""
+    await provision(empty, required("sidecar"))
+    wanted = required("sidecar", replicas=3)
+    assert await missing(empty, wanted) == [
+        "bucket SIDECAR_CREDENTIALS: num_replicas is 1, must be at least 3",
+        "stream SIDECAR_TRACE: num_replicas is 1, must be at least 3",
+    ]
+    with pytest.raises(StreamRefused, match="bucket SIDECAR_CREDENTIALS cannot be made: replicas > 1 not supported"):
+        await provision(empty, wanted)
+
+
+async def test_a_stream_in_the_way_is_told(bus: NatsBus, fresh_name: str) -> None:
+    """Another stream on our subjects is a refusal in the server's words."""
+    await provision(bus, (bucket(fresh_name),))
+    other = msgspec.structs.replace(bucket(fresh_name), name=f"KV_{fresh_name}2")
+    with pytest.raises(StreamRefused, match="subjects overlap with an existing stream"):
+        await provision(bus, (other,))
+
+
+async def test_a_server_without_jetstream_is_told(tmp_path: Path) -> None:
+    """Where JetStream does not run, neither making nor checking pretends anything."""
+    async with configured(tmp_path, {}) as server:
+        bus = await connect(server.url(""))
+        with pytest.raises(StoreUnavailable, match="JetStream does not run"):
+            await missing(bus, required("sidecar"))
+        with pytest.raises(StoreUnavailable, match="JetStream does not run"):
+            await provision(bus, required("sidecar"))
+        await bus.close()
