@@ -12,7 +12,8 @@ from sidecar.execute import Executor
 from sidecar.model import Access, Call, Failure, Outcome, Problem, Reason, Success
 from sidecar.ports import Clock, Random
 from sidecar.provider import Provider
-from sidecar.store.credential import Credential, CredentialStore, Secret, Status
+from sidecar.store.credential import Credential, CredentialStore, Named, Status
+from sidecar.store.secret import Secret
 from sidecar.wire.event import Admin, timestamp
 from sidecar.wire.request import call_id_at, trace_context
 from sidecar.wire.subject import EVERY, AdminAddress
@@ -125,7 +126,7 @@ class Administrator:
         listed = await self._credentials.list(address.tenant, connection, provider)
         if isinstance(listed, Failure):
             return listed
-        return _success(listed)
+        return _success([_listed(item) for item in listed])
 
     async def _verify(self, address: AdminAddress, provider: Provider) -> Outcome:
         credential = await self._credentials.load(address.tenant, address.connection, address.provider)
@@ -166,19 +167,34 @@ class Administrator:
         return dig_text(msgspec.json.decode(ended.outcome.body), (verify.account,)) if verify.account else None
 
     def _shown(self, address: AdminAddress, credential: Credential, verified: str | Failure | None) -> Connection:
+        named = Named(address.tenant, address.connection, address.provider, credential)
         problem = f"{verified.reason}: {verified.detail}" if isinstance(verified, Failure) else None
+        known = None if verified is None else problem is None
+        return msgspec.structs.replace(_listed(named), verified=known, problem=problem)
+
+
+def _listed(item: Named) -> Connection:
+    credential = item.credential
+    if isinstance(credential, Failure):
+        problem = f"{credential.reason}: {credential.detail}"
         return Connection(
-            tenant=address.tenant,
-            connection=address.connection,
-            provider=address.provider,
-            kind=credential.kind,
-            status=credential.status,
-            account=credential.account,
-            base_url=credential.base_url,
-            changed=timestamp(credential.changed),
-            verified=None if verified is None else problem is None,
+            tenant=item.tenant,
+            connection=item.connection,
+            provider=item.provider,
+            kind="unknown",
+            status="unreadable",
             problem=problem,
         )
+    return Connection(
+        tenant=item.tenant,
+        connection=item.connection,
+        provider=item.provider,
+        kind=credential.kind,
+        status=credential.status,
+        account=credential.account,
+        base_url=credential.base_url,
+        changed=timestamp(credential.changed),
+    )
 
 
 def _decode(payload: bytes) -> ImportRequest | Failure:

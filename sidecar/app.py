@@ -6,17 +6,20 @@ import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import anyio
 
 from sidecar.adapters.aiohttp_sender import AiohttpSender
-from sidecar.adapters.cryptography_keys import FileKeys
+from sidecar.adapters.cryptography_keys import FileKeys, KeyFileError, create_key_file, read_key_file
 from sidecar.adapters.json_schema import compile_schema
 from sidecar.adapters.nats_bus import NatsBus, connect
+from sidecar.adapters.nats_server import embedded_server
 from sidecar.adapters.nats_store import NatsStore
+from sidecar.adapters.nats_streams import StreamSpec, missing, provision, required
 from sidecar.adapters.prometheus_metrics import CONTENT_TYPE, Metrics
 from sidecar.adapters.system import SystemClock, SystemRandom
 from sidecar.adapters.uvicorn_listener import listener
@@ -48,7 +51,6 @@ class Sidecar:
     """A sidecar that serves."""
 
     bus: NatsBus
-    store: NatsStore
     catalogue: Catalogue
     administrator: Administrator
     worker: Worker
@@ -68,7 +70,6 @@ async def sidecar(
     settings: Settings,
     *,
     bus: NatsBus,
-    store: NatsStore,
     keys: Keys,
     catalogue: Catalogue,
     base_urls: Mapping[str, str] | None = None,
@@ -84,7 +85,7 @@ async def sidecar(
         parts.push_async_callback(sender.aclose)
         metrics = Metrics(lambda provider, name: catalogue.operation(provider, name) is not None, catalogue.digest)
         trace = TracePublisher(bus, settings.prefix, metrics)
-        credentials = CredentialStore(store, keys, clock, capacity=settings.connections_cached)
+        credentials = CredentialStore(NatsStore(bus), keys, clock, capacity=settings.connections_cached)
         service = _service(catalogue, clock.wall(), random.token(8).hex())
         executor = Executor(
             catalogue=catalogue,
@@ -121,7 +122,7 @@ async def sidecar(
         await worker.start()
         await bus.round_trip(READY_SECONDS)  # the server has our subscriptions before anybody is told that we serve
         try:
-            yield Sidecar(bus, store, catalogue, administrator, worker, metrics, address)
+            yield Sidecar(bus, catalogue, administrator, worker, metrics, address)
         finally:
             with anyio.CancelScope(shield=True):
                 given_up = await worker.stop(settings.grace_seconds)
@@ -129,16 +130,89 @@ async def sidecar(
                     log.warning("%d calls could not be finished within %g s", given_up, settings.grace_seconds)
 
 
-async def serve(settings: Settings, url: str, started: Callable[[Sidecar], None]) -> None:
-    """`sidecar run`: serve until SIGTERM or SIGINT. The streams, buckets and the key must be there."""
+async def run(settings: Settings, started: Callable[[Sidecar], None]) -> None:
+    """`sidecar run`: serve until SIGTERM or SIGINT. Raises Unfit with everything it needs that is not there."""
+    if settings.nats_url is None:
+        raise Unfit(("SIDECAR_NATS_URL is not set: name the NATS server, such as nats://user:password@nats:4222",))
     catalogue = load_catalogue(provider_folders_of(settings), FORMATS)
-    keys = open_keys(settings)
-    async with connected(settings, url) as bus:
-        store = NatsStore(bus)
-        await require(settings, store)
-        async with sidecar(settings, bus=bus, store=store, keys=keys, catalogue=catalogue) as running:
+    async with connected(settings, settings.nats_url) as bus:
+        lacking = await missing(bus, streams_of(settings))
+        keys = _keys(settings.kek_file)
+        if lacking or isinstance(keys, str):
+            wrong = [f"{what}; `sidecar dev` makes it" for what in lacking]
+            raise Unfit((*wrong, keys) if isinstance(keys, str) else tuple(wrong))
+        async with sidecar(settings, bus=bus, keys=keys, catalogue=catalogue) as running:
             started(running)
             await until_signal()
+
+
+async def dev(settings: Settings, sandbox: Sandbox | None, started: Callable[[Sidecar, str], None]) -> None:
+    """`sidecar dev`: as `run`, with all it needs made: NATS (unless SIDECAR_NATS_URL names one), streams, key."""
+    async with development(settings, sandbox) as (running, url):
+        started(running, url)
+        await until_signal()
+
+
+class Sandbox(Protocol):
+    """Providers that answer offline: gives the base URL of each, until the block ends."""
+
+    def __call__(self, catalogue: Catalogue) -> AbstractAsyncContextManager[Mapping[str, str]]: ...
+
+
+@asynccontextmanager
+async def development(settings: Settings, sandbox: Sandbox | None) -> AsyncIterator[tuple[Sidecar, str]]:
+    """A sidecar with all it needs, and the URL of its NATS."""
+    folder = Path(settings.data_dir).expanduser()
+    catalogue = load_catalogue(provider_folders_of(settings), FORMATS)
+    async with AsyncExitStack() as parts:
+        url = settings.nats_url
+        if url is None:
+            url = (await parts.enter_async_context(embedded_server(folder, log))).url
+        bus = await parts.enter_async_context(connected(settings, url))
+        for done in await provision(bus, streams_of(settings)):
+            log.info("%s", done)
+        key_file = Path(settings.kek_file).expanduser() if settings.kek_file else folder / "kek"
+        create_key_file(key_file)
+        base_urls = await parts.enter_async_context(sandbox(catalogue)) if sandbox else None
+        running = await parts.enter_async_context(
+            sidecar(
+                settings,
+                bus=bus,
+                keys=read_key_file(key_file),
+                catalogue=catalogue,
+                base_urls=base_urls,
+                egress_allow=("127.0.0.1",) if sandbox else (),
+            )
+        )
+        yield running, url
+
+
+class Unfit(Exception):
+    """What `run` needs is not there. `missing` says each thing in words."""
+
+    def __init__(self, missing: tuple[str, ...]) -> None:
+        super().__init__("; ".join(missing))
+        self.missing = missing
+
+
+def streams_of(settings: Settings) -> tuple[StreamSpec, ...]:
+    """The streams and buckets that a sidecar with these settings needs."""
+    return required(
+        settings.prefix,
+        replicas=settings.replicas,
+        trace_seconds=round(settings.trace_max_age_hours * 3600),
+        trace_bytes=settings.trace_max_bytes,
+    )
+
+
+def _keys(file: str | None) -> FileKeys | str:
+    """The keys of the file, or what is wrong with it."""
+    if file is None:
+        return "SIDECAR_KEK_FILE is not set: name the file with the key-encryption key"
+    try:
+        return read_key_file(Path(file).expanduser())
+    except KeyFileError as error:
+        return str(error)
 
 
 async def until_signal() -> None:

@@ -1,0 +1,213 @@
+"""`make bench-quick`: what one hop through the sidecar costs, beside an agent's own HTTPX and aiohttp, in one run.
+
+Everything is a process of its own on this machine: a TLS upstream, nats-server with the shipped durability, the sidecar
+as `sidecar run`, and one load generator at a time. Contenders take turns; figures are medians over the rounds, and
+ratios are taken within a round, since the speed of a shared machine drifts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import nats
+import uvloop
+
+from sidecar.adapters.nats_server import embedded_server
+from tests.bench.certificate import make_certificate
+
+ROUNDS = int(os.environ.get("ROUNDS", "5"))
+SECONDS = float(os.environ.get("SECONDS", "1.5"))
+KINDS = ("httpx", "aiohttp", "sidecar")
+TICKS = os.sysconf("SC_CLK_TCK")
+SUBJECT = "sidecar.write.default.default.bench.items.create"
+
+
+@asynccontextmanager
+async def process(*command: str, env: dict[str, str] | None = None, read: bool = True) -> AsyncIterator[Any]:
+    """A child process; ended with the block."""
+    child = await asyncio.create_subprocess_exec(
+        *command, env=env, stdout=asyncio.subprocess.PIPE if read else asyncio.subprocess.DEVNULL
+    )
+    try:
+        yield child
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            child.terminate()
+        await child.wait()
+
+
+@asynccontextmanager
+async def upstream(certificate: Path, key: Path, delay_ms: int) -> AsyncIterator[str]:
+    async with process(
+        sys.executable, "-m", "tests.bench.upstream", str(certificate), str(key), str(delay_ms)
+    ) as child:
+        yield f"https://127.0.0.1:{int(await child.stdout.readline())}"
+
+
+@asynccontextmanager
+async def running_sidecar(environment: dict[str, str], nats_url: str) -> AsyncIterator[tuple[int, float]]:
+    """A `sidecar run`; gives its pid, and the seconds from its start until it answered over NATS."""
+    client = await nats.connect(nats_url)
+    began = time.perf_counter()
+    async with process(str(Path(sys.executable).parent / "sidecar"), "run", env=environment, read=False) as child:
+        while True:
+            try:
+                await client.request("$SRV.PING.connector-sidecar", b"", timeout=5)
+                break
+            except nats.errors.NoRespondersError:
+                await asyncio.sleep(0.005)
+        ready = time.perf_counter() - began
+        await client.close()
+        yield child.pid, ready
+
+
+async def connect_bench(nats_url: str, base_url: str) -> None:
+    client = await nats.connect(nats_url)
+    payload = json.dumps({"fields": {"token": "token"}, "base_url": base_url, "verify": False}).encode()
+    answer = await client.request("sidecar.admin.default.default.bench.import", payload, timeout=10)
+    assert not (answer.headers or {}).get("Nats-Service-Error"), answer.data
+    await client.close()
+
+
+async def agent(kind: str, target: str, in_flight: int, environment: dict[str, str]) -> dict[str, float]:
+    async with process(
+        sys.executable, "-m", "tests.bench.agent", kind, target, str(in_flight), str(SECONDS), env=environment
+    ) as child:
+        figures: dict[str, float] = json.loads(await child.stdout.read())
+        return figures
+
+
+async def held(nats_url: str, in_flight: int, pid: int) -> float:
+    """Memory in MB with that many calls in flight against a slow upstream."""
+    client = await nats.connect(nats_url)
+    payload = json.dumps({"title": "Login fails on Safari"}).encode()
+    calls = [asyncio.create_task(client.request(SUBJECT, payload, timeout=60)) for _ in range(in_flight)]
+    most = 0.0
+    while not all(call.done() for call in calls):
+        most = max(most, rss_mb(pid))
+        await asyncio.sleep(0.02)
+    lost = [call for call in calls if (call.result().headers or {}).get("Nats-Service-Error")]
+    assert not lost, lost[0].result().data
+    await client.close()
+    return most
+
+
+def rss_mb(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def median(rounds: list[dict[str, dict[str, float]]], kind: str, figure: str) -> float:
+    return statistics.median(one[kind][figure] for one in rounds)
+
+
+def ratio(rounds: list[dict[str, dict[str, float]]], figure: str, over: str) -> float:
+    return statistics.median(one["sidecar"][figure] / one[over][figure] for one in rounds)
+
+
+async def measure(nats_url: str, api: str, pid: int, in_flight: int, environment: dict[str, str]) -> list[Any]:
+    rounds = []
+    for _ in range(ROUNDS):
+        one: dict[str, dict[str, float]] = {}
+        for kind in KINDS:
+            before = cpu_seconds(pid)
+            one[kind] = await agent(kind, nats_url if kind == "sidecar" else api, in_flight, environment)
+            one[kind]["sidecar_cpu_us"] = (cpu_seconds(pid) - before) / max(1, one[kind]["calls"]) * 1e6
+        rounds.append(one)
+    return rounds
+
+
+def report(starts: list[float], memory: dict[str, float], one: list[Any], many: list[Any]) -> bool:
+    """Print the figures beside their bars; whether all bars hold."""
+    print(f"\n{ROUNDS} rounds of {SECONDS} s each, contenders in turn; POST of a small JSON body over TLS\n")
+    print(f"{'':10} {'p50 at 1':>10} {'p99 at 1':>10} {'calls/s at 64':>14} {'agent CPU/call':>15}")
+    for kind in KINDS:
+        print(
+            f"{kind:10} {median(one, kind, 'p50_ms'):>7.2f} ms {median(one, kind, 'p99_ms'):>7.2f} ms"
+            f" {median(many, kind, 'per_second'):>14,.0f} {median(many, kind, 'cpu_us'):>12.0f} us"
+        )
+    added = statistics.median(part["sidecar"]["p50_ms"] - part["aiohttp"]["p50_ms"] for part in one)
+    # The warm-up's calls are in the process's CPU but not in the count: subtract their share.
+    cpu = median(many, "sidecar", "sidecar_cpu_us") * SECONDS / (SECONDS + 0.5)
+    bars = [
+        ("p50 at 1, sidecar / direct HTTPX", ratio(one, "p50_ms", "httpx"), "<=", 0.90, ""),
+        ("p50 at 1, added over direct aiohttp", added, "<=", 0.5, " ms"),
+        ("calls/s at 64, sidecar / direct HTTPX", ratio(many, "per_second", "httpx"), ">=", 8.0, ""),
+        ("CPU of the sidecar per call at 64", cpu, "<=", 200.0, " us"),
+        ("start to ready", statistics.median(starts), "<=", 0.7, " s"),
+        ("memory at start", memory["start"], "<=", 80.0, " MB"),
+        ("memory at 512 in flight", memory["512"], "<=", 100.0, " MB"),
+        ("memory at 5,000 in flight", memory["5000"], "<=", 190.0, " MB"),
+    ]
+    print()
+    good = True
+    for name, figure, sign, bar, unit in bars:
+        holds = figure <= bar if sign == "<=" else figure >= bar
+        good = good and holds
+        print(f"{name:40} {figure:>8.2f}{unit:<3}  bar {sign} {bar:g}{unit:<3} {'holds' if holds else 'DOES NOT HOLD'}")
+    return good
+
+
+async def main() -> int:
+    logging.basicConfig(level=logging.ERROR)
+    folder = Path(tempfile.mkdtemp(prefix="sidecar-bench-"))
+    async with AsyncExitStack() as parts:
+        parts.callback(shutil.rmtree, folder, ignore_errors=True)
+        certificate, key = make_certificate(folder)
+        fast = await parts.enter_async_context(upstream(certificate, key, 0))
+        slow = await parts.enter_async_context(upstream(certificate, key, 2000))
+        server = await parts.enter_async_context(embedded_server(folder / "nats", logging.getLogger("nats")))
+        environment = dict(os.environ) | {
+            "SIDECAR_NATS_URL": server.url,
+            "SIDECAR_KEK_FILE": str(folder / "kek"),
+            "SIDECAR_CONNECTORS": str(Path(__file__).parent / "connectors"),
+            "SIDECAR_EGRESS_ALLOW": "127.0.0.1",
+            "SIDECAR_MAX_IN_FLIGHT": "6000",
+            "SSL_CERT_FILE": str(certificate),
+        }
+        await prepare(environment)
+        starts, memory = [], {}
+        for _ in range(3):
+            async with running_sidecar(environment, server.url) as (pid, ready):
+                starts.append(ready)
+                memory["start"] = rss_mb(pid)
+                if len(starts) == 1:
+                    await connect_bench(server.url, slow)
+                    memory["512"] = await held(server.url, 512, pid)
+                    memory["5000"] = await held(server.url, 5000, pid)
+        async with running_sidecar(environment, server.url) as (pid, _):
+            await connect_bench(server.url, fast)
+            one = await measure(server.url, fast, pid, 1, environment)
+            many = await measure(server.url, fast, pid, 64, environment)
+    return 0 if report(starts, memory, one, many) else 1
+
+
+async def prepare(environment: dict[str, str]) -> None:
+    """Streams, buckets and a key, as `sidecar dev` makes them."""
+    from sidecar.app import provision_at
+
+    await provision_at(environment["SIDECAR_NATS_URL"], Path(environment["SIDECAR_KEK_FILE"]))
+
+
+if __name__ == "__main__":
+    sys.exit(uvloop.run(main()))
