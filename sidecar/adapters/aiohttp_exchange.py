@@ -109,7 +109,7 @@ class Exchange:
             "reused": lent.reused,
             "first_byte": first_byte,
         }
-        headers = message.raw_headers if not framing.coding else _decoded(message.raw_headers)
+        headers = _decoded(message.raw_headers) if framing.coding and body else message.raw_headers
         return _Whole(message.code, headers, body, self._request, extensions)
 
     async def _final(self, protocol: ResponseHandler) -> tuple[RawResponseMessage, StreamReader] | Failure:

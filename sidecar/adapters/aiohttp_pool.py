@@ -143,15 +143,17 @@ class Pool:
                 return Failure(reason=Reason.CONNECT_FAILED, detail=detail)
 
     async def _connect(self, origin: Origin) -> Connection | Failure:
+        if self.is_closed():
+            return _closed()
         try:
             return await origin.connector.connect(origin.target, traces=[], timeout=self._timeout)
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if self.closed and task is not None and not task.cancelling():
+            if self.is_closed() and task is not None and not task.cancelling():
                 return _closed()  # not cancelled by anyone: aiohttp says so to who waits while it is closed
             raise
         except (EgressBlocked, aiohttp.ClientError, OSError) as error:
-            return _closed() if self.closed else self._not_connected(origin.name, error)
+            return _closed() if self.is_closed() else self._not_connected(origin.name, error)
 
     def keep(self, lent: Lent, idle: float | None) -> None:
         """Give back a connection whose answer was read to its end; `idle` is how long the server keeps it open."""
@@ -167,8 +169,7 @@ class Pool:
         lent.transport.abort()
         lent.connection.close()
 
-    @property
-    def closed(self) -> bool:
+    def is_closed(self) -> bool:
         return all(connector.closed for connector in self._connectors.values())
 
     async def aclose(self) -> None:

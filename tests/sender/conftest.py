@@ -1,0 +1,23 @@
+"""Fixtures of the sender's tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from sidecar.adapters.aiohttp_sender import AiohttpSender
+from tests.sender.servers import LOOPBACK, Authority, resolve_to_loopback
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+async def sender(authority: Authority) -> AsyncIterator[AiohttpSender]:
+    """A sender that trusts the test authority, and for which every host name is this machine."""
+    made = AiohttpSender(allow=LOOPBACK, ssl_context=authority.client_context(), lookup=resolve_to_loopback)
+    yield made
+    await made.aclose()
