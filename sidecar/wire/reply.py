@@ -20,6 +20,7 @@ from sidecar.model import (
 from sidecar.wire import header
 
 FAILURE_TYPE = "urn:connector-sidecar:failure:"
+SHORT = 200  # characters of a text of a failure that would not fit
 
 
 class FailureReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +77,7 @@ def traceparent(trace: TraceContext) -> str:
 def encode_reply(asked: Asked, outcome: Outcome, max_payload: int) -> Reply:
     """The one reply of a call. What does not fit `max_payload` becomes a failure that says so."""
     if isinstance(outcome, Failure):
-        return encode_failure(asked, outcome)
+        return encode_failure(asked, outcome, max_payload)
     headers = _common(asked)
     if outcome.provider_status is not None:
         headers[header.PROVIDER_STATUS] = str(outcome.provider_status)
@@ -84,18 +85,16 @@ def encode_reply(asked: Asked, outcome: Outcome, max_payload: int) -> Reply:
         headers[header.NEXT_CURSOR] = outcome.next_cursor
     if outcome.content_type != "application/json":
         headers[header.CONTENT_TYPE] = header.one_line(outcome.content_type)
-    size = len(outcome.body) + sum(len(name) + len(value) + 4 for name, value in headers.items()) + 12
-    if size > max_payload:
-        return encode_failure(asked, too_large(asked.access, outcome, asked.attempts, max_payload))
-    return Reply(outcome.body, headers)
+    reply = Reply(outcome.body, headers)
+    if _size(reply) > max_payload:
+        return encode_failure(asked, too_large(asked.access, outcome, asked.attempts, max_payload), max_payload)
+    return reply
 
 
-def encode_failure(asked: Asked, failure: Failure) -> Reply:
-    body = failure_reply(asked, failure)
-    headers = _common(asked)
-    headers[header.ERROR_CODE] = str(body.status)
-    headers[header.ERROR] = header.one_line(f"{failure.reason}: {failure.detail}")
-    return Reply(msgspec.json.encode(body), headers)
+def encode_failure(asked: Asked, failure: Failure, max_payload: int) -> Reply:
+    """The reply of a failure. It is never too large: what explains least is left out before the reply would be."""
+    reply = _failure(asked, failure)
+    return reply if _size(reply) <= max_payload else _failure(asked, _shortened(failure))
 
 
 def failure_reply(asked: Asked, failure: Failure) -> FailureReply:
@@ -133,6 +132,35 @@ def too_large(access: Access, success: Success, attempts: int, most: int) -> Fai
         hint="ask for fewer or smaller items (a limit, a page, fewer fields), or raise max_payload of the NATS server",
         provider_status=success.provider_status,
     )
+
+
+def _failure(asked: Asked, failure: Failure) -> Reply:
+    body = failure_reply(asked, failure)
+    headers = _common(asked)
+    headers[header.ERROR_CODE] = str(body.status)
+    headers[header.ERROR] = header.one_line(f"{failure.reason}: {failure.detail}")
+    return Reply(msgspec.json.encode(body), headers)
+
+
+def _shortened(failure: Failure) -> Failure:
+    """The failure without its single problems (`detail` sums them up), every text cut."""
+    return msgspec.structs.replace(
+        failure,
+        detail=failure.detail[:SHORT],
+        hint=failure.hint and failure.hint[:SHORT],
+        problems=(),
+        bucket=failure.bucket and failure.bucket[:SHORT],
+        provider_code=failure.provider_code and failure.provider_code[:SHORT],
+        provider_request_id=failure.provider_request_id and failure.provider_request_id[:SHORT],
+    )
+
+
+def _size(reply: Reply) -> int:
+    """What NATS counts against max_payload: the header block and the payload.
+    https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-4.md
+    """
+    lines = sum(len(name) + len(value.encode()) + 4 for name, value in reply.headers.items())
+    return len("NATS/1.0\r\n\r\n") + lines + len(reply.payload)
 
 
 def _common(asked: Asked) -> dict[str, str]:

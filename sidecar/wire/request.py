@@ -18,6 +18,7 @@ from sidecar.wire.subject import parse_call
 DEFAULT_TIMEOUT_MS = 30_000
 MAX_CURSOR = 8_192
 TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)  # RFC 9562 section 4
 
 # What a later version will honour. Until then it is refused: a caller who sends it relies on it.
 UNSUPPORTED = {
@@ -110,9 +111,15 @@ def trace_context(given: Mapping[str, str], span: bytes, trace: bytes) -> TraceC
     """The caller's trace continued by a span of ours; a new trace where none (or an unusable one) was given."""
     span_id = span.hex()
     match = TRACEPARENT.fullmatch(given.get("traceparent", ""))
-    if match is None or match[1] == "ff" or not int(match[2], 16) or not int(match[3], 16):
+    if match is None or not _is_usable(match):
         return TraceContext(trace_id=trace.hex(), span_id=span_id)
     return TraceContext(match[2], span_id, match[3], match[4], given.get("tracestate"))
+
+
+def _is_usable(match: re.Match[str]) -> bool:
+    """Version ff and ids of zeros are forbidden; only a later version than 00 may have more fields."""
+    version, trace_id, span_id, _, more = match.groups()
+    return version != "ff" and bool(int(trace_id, 16) and int(span_id, 16)) and not (version == "00" and more)
 
 
 def encode_cursor(value: str) -> str:
@@ -121,11 +128,12 @@ def encode_cursor(value: str) -> str:
 
 
 def decode_cursor(word: str) -> str | None:
+    """The provider's cursor, or None when `encode_cursor` never gave this word."""
     try:
         value = base64.b64decode(word + "=" * (-len(word) % 4), altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
         return None
-    return value if value.isprintable() and value else None
+    return value if value and encode_cursor(value) == word else None
 
 
 def _timeout_ms(given: Mapping[str, str], most: int) -> int | Failure:
@@ -141,10 +149,9 @@ def _call_id(given: Mapping[str, str], arrival: Arrival) -> str | Failure:
     text = given.get(header.CALL_ID.lower())
     if text is None:
         return call_id_at(arrival.wall, arrival.dice)
-    try:
-        return str(uuid.UUID(text))
-    except ValueError:
+    if not UUID.fullmatch(text):
         return Failure(reason=Reason.MALFORMED, detail=f"Call-Id must be a UUID, not {text[:60]!r}")
+    return text.lower()
 
 
 def _flag(given: Mapping[str, str], name: str) -> bool | Failure:

@@ -61,7 +61,7 @@ def decode_token(token: str) -> str | None:
         return None
     try:
         text = unquote_to_bytes(token).decode()
-    except UnicodeDecodeError:
+    except UnicodeError:
         return None
     return text if encode_token(text) == token else None
 
