@@ -10,6 +10,8 @@ from typing import Any
 import anyio
 import uvicorn
 
+DROP = "connection.drop"
+
 
 class AddressError(Exception):
     """The address cannot be listened on; the message names it and says why."""
@@ -23,8 +25,11 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def listener(app: Any, address: str) -> AsyncIterator[str]:
-    """The application served on `host:port` until the block ends; gives the address with the port really taken."""
+async def listener(app: Any, address: str, *, date: bool = True) -> AsyncIterator[str]:
+    """The application served on `host:port` until the block ends; gives the address with the port really taken.
+
+    Without `date` no answer has a Date but the application's own.
+    """
     with bind(address) as bound:
         host, port = bound.getsockname()[:2]
         config = uvicorn.Config(
@@ -33,6 +38,7 @@ async def listener(app: Any, address: str) -> AsyncIterator[str]:
             access_log=False,
             lifespan="off",
             server_header=False,
+            date_header=date,
             timeout_graceful_shutdown=2,
             ws="none",
         )
@@ -43,6 +49,23 @@ async def listener(app: Any, address: str) -> AsyncIterator[str]:
                 yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
             finally:
                 server.should_exit = True
+
+
+def droppable(app: Any) -> Any:
+    """The application, able to close a request's connection in the middle: `await scope["extensions"][DROP]()`."""
+
+    async def with_drop(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        # `send` is a method of uvicorn's one request, which holds the transport; ASGI has no word for this.
+        request = send.__self__
+
+        async def drop() -> None:
+            request.transport.close()
+            while (await receive())["type"] != "http.disconnect":
+                pass
+
+        await app({**scope, "extensions": {**scope.get("extensions", {}), DROP: drop}}, receive, send)
+
+    return with_drop
 
 
 def bind(address: str) -> socket.socket:

@@ -103,6 +103,23 @@ class Case(Fact, frozen=True):
     timeout_ms: int = 30_000
 
 
+def succeeds(case: Case) -> bool:
+    """Whether the case is a call that reaches the provider and succeeds."""
+    return case.expect.reason is None and bool(case.exchanges)
+
+
+def response_headers(response: CaseResponse) -> dict[str, str]:
+    """The headers of an answer, in lower case; JSON says that it is JSON."""
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return headers if response.json is msgspec.UNSET else {"content-type": "application/json", **headers}
+
+
+def response_body(response: CaseResponse) -> bytes:
+    if response.json is not msgspec.UNSET:
+        return msgspec.json.encode(response.json)
+    return b64decode(response.base64) if response.base64 is not None else (response.text or "").encode()
+
+
 def _at_most_one(**bodies: object) -> None:
     # A null is a JSON body like any other; of the other forms it means that there is none.
     given = [

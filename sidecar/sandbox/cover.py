@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 import httpx
 import msgspec
 
-from sidecar.auth.static import authorise, fields_of, kind_of
+from sidecar.auth.static import kind_of
 from sidecar.core.dig import dig, dig_text
 from sidecar.core.outcome import error_rule, outcome, retry_after
-from sidecar.manifest import Auth, ErrorRule, Paging, RetryAfter
-from sidecar.model import Failure, Outcome, Request
+from sidecar.manifest import ErrorRule, Paging, RetryAfter
+from sidecar.model import Failure, Outcome
 from sidecar.provider import Operation, Provider
-from sidecar.sandbox.case import CREDENTIAL, Case
+from sidecar.sandbox.case import Case, succeeds
+from sidecar.sandbox.credential import carried
 from sidecar.sandbox.play import answer
 from sidecar.sandbox.scripted import WALL
 
@@ -39,10 +40,6 @@ def unproved(provider: Provider, cases: Sequence[Case]) -> Iterator[tuple[str, s
     yield from _pages(provider, known)
     yield from _credentials(provider, known)
     yield from _account(provider, known)
-
-
-def succeeds(case: Case) -> bool:
-    return case.expect.reason is None and bool(case.exchanges)
 
 
 def _answers(provider: Provider, cases: Sequence[Case]) -> Iterator[Answered]:
@@ -137,22 +134,10 @@ def _credentials(provider: Provider, cases: Sequence[Case]) -> Iterator[tuple[st
     for index, auth in enumerate(provider.manifest.auth):
         kind = kind_of(auth)
         used = [case for case in cases if (case.auth or first) == kind]
-        place, name, value = _carried(auth)
+        place, name, value = carried(auth)
         if not any(_shows(case, place, name) for case in used):
             what = f"no case shows how {kind} is sent"
             yield f"auth.{index}", what, f"in a case with `auth: {kind}` list {place} {name}: {value}"
-
-
-def _carried(auth: Auth) -> tuple[str, str, str]:
-    """Where the sandbox's credential of this kind stands in a request: `header` or `query`, name, value."""
-    fields = {name: CREDENTIAL[name] for name in fields_of(auth)}
-    bare = Request("GET", "https://server.example/")
-    request = authorise(bare, auth, fields, "")
-    for name, value in request.url.params.multi_items():
-        return "query", name, value
-    plain = httpx.Request("GET", bare.url, headers={"user-agent": ""})
-    name = next(name for name in request.headers if name not in plain.headers)
-    return "header", name, request.headers[name]
 
 
 def _shows(case: Case, place: str, name: str) -> bool:

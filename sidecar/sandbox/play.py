@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import math
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Iterator
 
 import httpx
 import msgspec
 
-from sidecar.auth.static import auth_of, fields_of, kind_of
+from sidecar.auth.static import auth_of
 from sidecar.core.base_url import base_url
 from sidecar.execute import Executor, Limits
-from sidecar.manifest import ApiKey, Auth, SelfHosted, Subdomain
+from sidecar.manifest import Auth
 from sidecar.model import Access, Call, Failure, Outcome, Reason, SideEffect, Success, TraceContext
 from sidecar.provider import Catalogue, Provider
-from sidecar.sandbox.case import CREDENTIAL, SERVER, SUBDOMAIN, Case, CaseResponse, Exchange
+from sidecar.sandbox.case import Case, Exchange, response_body, response_headers
 from sidecar.sandbox.compare import canonical, differences, seen
+from sidecar.sandbox.credential import query_name, sandbox_credential
 from sidecar.sandbox.scripted import EventLog, FixedRandom, ManualClock, ScriptedSender
 from sidecar.store.credential import Credential
-from sidecar.store.secret import Secret
 from sidecar.wire.request import call_id_at, decode_cursor
 
 WAIT_TOLERANCE = 0.0005  # seconds
@@ -74,20 +74,6 @@ async def play(provider: Provider, case: Case) -> list[str]:
     ]
 
 
-def sandbox_credential(provider: Provider, auth: Auth | None = None) -> Credential:
-    """The credential of cases and of the sandbox, of this kind or of the manifest's first."""
-    kind = auth or provider.manifest.auth[0]
-    match provider.manifest.base_url:
-        case SelfHosted():
-            url: str | None = SERVER
-        case Subdomain():
-            url = SUBDOMAIN
-        case _:
-            url = None
-    fields = {name: Secret(CREDENTIAL[name]) for name in fields_of(kind)}
-    return Credential(kind=kind_of(kind), fields=fields, base_url=url, created=0.0, changed=0.0)
-
-
 def answer(exchange: Exchange) -> httpx.Response | Failure:
     """What a sender gives for this exchange."""
     if exchange.response is None:
@@ -95,23 +81,6 @@ def answer(exchange: Exchange) -> httpx.Response | Failure:
     return httpx.Response(
         exchange.response.status, headers=response_headers(exchange.response), content=response_body(exchange.response)
     )
-
-
-def response_headers(response: CaseResponse) -> dict[str, str]:
-    """The headers of an answer, in lower case; JSON says that it is JSON."""
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    return headers if response.json is msgspec.UNSET else {"content-type": "application/json", **headers}
-
-
-def response_body(response: CaseResponse) -> bytes:
-    if response.json is not msgspec.UNSET:
-        return msgspec.json.encode(response.json)
-    return b64decode(response.base64) if response.base64 is not None else (response.text or "").encode()
-
-
-def query_credential(auth: Auth) -> str | None:
-    """The query parameter that carries the credential, or None."""
-    return auth.name if isinstance(auth, ApiKey) and auth.place == "query" else None
 
 
 def _call(provider: Provider, case: Case, access: Access, clock: ManualClock) -> Call:
@@ -135,7 +104,7 @@ def _exchange_mistakes(
 ) -> Iterator[str]:
     base = base_url(provider.manifest.base_url, credential.base_url)
     for number, (exchange, request) in enumerate(zip(case.exchanges, sender.sent, strict=False), start=1):
-        for difference in differences(exchange.request, seen(request, str(base)), query_credential(auth)):
+        for difference in differences(exchange.request, seen(request, str(base)), query_name(auth)):
             yield f"request {number}, {difference}"
     expected, sent = len(case.exchanges), len(sender.sent)
     if sent > expected:

@@ -1,0 +1,227 @@
+"""What one provider of the sandbox answers: the case that the request equals, else its operation's first success. Pure
+but for each case's position.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from sidecar.auth.static import fields_of
+from sidecar.core.dig import dig
+from sidecar.core.render import PLACEHOLDER
+from sidecar.manifest import Auth, CursorPaging, LinkPaging, OffsetPaging, PagePaging
+from sidecar.model import Reason
+from sidecar.provider import Operation, Provider
+from sidecar.sandbox.case import CREDENTIAL, Case, CaseResponse, Exchange, succeeds
+from sidecar.sandbox.compare import Seen, body_kind, differences, multipart_parts
+from sidecar.sandbox.credential import carried, query_name
+
+# Whose exchange answers when several cases expect the same request; the first that applies.
+STORY, PLAIN, RETRIED, FAILED = range(4)
+
+
+class Given(msgspec.Struct, frozen=True):
+    """What the sandbox does: give the response, or lose the exchange. `wrong` says why it is none of the success."""
+
+    response: CaseResponse | None = None
+    lost: str | None = None
+    operation: str | None = None
+    case: str | None = None
+    wrong: str | None = None
+
+
+@dataclass(slots=True)
+class Script:
+    """A case as a server sees it: an exchange of which nothing was sent never comes here."""
+
+    case: Case
+    exchanges: Sequence[Exchange] = ()
+    position: int = 0
+
+    def __post_init__(self) -> None:
+        self.exchanges = [exchange for exchange in self.case.exchanges if exchange.lost != "before_send"]
+
+    @property
+    def rank(self) -> int:
+        if self.position:
+            return STORY
+        if not succeeds(self.case):
+            return FAILED
+        return PLAIN if len(self.exchanges) == 1 else RETRIED
+
+    def take(self) -> Exchange:
+        """The next exchange; after the last the case starts over."""
+        exchange = self.exchanges[self.position]
+        self.position = (self.position + 1) % len(self.exchanges)
+        return exchange
+
+
+@dataclass(slots=True)
+class Offline:
+    """One provider, answering from its cases."""
+
+    provider: Provider
+    cases: Sequence[Case]
+    scripts: list[Script] = field(init=False)
+    page_names: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.scripts = [script for script in map(Script, self.cases) if script.exchanges]
+        self.page_names = frozenset(_page_names(self.cases))
+
+    def answer(self, request: Seen) -> Given:
+        """The answer to a request below the provider's base URL."""
+        auth = next((auth for auth in self.provider.manifest.auth if _carries(request, auth)), None)
+        if auth is None:
+            return self._refuse()
+        credential = query_name(auth)
+        equal = [script for script in self.scripts if _expects(script, request, credential)]
+        if equal:
+            script = min(equal, key=lambda script: script.rank)
+            exchange = script.take()
+            return Given(exchange.response, exchange.lost, script.case.operation, script.case.name)
+        return self._by_operation(request, credential)
+
+    def _by_operation(self, request: Seen, credential: str | None) -> Given:
+        matching = [item for item in self.provider.operations.values() if _matches(item, request)]
+        if not matching:
+            return _wrong(404, f"no operation of {self.provider.name} is a {request.method} of {request.path}")
+        problems: list[str] = []
+        for operation in matching:
+            found = list(self._problems(operation, request, credential))
+            if not found:
+                return self._first_success(operation)
+            problems += [f"{operation.name}: {problem}" for problem in found]
+        return _wrong(400, "; ".join(problems), matching[0].name)
+
+    def _problems(self, operation: Operation, request: Seen, credential: str | None) -> Iterator[str]:
+        """What makes the request none of this operation."""
+        known = {".".join(item.wire) for item in operation.parameters if item.place == "query"}
+        known |= {f"{name}[]" for name in known} | operation.fact.fixed.query.keys() | {credential or ""}
+        match operation.fact.paging:
+            case LinkPaging():
+                known |= self.page_names
+            case CursorPaging(name=name, place="query") | OffsetPaging(name=name) | PagePaging(name=name):
+                known.add(name)
+        given = {name for name, _ in request.query}
+        for name in sorted(given - known):
+            yield f"query parameter {name!r} is not one of it"
+        yield from _missing(operation, "query", given)
+        yield from _body_problems(operation, request)
+
+    def _first_success(self, operation: Operation) -> Given:
+        for case in self.cases:
+            if case.operation == operation.name and succeeds(case):
+                return Given(case.exchanges[-1].response, None, operation.name, case.name)
+        return _wrong(404, f"no case of {operation.name} succeeds", operation.name)
+
+    def _refuse(self) -> Given:
+        """The provider's own refusal of a credential where a case knows it."""
+        for case in self.cases:
+            response = case.exchanges[-1].response if case.exchanges else None
+            if case.expect.reason is Reason.CREDENTIAL_REJECTED and response is not None:
+                return Given(response, None, None, case.name, "the sandbox's credential is not in the request")
+        fields = ", ".join(f"{name} {CREDENTIAL[name]}" for name in fields_of(self.provider.manifest.auth[0]))
+        return _wrong(401, f"the sandbox's credential is not in the request; it is {fields}")
+
+
+def _wrong(status: int, why: str, operation: str | None = None) -> Given:
+    body = {"error": "sandbox", "message": f"sandbox: {why}"}
+    return Given(CaseResponse(status=status, json=body), None, operation, None, why)
+
+
+def _expects(script: Script, request: Seen, credential: str | None) -> bool:
+    expected = script.exchanges[script.position].request
+    return next(differences(expected, request, credential), None) is None
+
+
+def _carries(request: Seen, auth: Auth) -> bool:
+    """Whether the sandbox's credential of this kind is in the request."""
+    place, name, value = carried(auth)
+    return (name, value) in (request.query if place == "query" else request.headers.items())
+
+
+def _matches(operation: Operation, request: Seen) -> bool:
+    if operation.raw or operation.fact.method != request.method:
+        return False
+    deep = {item.wire[0] for item in operation.parameters if item.place == "path" and item.style == "segments"}
+    pattern = "".join(
+        re.escape(part) if index % 2 == 0 else ".+" if part in deep else "[^/]+"
+        for index, part in enumerate(PLACEHOLDER.split(operation.fact.path))
+    )
+    return re.fullmatch(pattern, request.path) is not None
+
+
+def _body_problems(operation: Operation, request: Seen) -> Iterator[str]:
+    fact, found = operation.fact, body_kind(request)
+    places = {item.place for item in operation.parameters}
+    if "content" in places:
+        if fact.encoding == "json" and found != "json":
+            yield f"its body is JSON, this one is {found}"
+        return
+    due = fact.encoding if "body" in places or fact.fixed.body else "none"
+    body = _body(operation, request, found) if found == due else {}
+    if body is None:
+        yield f"its body is a JSON object{f' in {fact.wrap!r}' if fact.wrap else ''}"
+    elif found not in (due, "none"):
+        yield f"its body is {due}, this one is {found}"
+    else:
+        yield from _unknown(operation, body, found)
+        yield from _missing(operation, "body", body)
+
+
+def _unknown(operation: Operation, body: Mapping[str, Any], kind: str) -> Iterator[str]:
+    if any(item.name_from for item in operation.parameters):  # the parts' names are inputs of the caller
+        return
+    fields = [item for item in operation.parameters if item.place == "body"]
+    known = {
+        item.wire[0] if kind == "json" else ".".join(item.wire) for item in fields
+    } | operation.fact.fixed.body.keys()
+    known |= {f"{name}[]" for name in known}
+    paging = operation.fact.paging
+    if isinstance(paging, CursorPaging) and paging.place == "body":
+        known.add(paging.name)
+    for name in sorted(body.keys() - known):
+        yield f"{name!r} is not a field of its body"
+
+
+def _missing(operation: Operation, place: str, given: Any) -> Iterator[str]:
+    """Required inputs of the place that are not there. What an input hook makes of them cannot be known here."""
+    if operation.input_hook is not None:
+        return
+    for item in operation.parameters:
+        if item.place == place and item.name in operation.fact.required and not item.name_from:
+            name = ".".join(item.wire)
+            there = dig(given, name) is not None if isinstance(given, dict) and len(item.wire) > 1 else name in given
+            if not there and f"{name}[]" not in given:
+                yield f"{name!r} is required in its {place}"
+
+
+def _body(operation: Operation, request: Seen, kind: str) -> dict[str, Any] | None:
+    """The body's fields; None where it does not hold any."""
+    if kind == "none":
+        return {}
+    if kind == "multipart":
+        return dict(multipart_parts(request))
+    if kind == "form":
+        return dict(parse_qsl(request.content.decode(errors="replace"), keep_blank_values=True))
+    try:
+        body = msgspec.json.decode(request.content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if operation.fact.wrap is not None:
+        body = body.get(operation.fact.wrap) if isinstance(body, dict) else None
+    return body if isinstance(body, dict) else None
+
+
+def _page_names(cases: Sequence[Case]) -> Iterator[str]:
+    """The query parameters of next pages that Link headers tell."""
+    for case in cases:
+        for cursor in (case.cursor, case.expect.next_cursor):
+            yield from (name for name, _ in parse_qsl(cursor or "", keep_blank_values=True))

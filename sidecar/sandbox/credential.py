@@ -1,0 +1,44 @@
+"""The sandbox's credential of each auth kind, and where it stands in a request."""
+
+from __future__ import annotations
+
+import httpx
+
+from sidecar.auth.static import authorise, fields_of, kind_of
+from sidecar.manifest import Auth, SelfHosted, Subdomain
+from sidecar.model import Request
+from sidecar.provider import Provider
+from sidecar.sandbox.case import CREDENTIAL, SERVER, SUBDOMAIN
+from sidecar.store.credential import Credential
+from sidecar.store.secret import Secret
+
+
+def sandbox_credential(provider: Provider, auth: Auth | None = None) -> Credential:
+    """The credential of cases and of the sandbox, of this kind or of the manifest's first."""
+    kind = auth or provider.manifest.auth[0]
+    match provider.manifest.base_url:
+        case SelfHosted():
+            url: str | None = SERVER
+        case Subdomain():
+            url = SUBDOMAIN
+        case _:
+            url = None
+    fields = {name: Secret(CREDENTIAL[name]) for name in fields_of(kind)}
+    return Credential(kind=kind_of(kind), fields=fields, base_url=url, created=0.0, changed=0.0)
+
+
+def carried(auth: Auth) -> tuple[str, str, str]:
+    """Where the sandbox's credential of this kind stands in a request: `header` or `query`, name, value."""
+    fields = {name: CREDENTIAL[name] for name in fields_of(auth)}
+    bare = httpx.Request("GET", "https://server.example/", headers={"user-agent": ""})
+    request = authorise(Request("GET", str(bare.url)), auth, fields, "")
+    for name, value in request.url.params.multi_items():
+        return "query", name, value
+    name = next(name for name in request.headers if name not in bare.headers)
+    return "header", name, request.headers[name]
+
+
+def query_name(auth: Auth) -> str | None:
+    """The query parameter that carries a credential of this kind, or None."""
+    place, name, _ = carried(auth)
+    return name if place == "query" else None

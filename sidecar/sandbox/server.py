@@ -1,0 +1,146 @@
+"""The offline provider: every provider below `/<provider>` of one loopback address, over real HTTP."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Protocol
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from sidecar.adapters.uvicorn_listener import DROP, droppable, listener
+from sidecar.model import Failure, Reason
+from sidecar.provider import Catalogue
+from sidecar.sandbox.answer import Given, Offline
+from sidecar.sandbox.case import Case, CaseResponse, response_body, response_headers
+from sidecar.sandbox.compare import Seen
+from sidecar.sandbox.credential import sandbox_credential
+from sidecar.store.credential import Credential
+
+MARK = {"x-sandbox": "true"}
+TENANT = "default"
+CONNECTIONS = ("default", "alice")
+LOG_SIZE = 10_000
+CLOSED = frozenset({Reason.CONNECTION_DISABLED, Reason.CONNECTION_REVOKED})
+CUT_OFF = b'{"cut'
+
+
+class Received(msgspec.Struct, frozen=True):
+    """One request as the sandbox saw it. `at` is monotonic seconds; `status` is None where the exchange was lost."""
+
+    at: float
+    provider: str
+    method: str
+    path: str
+    operation: str | None
+    case: str | None
+    status: int | None
+    wrong: str | None
+
+
+class Credentials(Protocol):
+    """Where credentials are kept."""
+
+    async def load(self, tenant: str, connection: str, provider: str) -> Credential | Failure: ...
+
+    async def save(self, tenant: str, connection: str, provider: str, credential: Credential) -> Failure | None: ...
+
+
+class Sandbox:
+    """The ASGI application; `received` holds the last requests, `port` is known once it listens."""
+
+    def __init__(self, catalogue: Catalogue, cases: Mapping[str, Sequence[Case]]) -> None:
+        self.received: deque[Received] = deque(maxlen=LOG_SIZE)
+        self.port = 0
+        self._catalogue = catalogue
+        self._offline = {name: Offline(provider, cases.get(name, ())) for name, provider in catalogue.providers.items()}
+
+    @property
+    def base_urls(self) -> dict[str, str]:
+        return base_urls(self.port, self._catalogue)
+
+    @property
+    def egress_allow(self) -> tuple[str, ...]:
+        """What a sidecar must be allowed to call."""
+        return (f"127.0.0.1:{self.port}",)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        provider, _, path = scope["raw_path"].decode("ascii").removeprefix("/").partition("/")
+        seen = Seen(
+            request.method,
+            f"/{path}",
+            tuple(parse_qsl(scope["query_string"].decode("ascii"), keep_blank_values=True)),
+            dict(request.headers.items()),
+            await request.body(),
+        )
+        given = self._answer(provider, seen)
+        status = given.response.status if given.response else None
+        self.received.append(
+            Received(
+                time.monotonic(), provider, seen.method, seen.path, given.operation, given.case, status, given.wrong
+            )
+        )
+        if given.response is not None:
+            await _response(given.response)(scope, receive, send)
+        else:
+            await _lose(given.lost, scope, send)
+
+    def _answer(self, provider: str, seen: Seen) -> Given:
+        offline = self._offline.get(provider)
+        if offline is not None:
+            return offline.answer(seen)
+        why = f"there is no provider {provider!r}; providers: {', '.join(sorted(self._offline))}"
+        return Given(CaseResponse(status=404, json={"error": "sandbox", "message": f"sandbox: {why}"}), wrong=why)
+
+
+def base_urls(port: int, catalogue: Catalogue) -> dict[str, str]:
+    """The base URL of each provider, for an executor."""
+    return {name: f"http://127.0.0.1:{port}/{name}" for name in catalogue.providers}
+
+
+@asynccontextmanager
+async def sandbox(
+    catalogue: Catalogue, cases: Mapping[str, Sequence[Case]], address: str = "127.0.0.1:0"
+) -> AsyncIterator[Sandbox]:
+    """A sandbox that answers until the block ends."""
+    served = Sandbox(catalogue, cases)
+    async with listener(droppable(served), address, date=False) as bound:  # an answer's Date is the case's
+        served.port = int(bound.rpartition(":")[2])
+        yield served
+
+
+async def store_credentials(
+    store: Credentials, catalogue: Catalogue, connections: Sequence[str] = CONNECTIONS
+) -> Failure | None:
+    """Give these connections of tenant `default` the sandbox's credentials, where they have none yet."""
+    for name in connections:
+        for provider in catalogue.providers.values():
+            failed: Failure | None = None
+            found = await store.load(TENANT, name, provider.name)
+            if isinstance(found, Failure) and found.reason is Reason.NO_CREDENTIAL:
+                failed = await store.save(TENANT, name, provider.name, sandbox_credential(provider))
+            elif isinstance(found, Failure) and found.reason not in CLOSED:
+                failed = found
+            if failed is not None:
+                return failed
+    return None
+
+
+def _response(response: CaseResponse) -> Response:
+    return Response(response_body(response), response.status, {**response_headers(response), **MARK})
+
+
+async def _lose(lost: str | None, scope: Scope, send: Send) -> None:
+    """Close the connection: with nothing answered, or in the middle of the body."""
+    if lost == "truncated":
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"100"), (b"x-sandbox", b"true")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": CUT_OFF, "more_body": True})
+    await scope["extensions"][DROP]()

@@ -1,0 +1,289 @@
+"""The offline provider over real HTTP: cases answer in order, other requests are checked, what is wrong is said."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+
+from sidecar.adapters.aiohttp_sender import AiohttpSender
+from sidecar.adapters.json_schema import compile_schema
+from sidecar.adapters.yaml_file import read_yaml
+from sidecar.catalogue.load import load_catalogue
+from sidecar.core.egress import parse_allow
+from sidecar.model import Failure, Reason, SideEffect
+from sidecar.ports import Formats
+from sidecar.sandbox.credential import sandbox_credential
+from sidecar.sandbox.read import all_cases
+from sidecar.sandbox.server import Sandbox, base_urls, sandbox, store_credentials
+from sidecar.store.credential import Credential
+from tests.sandbox.acme import CREATE, DOCS, MILK, Acme
+
+pytestmark = pytest.mark.anyio
+
+FORMATS = Formats(read_yaml, compile_schema)
+TOKEN = {"authorization": "Bearer test-token"}
+ITEMS = "/lists/home%20work/items"
+EGGS = {"title": "Eggs"}
+
+
+def exchange(request: dict[str, Any], **answer: Any) -> dict[str, Any]:
+    return {"request": request, **answer}
+
+
+def acme() -> Acme:
+    """The small provider with more cases: refused, lost in both ways, a page by Link, a form."""
+    made = Acme()
+    made.operations["items.search"] = {
+        "access": "read",
+        "summary": "Search the items.",
+        "docs": DOCS,
+        "method": "GET",
+        "path": "/search/{folder}",
+        "input": {"folder": {"in": "path", "style": "segments", "type": "string", "description": "Where."}},
+        "required": ["folder"],
+        "paging": {"kind": "link"},
+    }
+    made.operations["items.rename"] = {
+        "access": "write",
+        "summary": "Rename an item.",
+        "docs": DOCS,
+        "method": "PUT",
+        "path": "/items/{id}",
+        "encoding": "form",
+        "input": {
+            "id": {"in": "path", "type": "integer", "description": "Its number."},
+            "title": {"in": "body", "type": "string", "description": "What it is called."},
+        },
+        "required": ["id", "title"],
+    }
+    create = {**CREATE, "json": {"title": "Lost"}}
+    made.cases += [
+        {
+            "name": "a token that nobody knows",
+            "operation": "account.get",
+            "exchanges": [
+                exchange(
+                    {"method": "GET", "path": "/account"},
+                    response={"status": 401, "headers": {"www-authenticate": "Bearer"}, "json": {"error": "who"}},
+                )
+            ],
+            "expect": {"reason": "CREDENTIAL_REJECTED"},
+        },
+        {
+            "name": "lost twice, then made",
+            "operation": "items.create",
+            "input": {**MILK, "title": "Lost"},
+            "exchanges": [
+                exchange(create, lost="before_send"),
+                exchange(create, lost="after_send"),
+                exchange(create, lost="truncated"),
+                exchange(create, response={"status": 201, "json": {"ok": True, "id": 9}}),
+            ],
+            "expect": {"output": {"ok": True, "id": 9}},
+        },
+        {
+            "name": "found in a folder",
+            "operation": "items.search",
+            "input": {"folder": "a/b"},
+            "exchanges": [
+                exchange(
+                    {"method": "GET", "path": "/search/a/b"},
+                    response={
+                        "status": 200,
+                        "json": {"ok": True},
+                        "headers": {"date": "Sat, 21 Nov 2026 10:00:00 GMT"},
+                    },
+                )
+            ],
+            "expect": {"output": {"ok": True}, "next_cursor": "page=2"},
+        },
+        {
+            "name": "renamed",
+            "operation": "items.rename",
+            "input": {"id": 1, "title": "Bread"},
+            "exchanges": [
+                exchange({"method": "PUT", "path": "/items/1", "form": {"title": "Bread"}}, response={"status": 204})
+            ],
+            "expect": {"output": None},
+        },
+    ]
+    return made
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Sandbox:
+    acme().write(tmp_path)
+    return Sandbox(load_catalogue([tmp_path], FORMATS), all_cases([tmp_path], read_yaml))
+
+
+@pytest.fixture
+async def client(made: Sandbox) -> AsyncIterator[httpx.AsyncClient]:
+    async with to(made, TOKEN) as client:
+        yield client
+
+
+def to(made: Sandbox, headers: dict[str, str], path: str = "/acme") -> httpx.AsyncClient:
+    """A client without a network between; where the network matters a test serves the sandbox."""
+    return httpx.AsyncClient(transport=httpx.ASGITransport(made), base_url=f"http://127.0.0.1{path}", headers=headers)
+
+
+async def test_a_request_that_equals_a_case_gets_its_answers_in_order_and_then_again(client: httpx.AsyncClient) -> None:
+    """Limited, then done; the next two requests see the same story."""
+    answers = [await client.post(ITEMS, json={"title": "Milk"}) for _ in range(4)]
+    assert [answer.json()["ok"] for answer in answers] == [False, True, False, True]
+
+
+async def test_of_equal_cases_the_plain_success_answers(client: httpx.AsyncClient) -> None:
+    """The 401 of the same request is not given while the credential is right."""
+    answer = await client.get("/account")
+    assert (answer.status_code, answer.json()["login"]) == (200, "anna")
+
+
+async def test_every_answer_is_marked(client: httpx.AsyncClient) -> None:
+    """Nobody takes an answer of the sandbox for a real one."""
+    answers = [await client.get("/account"), await client.get("/nothing"), await client.get("/account?a=1")]
+    assert [answer.headers["x-sandbox"] for answer in answers] == ["true"] * 3
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "given", "expected"),
+    [
+        ("GET", "/items?limit=7", {}, {"ok": True, "items": [1], "next": "b"}),
+        ("GET", "/items?after=zz", {}, {"ok": True, "items": [1], "next": "b"}),
+        ("GET", "/search/c/d/e?page=2", {}, {"ok": True}),
+        ("POST", "/lists/other/items", {"json": EGGS}, {"ok": True, "id": 1}),
+    ],
+)
+async def test_any_other_good_request_gets_the_first_success_of_its_operation(
+    client: httpx.AsyncClient, method: str, path: str, given: dict[str, Any], expected: object
+) -> None:
+    """What no case foresees is answered too, when it is well formed."""
+    answer = await client.request(method, path, **given)
+    assert answer.json() == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "given", "status", "said"),
+    [
+        ("GET", "/things", {}, 404, "no operation of acme is a GET of /things"),
+        ("DELETE", "/items", {}, 404, "no operation of acme is a DELETE of /items"),
+        ("GET", "/items?colour=red", {}, 400, "items.list: query parameter 'colour' is not one of it"),
+        ("GET", "/items?page=2", {}, 400, "query parameter 'page' is not one of it"),
+        ("POST", "/lists/a/items", {"data": EGGS}, 400, "its body is json, this one is form"),
+        ("POST", "/lists/a/items", {"json": {"titel": "Eggs"}}, 400, "'titel' is not a field of its body"),
+        ("POST", "/lists/a/items", {"json": {}}, 400, "'title' is required in its body"),
+        ("POST", "/lists/a/items", {"json": [1]}, 400, "its body is a JSON object"),
+        ("POST", "/lists/a/items", {}, 400, "'title' is required in its body"),
+        ("PUT", "/items/2", {"json": EGGS}, 400, "its body is form, this one is json"),
+        ("GET", "/items", {"json": EGGS}, 400, "its body is none, this one is json"),
+    ],
+)
+async def test_a_request_that_is_wrong_is_told_what_is_wrong(
+    client: httpx.AsyncClient, method: str, path: str, given: dict[str, Any], status: int, said: str
+) -> None:
+    """Strict: an agent's test that passes here sends what the provider takes."""
+    answer = await client.request(method, path, **given)
+    assert answer.status_code == status
+    assert said in answer.json()["message"]
+
+
+@pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer other"}, {"authorization": "test-token"}])
+async def test_without_the_sandbox_credential_the_provider_refuses_in_its_own_words(
+    made: Sandbox, headers: dict[str, str]
+) -> None:
+    """No answer, not even of a case, without a credential."""
+    async with to(made, headers) as client:
+        answer = await client.get("/account")
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+    assert answer.json() == {"error": "who"}
+
+
+async def test_a_key_in_the_query_is_a_credential_and_no_stray_parameter(made: Sandbox) -> None:
+    """Each kind of credential of the manifest is taken."""
+    async with to(made, {}) as client:
+        known = await client.get("/items?limit=3&key=test-key")
+        unknown = await client.get("/items?limit=3&key=other")
+    assert (known.status_code, unknown.status_code) == (200, 401)
+
+
+async def test_over_the_network_exchanges_are_lost_as_named_and_dates_are_the_cases_own(tmp_path: Path) -> None:
+    """After the request nothing, then half a body, then the answer; what was lost before sending never arrives."""
+    acme().write(tmp_path)
+    catalogue = load_catalogue([tmp_path], FORMATS)
+    results: list[httpx.Response | Failure] = []
+    async with sandbox(catalogue, all_cases([tmp_path], read_yaml)) as served:
+        assert served.base_urls == base_urls(served.port, catalogue)
+        sender = AiohttpSender(allow=parse_allow(served.egress_allow))
+        for method, path in [("POST", ITEMS), ("POST", ITEMS), ("POST", ITEMS), ("GET", "/search/a/b")]:
+            url, body = f"{served.base_urls['acme']}{path}", {"title": "Lost"} if method == "POST" else None
+            request = httpx.Request(method, url, json=body, headers=TOKEN)
+            results.append(await sender.send(request, deadline=anyio.current_time() + 10, max_body=1000))
+        await sender.aclose()
+    lost, cut, done, dated = results
+    assert isinstance(lost, Failure)
+    assert (lost.reason, lost.side_effect) == (Reason.OUTCOME_UNKNOWN, SideEffect.UNKNOWN)
+    assert isinstance(cut, Failure)
+    assert (cut.reason, cut.side_effect) == (Reason.RESPONSE_TRUNCATED, SideEffect.DONE)
+    assert isinstance(done, httpx.Response)
+    assert done.json()["id"] == 9
+    assert isinstance(dated, httpx.Response)
+    assert dated.headers.get_list("date") == ["Sat, 21 Nov 2026 10:00:00 GMT"]
+
+
+async def test_what_was_received_is_kept(made: Sandbox, client: httpx.AsyncClient) -> None:
+    """For tests and demonstrations: which operation, which case, how answered."""
+    await client.get("/items", params={"limit": "1"})
+    await client.get("/things")
+    first, second = made.received
+    assert (first.provider, first.operation, first.case, first.status) == ("acme", "items.list", "the first page", 200)
+    assert (second.path, second.operation, second.status) == ("/things", None, 404)
+    assert first.at <= second.at
+
+
+async def test_a_provider_that_is_not_served_is_told(made: Sandbox) -> None:
+    """A wrong base URL says which there are."""
+    async with to(made, {}, "/other") as client:
+        answer = await client.get("/items")
+    assert (answer.status_code, answer.json()["message"]) == (
+        404,
+        "sandbox: there is no provider 'other'; providers: acme",
+    )
+
+
+async def test_credentials_of_the_sandbox_never_replace_a_real_one(made: Sandbox, tmp_path: Path) -> None:
+    """Every connection of the sandbox gets what cases use; one that is there stays."""
+    catalogue = load_catalogue([tmp_path], FORMATS)
+    store = Remembered({("default", "alice", "acme"): sandbox_credential(catalogue.providers["acme"])})
+    real = store.kept["default", "alice", "acme"]
+    assert await store_credentials(store, catalogue) is None
+    assert store.kept["default", "alice", "acme"] is real
+    assert store.kept["default", "default", "acme"].fields["token"].reveal() == "test-token"
+
+
+async def test_a_store_that_is_away_is_told(tmp_path: Path) -> None:
+    """The sandbox does not start without its credentials."""
+    acme().write(tmp_path)
+    away = Failure(reason=Reason.STORE_UNAVAILABLE, detail="away")
+    assert await store_credentials(Remembered({}, away), load_catalogue([tmp_path], FORMATS)) is away
+
+
+class Remembered:
+    """A credential store in memory; it may be away."""
+
+    def __init__(self, kept: dict[tuple[str, str, str], Credential], away: Failure | None = None) -> None:
+        self.kept = kept
+        self._away = away
+
+    async def load(self, tenant: str, connection: str, provider: str) -> Credential | Failure:
+        missing = Failure(reason=Reason.NO_CREDENTIAL, detail="there is none")
+        return self.kept.get((tenant, connection, provider), missing)
+
+    async def save(self, tenant: str, connection: str, provider: str, credential: Credential) -> Failure | None:
+        if self._away is None:
+            self.kept[tenant, connection, provider] = credential
+        return self._away
