@@ -26,7 +26,10 @@ class Metrics:
         self.registry = registry = CollectorRegistry()
         self._known = known
         self._operations: set[tuple[str, str]] = set()
+        # Children are kept: finding one by its labels costs more than counting.
         self._children: dict[tuple[str, str, str], Counter] = {}
+        self._results: dict[tuple[str, str], Counter] = {}
+        self._timers: dict[tuple[Histogram, str], Histogram] = {}
         GCCollector(registry=registry)
         PlatformCollector(registry=registry)
         ProcessCollector(registry=registry)
@@ -72,11 +75,15 @@ class Metrics:
         if child is None:
             child = self._children[key] = self._calls.labels(*key)
         child.inc()
-        self._call_seconds.labels(provider).observe(seconds)
+        self._seconds(self._call_seconds, provider).observe(seconds)
 
     def attempted(self, provider: str, result: str, seconds: float) -> None:
-        self._attempts.labels(provider, result).inc()
-        self._attempt_seconds.labels(provider).observe(seconds)
+        key = (provider, result)
+        child = self._results.get(key)
+        if child is None:
+            child = self._results[key] = self._attempts.labels(*key)
+        child.inc()
+        self._seconds(self._attempt_seconds, provider).observe(seconds)
 
     def waited(self, provider: str, why: str, seconds: float) -> None:
         self._waits.labels(provider, why).inc()
@@ -100,6 +107,12 @@ class Metrics:
     def exposition(self) -> bytes:
         """Everything in Prometheus's text format."""
         return generate_latest(self.registry)
+
+    def _seconds(self, histogram: Histogram, provider: str) -> Histogram:
+        child = self._timers.get((histogram, provider))
+        if child is None:
+            child = self._timers[histogram, provider] = histogram.labels(provider)
+        return child
 
     def _operation(self, provider: str, operation: str) -> str:
         if (provider, operation) in self._operations:

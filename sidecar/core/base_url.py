@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from sidecar.manifest import BaseUrl, FixedUrl, SelfHosted, Subdomain
@@ -13,6 +14,7 @@ HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]+\]")
 PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
 
 
+@lru_cache(maxsize=4_096)
 def base_url(fact: BaseUrl, given: str | None) -> str | Failure:
     """The base URL, without a trailing slash. `given` is the connection's setting: a subdomain or a server's URL."""
     match fact:

@@ -126,7 +126,7 @@ def _answered(
     first_byte = answer.extensions.get("first_byte")
     return {
         "status": answer.status_code,
-        "response_headers": redact_headers(answer.headers.items()),
+        "response_headers": redact_headers(answer.headers.multi_items()),
         "response_bytes": len(answer.content),
         "response_sha256": _sha256(answer.content),
         "provider_request_id": request_id(provider, answer.headers),

@@ -7,6 +7,7 @@ no secrets and no success bodies; of a failure the first 4 KiB of the answer, re
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -111,7 +112,13 @@ decoder = msgspec.json.Decoder(Event)
 
 def timestamp(wall: float) -> str:
     """Unix seconds as RFC 3339 in UTC, to the microsecond."""
-    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    seconds, rest = divmod(wall, 1)
+    return f"{_to_the_second(int(seconds))}.{int(rest * 1e6):06d}Z"
+
+
+@lru_cache(maxsize=16)
+def _to_the_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def event_name(event: Event) -> str:

@@ -7,6 +7,7 @@ only legal one: a token that does not re-encode to itself is refused, so no two 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -50,11 +51,13 @@ class CatalogAddress(msgspec.Struct, frozen=True):
     operation: str | None = None
 
 
+@lru_cache(maxsize=8_192)
 def encode_token(text: str) -> str:
     """The one legal token for a name: `alice@example.com` is `alice%40example%2Ecom`."""
     return "".join(chr(byte) if byte in PLAIN else f"%{byte:02X}" for byte in text.encode())
 
 
+@lru_cache(maxsize=8_192)
 def decode_token(token: str) -> str | None:
     """The name that a token stands for, or None when the token is not the legal encoding of any name."""
     if not token or len(token) > MAX_TOKEN:
