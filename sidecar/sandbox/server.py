@@ -15,19 +15,18 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from sidecar.adapters.uvicorn_listener import DROP, droppable, listener
-from sidecar.model import Failure, Reason
-from sidecar.provider import Catalogue
+from sidecar.model import Failure, Outcome
+from sidecar.provider import Catalogue, Provider
 from sidecar.sandbox.answer import Given, Offline
 from sidecar.sandbox.case import Case, CaseResponse, response_body, response_headers
 from sidecar.sandbox.compare import Seen
 from sidecar.sandbox.credential import sandbox_credential
-from sidecar.store.credential import Credential
+from sidecar.wire.subject import EVERY, AdminAddress
 
 MARK = {"x-sandbox": "true"}
 TENANT = "default"
 CONNECTIONS = ("default", "alice")
 LOG_SIZE = 10_000
-CLOSED = frozenset({Reason.CONNECTION_DISABLED, Reason.CONNECTION_REVOKED})
 CUT_OFF = b'{"cut'
 
 
@@ -44,12 +43,16 @@ class Received(msgspec.Struct, frozen=True):
     wrong: str | None
 
 
-class Credentials(Protocol):
-    """Where credentials are kept."""
+class Operator(Protocol):
+    """Whoever answers the admin subjects."""
 
-    async def load(self, tenant: str, connection: str, provider: str) -> Credential | Failure: ...
+    async def answer(self, address: AdminAddress, payload: bytes) -> Outcome: ...
 
-    async def save(self, tenant: str, connection: str, provider: str, credential: Credential) -> Failure | None: ...
+
+class Known(msgspec.Struct, frozen=True):
+    """A connection that is there already."""
+
+    provider: str
 
 
 class Sandbox:
@@ -116,21 +119,43 @@ async def sandbox(
         yield served
 
 
+class OfflineProviders:
+    """What `app.development` wants as its sandbox. While it runs, `served` is the sandbox."""
+
+    def __init__(self, cases: Mapping[str, Sequence[Case]]) -> None:
+        self.served: Sandbox | None = None
+        self._cases = cases
+
+    @asynccontextmanager
+    async def __call__(self, catalogue: Catalogue) -> AsyncIterator[Mapping[str, str]]:
+        async with sandbox(catalogue, self._cases) as self.served:
+            yield self.served.base_urls
+
+
 async def store_credentials(
-    store: Credentials, catalogue: Catalogue, connections: Sequence[str] = CONNECTIONS
+    administrator: Operator, catalogue: Catalogue, connections: Sequence[str] = CONNECTIONS
 ) -> Failure | None:
     """Give these connections of tenant `default` the sandbox's credentials, where they have none yet."""
     for name in connections:
+        listed = await administrator.answer(AdminAddress(TENANT, name, EVERY, "list"), b"")
+        if isinstance(listed, Failure):
+            return listed
+        there = {known.provider for known in msgspec.json.decode(listed.body, type=list[Known])}
         for provider in catalogue.providers.values():
-            failed: Failure | None = None
-            found = await store.load(TENANT, name, provider.name)
-            if isinstance(found, Failure) and found.reason is Reason.NO_CREDENTIAL:
-                failed = await store.save(TENANT, name, provider.name, sandbox_credential(provider))
-            elif isinstance(found, Failure) and found.reason not in CLOSED:
-                failed = found
-            if failed is not None:
-                return failed
+            if provider.name not in there:
+                address = AdminAddress(TENANT, name, provider.name, "import")
+                stored = await administrator.answer(address, import_payload(provider))
+                if isinstance(stored, Failure):
+                    return stored
     return None
+
+
+def import_payload(provider: Provider, *, verify: bool = False) -> bytes:
+    """The payload of an `import` of the sandbox's credential."""
+    credential = sandbox_credential(provider)
+    fields = {name: secret.reveal() for name, secret in credential.fields.items()}
+    given = {"kind": credential.kind, "fields": fields, "base_url": credential.base_url, "verify": verify}
+    return msgspec.json.encode(given)
 
 
 def _response(response: CaseResponse) -> Response:

@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 import httpx
+import msgspec
 import pytest
 
 from sidecar.adapters.aiohttp_sender import AiohttpSender
@@ -15,12 +16,11 @@ from sidecar.adapters.json_schema import compile_schema
 from sidecar.adapters.yaml_file import read_yaml
 from sidecar.catalogue.load import load_catalogue
 from sidecar.core.egress import parse_allow
-from sidecar.model import Failure, Reason, SideEffect
+from sidecar.model import Failure, Outcome, Reason, SideEffect, Success
 from sidecar.ports import Formats
-from sidecar.sandbox.credential import sandbox_credential
 from sidecar.sandbox.read import all_cases
 from sidecar.sandbox.server import Sandbox, base_urls, sandbox, store_credentials
-from sidecar.store.credential import Credential
+from sidecar.wire.subject import AdminAddress
 from tests.sandbox.acme import CREATE, DOCS, MILK, Acme
 
 pytestmark = pytest.mark.anyio
@@ -255,35 +255,31 @@ async def test_a_provider_that_is_not_served_is_told(made: Sandbox) -> None:
     )
 
 
-async def test_credentials_of_the_sandbox_never_replace_a_real_one(made: Sandbox, tmp_path: Path) -> None:
-    """Every connection of the sandbox gets what cases use; one that is there stays."""
-    catalogue = load_catalogue([tmp_path], FORMATS)
-    store = Remembered({("default", "alice", "acme"): sandbox_credential(catalogue.providers["acme"])})
-    real = store.kept["default", "alice", "acme"]
-    assert await store_credentials(store, catalogue) is None
-    assert store.kept["default", "alice", "acme"] is real
-    assert store.kept["default", "default", "acme"].fields["token"].reveal() == "test-token"
+async def test_credentials_of_the_sandbox_never_replace_one_that_is_there(made: Sandbox, tmp_path: Path) -> None:
+    """Every connection of the sandbox gets what cases use; alice's own stays."""
+    operator = Remembered({("alice", "acme")})
+    assert await store_credentials(operator, load_catalogue([tmp_path], FORMATS)) is None
+    ((connection, payload),) = operator.imported
+    assert (connection, payload["fields"], payload["verify"]) == ("default", {"token": "test-token"}, False)
 
 
-async def test_a_store_that_is_away_is_told(tmp_path: Path) -> None:
+async def test_a_store_that_is_away_is_told(made: Sandbox, tmp_path: Path) -> None:
     """The sandbox does not start without its credentials."""
-    acme().write(tmp_path)
     away = Failure(reason=Reason.STORE_UNAVAILABLE, detail="away")
-    assert await store_credentials(Remembered({}, away), load_catalogue([tmp_path], FORMATS)) is away
+    assert await store_credentials(Remembered(set(), away), load_catalogue([tmp_path], FORMATS)) is away
 
 
 class Remembered:
-    """A credential store in memory; it may be away."""
+    """An operator's side that knows some connections and keeps what is imported; its store may be away."""
 
-    def __init__(self, kept: dict[tuple[str, str, str], Credential], away: Failure | None = None) -> None:
-        self.kept = kept
+    def __init__(self, there: set[tuple[str, str]], away: Failure | None = None) -> None:
+        self.imported: list[tuple[str, dict[str, Any]]] = []
+        self._there = there
         self._away = away
 
-    async def load(self, tenant: str, connection: str, provider: str) -> Credential | Failure:
-        missing = Failure(reason=Reason.NO_CREDENTIAL, detail="there is none")
-        return self.kept.get((tenant, connection, provider), missing)
-
-    async def save(self, tenant: str, connection: str, provider: str, credential: Credential) -> Failure | None:
-        if self._away is None:
-            self.kept[tenant, connection, provider] = credential
-        return self._away
+    async def answer(self, address: AdminAddress, payload: bytes) -> Outcome:
+        if address.verb == "list":
+            listed = [{"provider": provider} for name, provider in self._there if name == address.connection]
+            return Success(body=msgspec.json.encode(listed))
+        self.imported.append((address.connection, msgspec.json.decode(payload)))
+        return self._away or Success(body=b"{}")
