@@ -6,12 +6,13 @@ The filter is part of the API subject, so that a permission can confine a reader
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from typing import Any
 
 import anyio
 import msgspec
+from anyio.streams.memory import MemoryObjectReceiveStream
 
 from sidecar.adapters.nats_jetstream import API, SECOND_NS, STATUS, Answer, ApiRefused, JetStreamBus, ask, description
 from sidecar.adapters.nats_streams import TRACE
@@ -21,8 +22,8 @@ BATCH = 2000
 BATCH_BYTES = 16 * 1024 * 1024
 IDLE_SECONDS = 5.0
 KEEP_SECONDS = 30
-REQUEST_EXPIRED = "408"
-REQUEST_ENDED = "409"
+REQUEST_ENDED = ("408", "409")
+UNSERVED = "Nats-Pending-Messages"
 
 
 class TraceEntry(msgspec.Struct, frozen=True):
@@ -62,21 +63,22 @@ async def stored(
     inbox = bus.new_inbox()
     name = inbox.rpartition(".")[2]
     left = await _create(bus, stream, name, pattern, options)
-    if not left:
-        return
     sender, receiver = anyio.create_memory_object_stream[Message](2 * BATCH)
     subscription = await bus.subscribe(inbox, sender.send_nowait)
     try:
-        seen = 0
+        seen = underway = 0
         while left > 0:
-            async for message in _batch(bus, stream, name, min(left, BATCH), inbox, receiver):
-                position, pending = _position(message)
-                if position != seen + 1:
-                    raise StoreUnavailable(
-                        f"{position - seen - 1} messages of {stream} were lost on the way; try again"
-                    )
-                seen, left = position, min(left - 1, pending)
-                yield message
+            if underway <= 0:
+                underway += await _ask_for_more(bus, stream, name, inbox, min(left, BATCH))
+            message = await _next(receiver, stream)
+            if message.subject == inbox:  # a status; messages come on their own subjects
+                underway -= _given_up(message, stream)
+                continue
+            position, pending = _position(message)
+            if position != seen + 1:
+                raise StoreUnavailable(f"{position - seen - 1} messages of {stream} were lost on the way; try again")
+            seen, left, underway = position, min(left - 1, pending), underway - 1
+            yield message
     finally:
         with anyio.CancelScope(shield=True), contextlib.suppress(BusError, StoreUnavailable, ApiRefused):
             await subscription.drain()
@@ -103,28 +105,30 @@ async def _create(bus: Bus, stream: str, name: str, pattern: str, options: dict[
         raise StoreUnavailable(f"{stream} cannot be read: {refused}") from refused
 
 
-async def _batch(
-    bus: Bus, stream: str, name: str, size: int, inbox: str, receiver: anyio.abc.ObjectReceiveStream[Message]
-) -> AsyncIterator[Message]:
-    """At most `size` messages: fewer when the server ends the request early, for their bytes or its patience."""
-    request = {
-        "batch": size,
-        "max_bytes": max(BATCH_BYTES, 2 * bus.max_payload),
-        "expires": int(IDLE_SECONDS * SECOND_NS),
-    }
-    await bus.publish(f"{API}.CONSUMER.MSG.NEXT.{stream}.{name}", msgspec.json.encode(request), reply=inbox)
-    for _ in range(size):
-        message = await _next(receiver, stream)
-        if message.subject != inbox:  # a status comes on the inbox, a message on its own subject
-            yield message
-            continue
-        headers = message.headers or {}
-        if headers.get(STATUS) in (REQUEST_EXPIRED, REQUEST_ENDED):
-            return
-        raise StoreUnavailable(f"{stream} cannot be read on: {headers.get(STATUS)} {description(headers)}")
+async def _ask_for_more(bus: JetStreamBus, stream: str, name: str, inbox: str, size: int) -> int:
+    size_bytes = max(BATCH_BYTES, 2 * bus.max_payload)
+    request = {"batch": size, "max_bytes": size_bytes, "expires": int(IDLE_SECONDS * SECOND_NS)}
+    try:
+        await bus.publish(f"{API}.CONSUMER.MSG.NEXT.{stream}.{name}", msgspec.json.encode(request), reply=inbox)
+    except BusError as error:
+        raise StoreUnavailable(f"{stream} cannot be read on: {error}") from error
+    return size
 
 
-async def _next(receiver: anyio.abc.ObjectReceiveStream[Message], stream: str) -> Message:
+def _given_up(status: Message, stream: str) -> int:
+    """How many messages of a request the server will not send, having ended it: it expired, or their bytes were enough.
+
+    A request that was served whole ends with a status too, that says none.
+    """
+    headers = status.headers or {}
+    if headers.get(STATUS) in REQUEST_ENDED and UNSERVED in headers:
+        return int(headers[UNSERVED])
+    raise StoreUnavailable(f"{stream} cannot be read on: {headers.get(STATUS)} {description(headers)}")
+
+
+async def _next(receiver: MemoryObjectReceiveStream[Message], stream: str) -> Message:
+    with contextlib.suppress(anyio.WouldBlock):
+        return receiver.receive_nowait()
     try:
         with anyio.fail_after(2 * IDLE_SECONDS):
             return await receiver.receive()

@@ -163,6 +163,7 @@ async def test_keys_by_pattern(store: NatsStore, fresh_name: str, pattern: str, 
 
 async def test_many_keys(store: NatsStore, bus: NatsBus, fresh_name: str) -> None:
     """More keys than one request of the consumer brings are listed whole."""
+    store = NatsStore(bus, write_seconds=30)
     for number in range(4500):
         await bus.publish(f"$KV.{fresh_name}.t.k{number}", b"x")
     await store.create(fresh_name, "last", b"")  # acknowledged after all that came before

@@ -33,7 +33,7 @@ async def traced(tmp_path: Path) -> AsyncIterator[NatsBus]:
 
 async def record(bus: NatsBus, tenant: str, payload: bytes) -> None:
     """One event that the stream has acknowledged."""
-    await bus.request(f"sidecar.trace.{tenant}.c.github.started", payload, timeout=2)
+    await bus.request(f"sidecar.trace.{tenant}.c.github.started", payload, timeout=30)
 
 
 async def payloads(bus: NatsBus, pattern: str, since: float | None = None) -> list[bytes]:
