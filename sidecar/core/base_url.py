@@ -6,11 +6,11 @@ import re
 from functools import lru_cache
 from urllib.parse import urlsplit
 
+from sidecar.core.egress import host_problem, literal
 from sidecar.manifest import BaseUrl, FixedUrl, SelfHosted, Subdomain
 from sidecar.model import Failure, Reason
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123 section 2.1, in lower case
-HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]+\]")
 PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
 
 
@@ -38,21 +38,22 @@ def _server(given: str, path: str) -> str | Failure:
     """The URL of a self-hosted server: scheme, host, port, and a plain path at most."""
     try:
         parts = urlsplit(given)
-        port = parts.port
+        host, port = parts.hostname or "", parts.port
     except ValueError:
-        return _refuse(f"{given[:80]!r} is not a URL")
-    if parts.scheme not in {"https", "http"} or not given.isascii() or not given.isprintable():
-        return _refuse(
-            f"{given[:80]!r} must start with https:// (or http:// where the network setting allows the host)"
-        )
+        return _refuse("it is not a URL")  # and not repeated: it may hold a password
+    if parts.scheme not in {"https", "http"} or not given.isascii() or not given.isprintable() or " " in given:
+        return _refuse("a server's URL starts with https:// (or http:// where the egress list names the host)")
     if "@" in parts.netloc or "?" in given or "#" in given or "\\" in given:
         return _refuse("the server's URL has no user, query or fragment")
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
-    if not HOST.fullmatch(host) or ".." in host:
-        return _refuse(f"{host[:80]!r} is not a host name or address")
+    problem = host_problem(host)
+    if problem is not None:
+        return _refuse(problem)
+    if port == 0 or ("[" in parts.netloc and literal(host) is None):
+        return _refuse(f"{parts.netloc[:80]!r} is not a host and port")
     if not PATH.fullmatch(parts.path) or any(name in {".", ".."} for name in parts.path.split("/")):
         return _refuse(f"{parts.path[:80]!r} is not a plain path")
-    authority = host if port is None else f"{host}:{port}"
+    name = f"[{host}]" if ":" in host else host
+    authority = name if port is None else f"{name}:{port}"
     return f"{parts.scheme}://{authority}{parts.path.rstrip('/')}{path}"
 
 

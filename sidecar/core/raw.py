@@ -19,6 +19,7 @@ from sidecar.provider import RAW_READ, RAW_WRITE, Provider
 
 SAFE_PATH = re.compile(r"(/([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)+")  # RFC 3986 section 3.3
 SLASHES = re.compile("//+")
+CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 _QUERY = {
     "type": "object",
@@ -96,15 +97,20 @@ def _raw_path(provider: Provider, path: str) -> str:
         raise Refused("path", "must start with / and be percent-encoded; put the query into `query`")
     for segment in path.split("/"):
         decoded = unquote(segment)
-        if decoded in {".", ".."} or "/" in decoded or "\\" in decoded or any(ord(char) < 0x20 for char in decoded):  # noqa: PLR2004
+        if decoded in {".", ".."} or "/" in decoded or "\\" in decoded or CONTROLS.search(decoded):
             raise Refused("path", f"{segment!r} cannot be part of a path")
     if path.startswith("//"):
         raise Refused("path", "must not start with //")
-    seen = SLASHES.sub("/", unquote(path))  # as a server may read it
-    closed = provider.manifest.raw.closed if provider.manifest.raw else ()
-    if any(fnmatchcase(seen, pattern) for pattern in closed):
+    if _is_closed(provider, path):
         raise Refused("path", "is closed: what it answers would hold a credential")
     return path
+
+
+def _is_closed(provider: Provider, path: str) -> bool:
+    """Whether the manifest closes the path, as any server may read it: without case, with slashes folded or cut off."""
+    closed = provider.manifest.raw.closed if provider.manifest.raw else ()
+    seen = SLASHES.sub("/", unquote(path)).lower()
+    return any(fnmatchcase(form, pattern.lower()) for pattern in closed for form in (seen, seen.rstrip("/")))
 
 
 def _raw_headers(provider: Provider, given: Mapping[str, str]) -> dict[str, str]:

@@ -184,7 +184,7 @@ def _multipart(
             files.append((name, str(file_name or parameter.name), _bytes(parameter.name, value)))
         else:
             texts += _pairs(name, parameter.style, value)
-    return multipart(texts, files, boundary=f"sidecar-{call_id}")
+    return multipart(texts, files, stem=f"sidecar-{call_id}")
 
 
 def _bytes(name: str, value: object) -> bytes:
@@ -195,12 +195,12 @@ def _bytes(name: str, value: object) -> bytes:
 
 
 def as_text(value: object) -> str:
-    """A scalar as the provider's text: JSON's words for booleans, whole numbers without a point."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
+    """A value as the provider's text: JSON's words, but text without quotes and whole numbers without a point."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return str(value)
+    return msgspec.json.encode(value).decode()
 
 
 def _no_controls(name: str, text: str) -> None:
