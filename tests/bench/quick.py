@@ -8,7 +8,6 @@ ratios are taken within a round, since the speed of a shared machine drifts.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import os
@@ -16,7 +15,6 @@ import shutil
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -27,6 +25,7 @@ import uvloop
 
 from sidecar.adapters.nats_server import embedded_server
 from tests.bench.certificate import make_certificate
+from tests.processes import line, prepare, process, running_sidecar
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 SECONDS = float(os.environ.get("SECONDS", "1.5"))
@@ -36,42 +35,11 @@ SUBJECT = "sidecar.write.default.default.bench.items.create"
 
 
 @asynccontextmanager
-async def process(*command: str, env: dict[str, str] | None = None, read: bool = True) -> AsyncIterator[Any]:
-    """A child process; ended with the block."""
-    child = await asyncio.create_subprocess_exec(
-        *command, env=env, stdout=asyncio.subprocess.PIPE if read else asyncio.subprocess.DEVNULL
-    )
-    try:
-        yield child
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            child.terminate()
-        await child.wait()
-
-
-@asynccontextmanager
 async def upstream(certificate: Path, key: Path, delay_ms: int) -> AsyncIterator[str]:
     async with process(
         sys.executable, "-m", "tests.bench.upstream", str(certificate), str(key), str(delay_ms)
     ) as child:
-        yield f"https://127.0.0.1:{int(await child.stdout.readline())}"
-
-
-@asynccontextmanager
-async def running_sidecar(environment: dict[str, str], nats_url: str) -> AsyncIterator[tuple[int, float]]:
-    """A `sidecar run`; gives its pid, and the seconds from its start until it answered over NATS."""
-    client = await nats.connect(nats_url)
-    began = time.perf_counter()
-    async with process(str(Path(sys.executable).parent / "sidecar"), "run", env=environment, read=False) as child:
-        while True:
-            try:
-                await client.request("$SRV.PING.connector-sidecar", b"", timeout=5)
-                break
-            except nats.errors.NoRespondersError:
-                await asyncio.sleep(0.005)
-        ready = time.perf_counter() - began
-        await client.close()
-        yield child.pid, ready
+        yield f"https://127.0.0.1:{int(await line(child))}"
 
 
 async def connect_bench(nats_url: str, base_url: str) -> None:
@@ -86,7 +54,7 @@ async def agent(kind: str, target: str, in_flight: int, environment: dict[str, s
     async with process(
         sys.executable, "-m", "tests.bench.agent", kind, target, str(in_flight), str(SECONDS), env=environment
     ) as child:
-        figures: dict[str, float] = json.loads(await child.stdout.read())
+        figures: dict[str, float] = json.loads(await line(child))
         return figures
 
 
@@ -106,9 +74,9 @@ async def held(nats_url: str, in_flight: int, pid: int) -> float:
 
 
 def rss_mb(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
+    for row in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if row.startswith("VmRSS:"):
+            return int(row.split()[1]) / 1024
     return 0.0
 
 
@@ -185,28 +153,21 @@ async def main() -> int:
             "SIDECAR_MAX_IN_FLIGHT": "6000",
             "SSL_CERT_FILE": str(certificate),
         }
-        await prepare(environment)
+        await prepare(server.url, folder / "kek")
         starts, memory = [], {}
         for _ in range(3):
-            async with running_sidecar(environment, server.url) as (pid, ready):
-                starts.append(ready)
-                memory["start"] = rss_mb(pid)
+            async with running_sidecar(environment, server.url) as running:
+                starts.append(running.ready_seconds)
+                memory["start"] = rss_mb(running.pid)
                 if len(starts) == 1:
                     await connect_bench(server.url, slow)
-                    memory["512"] = await held(server.url, 512, pid)
-                    memory["5000"] = await held(server.url, 5000, pid)
-        async with running_sidecar(environment, server.url) as (pid, _):
+                    memory["512"] = await held(server.url, 512, running.pid)
+                    memory["5000"] = await held(server.url, 5000, running.pid)
+        async with running_sidecar(environment, server.url) as running:
             await connect_bench(server.url, fast)
-            one = await measure(server.url, fast, pid, 1, environment)
-            many = await measure(server.url, fast, pid, 64, environment)
+            one = await measure(server.url, fast, running.pid, 1, environment)
+            many = await measure(server.url, fast, running.pid, 64, environment)
     return 0 if report(starts, memory, one, many) else 1
-
-
-async def prepare(environment: dict[str, str]) -> None:
-    """Streams, buckets and a key, as `sidecar dev` makes them."""
-    from sidecar.app import provision_at
-
-    await provision_at(environment["SIDECAR_NATS_URL"], Path(environment["SIDECAR_KEK_FILE"]))
 
 
 if __name__ == "__main__":
