@@ -29,7 +29,7 @@ from sidecar.model import Access, Call, Failure, Outcome, Reason, Request, SideE
 from sidecar.ports import Clock, HttpSender, Random
 from sidecar.provider import Catalogue, Operation, Provider
 from sidecar.store.credential import Credential
-from sidecar.wire.event import CallEvent
+from sidecar.wire.event import CallEvent, Event
 from sidecar.wire.reply import too_large
 from sidecar.wire.request import decode_input
 from sidecar.wire.subject import Address, call_subject
@@ -49,7 +49,7 @@ class Credentials(Protocol):
 class Observer(Protocol):
     """Whoever wants to know what happens to calls: metrics, and the trace on NATS."""
 
-    async def emit(self, event: CallEvent) -> None: ...
+    async def emit(self, event: Event) -> None: ...
 
     async def handed_over(self) -> bool:
         """Whether the events emitted so far have left this process; waits until they have."""
