@@ -15,7 +15,7 @@ from typing import Protocol
 import anyio
 
 from sidecar.adapters.aiohttp_sender import AiohttpSender
-from sidecar.adapters.cryptography_keys import EnvelopeKeys, KeyFileRefused, create_key_file, load_key_file
+from sidecar.adapters.cryptography_keys import FileKeys, KeyFileError, create_key_file, read_key_file
 from sidecar.adapters.json_schema import compile_schema
 from sidecar.adapters.nats_bus import NatsBus, connect
 from sidecar.adapters.nats_server import embedded_server
@@ -180,7 +180,7 @@ async def development(settings: Settings, sandbox: Sandbox | None) -> AsyncItera
             sidecar(
                 settings,
                 bus=bus,
-                keys=load_key_file(key_file),
+                keys=read_key_file(key_file),
                 catalogue=catalogue,
                 base_urls=base_urls,
                 egress_allow=("127.0.0.1",) if sandbox else (),
@@ -207,13 +207,13 @@ def streams_of(settings: Settings) -> tuple[StreamSpec, ...]:
     )
 
 
-def _keys(file: str | None) -> EnvelopeKeys | str:
+def _keys(file: str | None) -> FileKeys | str:
     """The keys of the file, or what is wrong with it."""
     if file is None:
         return "SIDECAR_KEK_FILE is not set: name the file with the key-encryption key"
     try:
-        return load_key_file(Path(file).expanduser())
-    except KeyFileRefused as error:
+        return read_key_file(Path(file).expanduser())
+    except KeyFileError as error:
         return str(error)
 
 
