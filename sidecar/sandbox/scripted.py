@@ -9,7 +9,7 @@ import httpx
 
 from sidecar.model import Failure, Reason
 from sidecar.ports import HttpSender
-from sidecar.wire.event import CallEvent
+from sidecar.wire.event import Event
 
 # Saturday, 21 November 2026, 10:00:00 UTC.
 WALL = 1_795_255_200.0
@@ -75,9 +75,9 @@ class EventLog:
     """An observer that keeps the events."""
 
     def __init__(self) -> None:
-        self.events: list[CallEvent] = []
+        self.events: list[Event] = []
 
-    async def emit(self, event: CallEvent) -> None:
+    async def emit(self, event: Event) -> None:
         self.events.append(event)
 
     async def handed_over(self) -> bool:
