@@ -61,6 +61,7 @@ class Ledger:
         self._events: dict[str, list[dict[str, Json]]] = defaultdict(list)
         self._news = asyncio.Event()
         self.rows: list[Row] = []
+        self.misshapen = 0  # failures that are not of the one shape
         self.problems: list[str] = []
 
     async def start(self) -> None:
@@ -154,15 +155,19 @@ class Ledger:
 
     def _check_shape(self, reply: Reply) -> None:
         """Every failure has the one shape: it decodes as it, and nothing is in it that the shape does not have."""
+        before = len(self.problems)
         try:
             failure = msgspec.json.decode(reply.payload, type=FailureReply, strict=True)
         except msgspec.DecodeError as error:
             self.wrong(f"is not of the one shape: {error}")
-            return
-        self.check(msgspec.json.encode(failure) == reply.payload, "has more or other members than the one shape")
-        self.check(reply.headers["Nats-Service-Error-Code"] == str(failure.status), "its header tells another status")
-        self.check(reply.headers["Nats-Service-Error"].startswith(f"{failure.reason}: "), "its header tells no reason")
-        self.check(failure.attempts == reply.attempts, "its header tells other attempts")
+        else:
+            self.check(msgspec.json.encode(failure) == reply.payload, "has more or other members than the one shape")
+            self.check(reply.headers["Nats-Service-Error-Code"] == str(failure.status), "its header tells no status")
+            self.check(
+                reply.headers["Nats-Service-Error"].startswith(f"{failure.reason}: "), "its header tells no reason"
+            )
+            self.check(failure.attempts == reply.attempts, "its header tells other attempts")
+        self.misshapen += len(self.problems) > before
 
     async def _note(self, message: Msg) -> None:
         event = json.loads(message.data)

@@ -125,4 +125,4 @@ async def limited(ledger: Ledger, room: str) -> str:
             f"told {told} s, the next request came {min(later, default=0):.3f} s later",
         )
         margins.append(f"{told:.3f}->{min(later, default=0):.3f}")
-    return f"Synapse: {len(limits)} answers of 429 obeyed; told -> next request, s: {', '.join(margins)}"
+    return f"Synapse: {len(limits)} answers of 429; told -> next request, s: {', '.join(margins)}"

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -217,7 +218,8 @@ def _report(ledger: Ledger, proofs: list[str], seconds: float) -> int:
     failures = sum(not row.reply.startswith("ok") for row in ledger.rows)
     say(
         f"{len(ledger.rows)} calls in {seconds:.0f} s, {reached} of them to a real server; "
-        f"{failures} failures, all of one shape; {len(ledger.problems)} not as expected"
+        f"{failures} failures, {failures - ledger.misshapen} of them in the one shape; "
+        f"{len(ledger.problems)} things not as expected"
     )
     for problem in ledger.problems:
         say(f"!! {problem}")
@@ -225,4 +227,5 @@ def _report(ledger: Ledger, proofs: list[str], seconds: float) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the servers are stopped then too
     sys.exit(main())
