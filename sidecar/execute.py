@@ -189,6 +189,8 @@ class Executor:
                 return refused
             if call.access is Access.WRITE and run.attempts == 0 and not await self._observer.handed_over():
                 return _untold()
+            if self._closed(wanted):  # the provider said so to another call, while this one was about to be sent
+                continue
             run.attempts += 1
             began = self._clock.now()
             answer = await self._send(run)
@@ -222,8 +224,13 @@ class Executor:
             await self._emit(story.wait, run.call, wait, why, bucket=reserved.bucket)
             await self._clock.sleep(wait)
             # The provider may have closed a bucket meanwhile; then this reservation is void.
-            if not any(self._buckets.get(key, Bucket()).closed_until - SOON > self._clock.now() for key, _ in wanted):
+            if not self._closed(wanted):
                 return None
+
+    def _closed(self, wanted: Budgets) -> bool:
+        """Whether the provider said to wait, and the time has not come."""
+        until = self._clock.now() + SOON
+        return any(self._buckets.get(key, Bucket()).closed_until > until for key, _ in wanted)
 
     async def _renew_credential(self, run: Run) -> Failure | None:
         """Before a further attempt: the connection may have been disabled or given another credential meanwhile."""
