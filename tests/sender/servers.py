@@ -65,7 +65,8 @@ async def serving(script: Script, context: ssl.SSLContext | None = None) -> Asyn
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         served.connections += 1
         served.writers.append(writer)
-        with suppress(asyncio.IncompleteReadError, ConnectionError, ssl.SSLError, asyncio.CancelledError):
+        # The client may be gone at any line of the script; uvloop says so of a closed transport with a RuntimeError.
+        with suppress(asyncio.IncompleteReadError, OSError, RuntimeError, asyncio.CancelledError):
             await script(served, reader, writer)
         with suppress(Exception):
             writer.transport.abort()

@@ -1,0 +1,65 @@
+"""Bodies of bounded size: decoded exactly, whatever the pieces, and never beyond the limit."""
+
+from __future__ import annotations
+
+import gzip
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.adapters.bounded_body import PIECE, GzipBody, PlainBody
+from sidecar.model import Reason
+
+
+def fed(body: PlainBody, data: bytes, step: int) -> Reason | bytes:
+    for start in range(0, len(data), step):
+        reason = body.feed(data[start : start + step])
+        if reason is not None:
+            return reason
+    return body.whole()
+
+
+@given(st.lists(st.binary(max_size=2000), min_size=1, max_size=4), st.integers(1, 500))
+def test_any_split_of_any_members_decodes(members: list[bytes], step: int) -> None:
+    """One gzip member or several (RFC 1952 section 2.2), cut anywhere, decode to what was packed."""
+    packed = b"".join(gzip.compress(member) for member in members)
+    assert fed(GzipBody(10_000), packed, step) == b"".join(members)
+
+
+@pytest.mark.parametrize("size", [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE])
+@pytest.mark.parametrize("coding", ["plain", "gzip"])
+def test_the_limit_is_exact(size: int, coding: str) -> None:
+    """A body of the limit is whole, one byte more is too large."""
+    noise = random.Random(1).randbytes(size)
+    wire = noise if coding == "plain" else gzip.compress(noise)
+    kind = PlainBody if coding == "plain" else GzipBody
+    assert fed(kind(size), wire, 1000) == noise
+    if size:
+        assert fed(kind(size - 1), wire, 1000) is Reason.RESPONSE_TOO_LARGE
+
+
+def test_empty_members_are_bounded_too() -> None:
+    """Encoded bytes that decode to nothing are counted as well."""
+    assert fed(GzipBody(1000), gzip.compress(b"") * 10_000, 4096) is Reason.RESPONSE_TOO_LARGE
+
+
+@pytest.mark.parametrize("cut", range(1, 28))
+def test_a_stream_cut_short_is_truncated(cut: int) -> None:
+    """A gzip stream that lacks its end, wherever it was cut, is no body."""
+    packed = gzip.compress(b"hello, world", mtime=0)
+    assert fed(GzipBody(1000), packed[:-cut], 7) is Reason.RESPONSE_TRUNCATED
+
+
+@pytest.mark.parametrize("wire", [b"hello", gzip.compress(b"hello") + b"more", b"\x1f\x8b\x08\xff", b"\x1f\x8b\x00"])
+def test_what_is_not_gzip_is_bad(wire: bytes) -> None:
+    """Other bytes than gzip, before or after a stream, are refused."""
+    assert fed(GzipBody(1000), wire + bytes(64), 1000) is Reason.BAD_PROVIDER_RESPONSE
+
+
+def test_a_changed_byte_is_noticed() -> None:
+    """A wrong checksum is refused: no decoded byte is used before its check."""
+    packed = bytearray(gzip.compress(b"hello, world" * 50, mtime=0))
+    packed[-8] ^= 1
+    assert fed(GzipBody(1000), bytes(packed), 1000) is Reason.BAD_PROVIDER_RESPONSE
