@@ -1,4 +1,4 @@
-"""`connectors/README.md` is true: its example passes the check and serves calls, its tables are those of the structs."""
+"""`connectors/README.md` is true: its example passes the check and serves calls, its tables are the structs."""
 
 from __future__ import annotations
 
