@@ -143,6 +143,7 @@ class NatsBus:
         """As the port says. Raises BusError when the server takes nothing for a second."""
         client, mark, turns = self._client, self._queued, 0
         give_up = asyncio.get_running_loop().time() + HANDOVER_SECONDS
+        client.write_now()
         # Others publish meanwhile: what counts is that nothing queued before the mark is left.
         while self.connected and self._queued - client.unwritten < mark:
             if asyncio.get_running_loop().time() > give_up:
@@ -153,7 +154,7 @@ class NatsBus:
             await asyncio.sleep(0 if turns < BUSY_TURNS else 0.001)
 
     async def subscribe(self, subject: str, callback: Callable[[Message], None], *, queue: str = "") -> Subscription:
-        async def deliver(message: Msg) -> None:
+        def deliver(message: Msg) -> None:
             try:
                 callback(message)
             except (Exception, asyncio.CancelledError):  # noqa: BLE001 - what leaks into nats-py ends the subscription
@@ -161,7 +162,9 @@ class NatsBus:
                 _log.exception("the callback of %s failed", subject)
 
         try:
-            return NatsInterest(self, self._client, await self._client.subscribe(subject, queue, deliver))
+            subscription = await self._client.subscribe(subject, queue, _nowhere)
+            self._client.hand_over(subscription, deliver)
+            return NatsInterest(self, self._client, subscription)
         except nats.errors.Error as error:
             raise BusError(f"not subscribed to {subject}: {plain(error)}") from error
 
@@ -235,6 +238,10 @@ class NatsBus:
             arrived.set_result(None)
 
 
+async def _nowhere(_: Msg) -> None:
+    """nats-py wants a callback of its own kind; messages are handed over before they would reach it."""
+
+
 class NatsInterest:
     """`ports.Subscription`."""
 
@@ -250,8 +257,6 @@ class NatsInterest:
             with contextlib.suppress(BusError):  # without a connection nothing more comes anyway
                 await self._client.lose_interest(subscription)
                 await self._bus.round_trip(DRAIN_SECONDS)
-            while subscription.pending_msgs:  # noqa: ASYNC110 - nats-py has no event for it; callbacks do not wait
-                await asyncio.sleep(0)
             await subscription.unsubscribe()
         except (nats.errors.Error, OSError, RuntimeError) as error:
             _log.debug("draining %s: %s", subscription.subject, error)

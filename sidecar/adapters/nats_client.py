@@ -18,6 +18,7 @@ from typing import Any
 
 from nats import errors
 from nats.aio.client import Client, Server, Srv
+from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.protocol import parser
 
@@ -111,12 +112,28 @@ class ConnectionLog:
 class SturdyClient(Client):
     """A client that reconnects for ever, whatever a peer or the server sends."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._handed_over: dict[int, Callable[[Msg], None]] = {}
+
     @property
     def unwritten(self) -> int:
         """Bytes published and not yet taken by the kernel: nats-py's own buffer and the transport's."""
         writer = getattr(self._transport, "_io_writer", None)
         size: int = writer.transport.get_write_buffer_size() if writer is not None else 0
         return self.pending_data_size + size
+
+    def write_now(self) -> None:
+        """Write what is published to the socket at once, without the loop turns until the flusher has its turn."""
+        if self._pending_data_size and self.is_connected and self._transport is not None:
+            self._transport.write(b"".join(self._pending))
+            self._pending, self._pending_data_size = [], 0
+
+    def hand_over(self, subscription: Subscription, callback: Callable[[Msg], None]) -> None:
+        """Give the subscription's messages to the callback as they are read, not by a queue and a task of nats-py.
+        The callback never raises.
+        """
+        self._handed_over[subscription._id] = callback  # noqa: SLF001 - nats-py tells it nowhere else
 
     def abandon(self) -> None:
         """Close the socket at once, and end the requests that wait: their replies cannot come any more."""
@@ -126,6 +143,10 @@ class SturdyClient(Client):
         if self._transport is not None:
             self._transport.close()  # type: ignore[no-untyped-call]  # nats-py left it bare
 
+    def _remove_sub(self, sid: int, max_msgs: int = 0) -> None:
+        self._handed_over.pop(sid, None)
+        super()._remove_sub(sid, max_msgs)
+
     async def lose_interest(self, subscription: Subscription) -> None:
         """Tell the server to send no more of it; what is on its way is still handed over."""
         await self._send_unsubscribe(subscription._id)  # noqa: SLF001 - nats-py tells it nowhere else
@@ -134,11 +155,18 @@ class SturdyClient(Client):
         """A server that refused us while reconnecting left its socket open."""
         self.abandon()
         await super()._connect_to_server(s)
+        writer = getattr(self._transport, "_io_writer", None)
+        if writer is not None:  # uvloop then writes at once what is written, not at the end of the loop's turn
+            writer.transport.set_write_buffer_limits(high=0)
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         """A subject that is not UTF-8 or a header block of one byte ended the read loop: such a message is dropped."""
         try:
-            await super()._process_msg(sid, subject, reply, data, headers)
+            callback = self._handed_over.get(sid)
+            if callback is None:
+                await super()._process_msg(sid, subject, reply, data, headers)
+            else:
+                callback(self._build_message(sid, subject, reply, data, await self._process_headers(headers)))
         except Exception as error:  # noqa: BLE001 - whatever a message provokes, the connection outlives it
             await self._error_cb(Malformed(f"dropped a malformed message on {subject[:200]!r}: {error}"))
 
