@@ -15,6 +15,7 @@ from sidecar.adapters.nats_binary import ServerError
 
 ANY_PORT = -1
 LOGIN_FILE = "nats.json"
+LOCK_FILE = "sidecar.lock"
 
 
 class Login(msgspec.Struct):
@@ -52,6 +53,18 @@ def write_private(path: Path, content: bytes) -> None:
     fresh.replace(path)
 
 
+def in_use(data_dir: Path) -> bool:
+    """Whether the process that last took this directory still runs. A question only: nothing is locked for it."""
+    try:
+        owner = int((data_dir.expanduser() / LOCK_FILE).read_text())
+        os.kill(owner, 0)
+    except (FileNotFoundError, ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True  # it runs, as somebody else
+    return True
+
+
 @contextmanager
 def held(data_dir: Path) -> Iterator[tuple[Path, int]]:
     """The directory, made if need be, for us alone until the block ends, and the lock that the server is to hold.
@@ -63,7 +76,7 @@ def held(data_dir: Path) -> Iterator[tuple[Path, int]]:
     with contextlib.ExitStack() as files:
         try:
             data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            ours, servers = (files.enter_context(_opened(data_dir / name)) for name in ("sidecar.lock", "server.lock"))
+            ours, servers = (files.enter_context(_opened(data_dir / name)) for name in (LOCK_FILE, "server.lock"))
         except OSError as error:
             raise ServerError(f"the data directory {data_dir} cannot be used: {error.strerror}") from error
         try:

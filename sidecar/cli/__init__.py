@@ -1,0 +1,44 @@
+"""The command line. `main` is the command `sidecar`; each command's module is imported when it is called."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from sidecar.cli.edge import Commands
+from sidecar.cli.failure import EXIT_CODES
+from sidecar.model import VERSION
+
+BEGAN = time.perf_counter()  # as near to the start of the process as our code can be
+COMMANDS = {
+    "dev": ("sidecar.cli.dev", "Start an embedded NATS server and a sidecar on this machine."),
+    "run": ("sidecar.cli.run", "Start the sidecar alone, on the NATS server of SIDECAR_NATS_URL."),
+    "call": ("sidecar.cli.call", "Call an operation of a provider."),
+    "connection": ("sidecar.cli.connection", "Accounts at providers: import, list, verify, disable, enable, revoke."),
+    "provider": ("sidecar.cli.provider", "Providers and their operations: list, show, check."),
+    "trace": ("sidecar.cli.trace", "What happened: tail, show."),
+    "doctor": ("sidecar.cli.doctor", "What is wrong here, and how to mend it."),
+}
+
+
+HELP = """Call third-party APIs as the right user, within their quotas, with every call explained.
+
+\b
+The first minute:
+  sidecar dev --sandbox            in one terminal: every provider answers offline
+  sidecar provider list            in another
+  sidecar call github.users.me
+"""
+
+
+@click.group(
+    cls=Commands,
+    places=COMMANDS,
+    help=HELP,
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(VERSION, prog_name="sidecar", message="%(prog)s %(version)s")
+def main() -> None:
+    """The command `sidecar`."""

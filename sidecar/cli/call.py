@@ -1,0 +1,236 @@
+"""`sidecar call`: one call over NATS; the output on stdout, one line about it on stderr."""
+
+from __future__ import annotations
+
+import base64
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import anyio
+import click
+import msgspec
+
+from sidecar.cli.failure import EXIT_CODES, NO_FILE, NOT_SERVED_YET, stop
+from sidecar.cli.options import connection_option, finite, json_option, operation_name, tenant_option
+from sidecar.cli.session import Answer, Session, decoded, session, settings_here
+from sidecar.cli.terminal import JSON, paint, put_body, put_json, say
+from sidecar.model import Access, Failure, Reason
+from sidecar.settings import Settings
+from sidecar.trace.line import Tone, counted, ending, plain, seconds
+from sidecar.wire import header
+from sidecar.wire.request import DEFAULT_TIMEOUT_MS, call_id_at, decode_input
+from sidecar.wire.subject import Address, call_subject
+
+MAX_INPUT = 64 * 1024 * 1024
+PATIENCE = 1.0  # seconds that we wait longer than the sidecar may take
+
+HELP = """Call an operation of a provider, such as github.issues.create.
+
+The input is a JSON object: as an argument, from a file with @FILE, or from stdin with -. Without one it is {}.
+Whether it reads or writes is looked up; `sidecar provider show PROVIDER` lists what there is.
+
+\b
+  sidecar call github.issues.list '{"owner": "acme", "repo": "web"}' -c alice
+  sidecar call slack.messages.post @message.json --dry-run
+"""
+
+
+class Described(msgspec.Struct, frozen=True):
+    """What the catalogue says of an operation, as far as a call needs it."""
+
+    access: Access
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command's words ask for; `timeout` in seconds."""
+
+    tenant: str
+    connection: str
+    provider: str
+    operation: str
+    payload: bytes
+    timeout: float | None
+    cursor: str | None
+    dry_run: bool
+
+    @property
+    def what(self) -> str:
+        return f"{self.provider}.{self.operation}"
+
+
+@click.command("call", help=HELP, epilog=EXIT_CODES)
+@click.argument("operation", metavar="PROVIDER.OPERATION")
+@click.argument("given", metavar="['JSON' | @FILE | -]", required=False)
+@tenant_option
+@connection_option
+@click.option("--timeout", type=float, callback=finite, metavar="SECONDS", help="How long it may take. Default 30.")
+@click.option("--dry-run", is_flag=True, help="Check everything, show the request, send nothing.")
+@click.option("--cursor", help="The next page: the word that the page before named.")
+@click.option("--idempotency-key", metavar="KEY", help="Not served yet: refused.")
+@click.option("--submit", is_flag=True, help="Not served yet: refused.")
+@click.option("--all-pages", is_flag=True, help="Not served yet: refused.")
+@json_option
+def command(
+    *,
+    operation: str,
+    given: str | None,
+    tenant: str,
+    connection: str,
+    timeout: float | None,
+    dry_run: bool,
+    cursor: str | None,
+    idempotency_key: str | None,
+    submit: bool,
+    all_pages: bool,
+    as_json: bool,
+) -> None:
+    refuse_later_work(idempotency_key=idempotency_key, submit=submit, all_pages=all_pages)
+    provider, name = operation_name(operation)
+    asked = Asked(
+        tenant=tenant,
+        connection=connection,
+        provider=provider,
+        operation=name,
+        payload=payload_of(given),
+        timeout=timeout,
+        cursor=cursor,
+        dry_run=dry_run,
+    )
+    anyio.run(_call, settings_here(), asked, as_json)
+
+
+def refuse_later_work(*, idempotency_key: str | None, submit: bool, all_pages: bool) -> None:
+    """Refuse what a later version will serve: whoever asks for it relies on it, so it is never ignored."""
+    if idempotency_key is not None:
+        raise stop(
+            Reason.IDEMPOTENCY_UNSUPPORTED,
+            "this version keeps no idempotency keys, so it could not keep a repetition from being done twice",
+            "send it without one; if the outcome is unknown, look before sending it again",
+        )
+    if submit:
+        raise stop(
+            NOT_SERVED_YET,
+            "this version has no queue for durable calls",
+            "send it without --submit, with a --timeout as long as it may take",
+        )
+    if all_pages:
+        raise stop(
+            NOT_SERVED_YET,
+            "this version fetches one page at a time",
+            "send it without --all-pages; each page names the --cursor of the next one",
+        )
+
+
+def payload_of(given: str | None) -> bytes:
+    """The input that the argument stands for, seen to be a JSON object. Stopped where it is none."""
+    payload = _read(given)
+    values = decode_input(payload)
+    if isinstance(values, Failure):
+        raise stop(values.reason, values.detail, _hint(given, values))
+    return payload
+
+
+def _read(given: str | None) -> bytes:
+    if given is None:
+        return b"{}"
+    if given != "-" and not given.startswith("@"):
+        return given.encode(errors="surrogateescape")
+    try:
+        if given in {"-", "@-"}:
+            content = sys.stdin.buffer.read(MAX_INPUT + 1)
+        else:
+            with Path(given[1:]).expanduser().open("rb") as file:
+                content = file.read(MAX_INPUT + 1)
+    except OSError as error:
+        raise stop(NO_FILE, f"{given[1:] or 'stdin'}: {error.strerror}") from error
+    if len(content) > MAX_INPUT:
+        raise stop(Reason.REQUEST_TOO_LARGE, f"{given[1:] or 'stdin'} holds more than {MAX_INPUT:,} bytes")
+    return content
+
+
+def _hint(given: str | None, failure: Failure) -> str:
+    if given is not None and Path(given[:200]).is_file():
+        return f"give the file's content with @{given}"
+    return failure.hint or """give a JSON object in single quotes, such as '{"query": "is:unread"}', or @FILE"""
+
+
+async def _call(settings: Settings, asked: Asked, as_json: bool) -> None:  # noqa: FBT001  # anyio.run has no keywords
+    async with session(settings) as nats:
+        described = await nats.catalog(asked.tenant, "describe", asked.provider, asked.operation)
+        access = decoded(described, Described).access
+        call_id = call_id_at(time.time(), os.urandom(10))
+        began = time.perf_counter()
+        try:
+            answer = await _ask(nats, asked, access, call_id)
+        except anyio.get_cancelled_exc_class():
+            say(f"the call goes on in the sidecar; what became of it: sidecar trace show {call_id}")
+            raise
+        took = time.perf_counter() - began
+    if as_json:
+        put_json(answer.body if answer.content_type == JSON else in_json(answer))
+        say(msgspec.json.encode(facts(asked, answer, took)).decode())
+    else:
+        put_body(answer.body, answer.content_type)
+        say(summary(asked, answer, took))
+
+
+async def _ask(nats: Session, asked: Asked, access: Access, call_id: str) -> Answer:
+    headers = {header.CALL_ID: call_id}
+    if asked.timeout is not None:
+        headers[header.TIMEOUT_MS] = str(max(1, round(asked.timeout * 1000)))
+    if asked.dry_run:
+        headers[header.DRY_RUN] = "true"
+    if asked.cursor is not None:
+        headers[header.CURSOR] = header.one_line(asked.cursor, 10_000)
+    timeout = DEFAULT_TIMEOUT_MS / 1000 if asked.timeout is None else asked.timeout
+    address = Address(access, asked.tenant, asked.connection, asked.provider, asked.operation)
+    return await nats.ask(
+        call_subject(nats.prefix, address),
+        asked.payload,
+        headers=headers,
+        timeout=timeout + PATIENCE,
+        provider=asked.provider,
+        tenant=asked.tenant,
+        call_id=call_id,
+        changes=access is Access.WRITE and not asked.dry_run,
+    )
+
+
+def in_json(answer: Answer) -> dict[str, str]:
+    """An output that is no JSON, as JSON."""
+    return {"content_type": answer.content_type, "base64": base64.b64encode(answer.body).decode()}
+
+
+def summary(asked: Asked, answer: Answer, took: float) -> str:
+    """The one line about a call that succeeded; a second one when there is a next page."""
+    known = facts(asked, answer, took)
+    if asked.dry_run:
+        result = paint("dry run: nothing was sent", Tone.WARN)
+    else:
+        status = known["provider_status"]
+        done = f"{'done' if status is None else status} in {seconds(took)}"
+        result = f"{paint(done, Tone.GOOD)}, {counted(known['attempts'], 'attempt')}"
+    line = f"{asked.what}  {plain(asked.connection, 60)}  {result}  call {ending(str(known['call_id']))}"
+    cursor = known["next_cursor"]
+    return line if cursor is None else f"{line}\nnext page: --cursor {plain(cursor, 10_000)}"
+
+
+def facts(asked: Asked, answer: Answer, took: float) -> dict[str, Any]:
+    """What is known of a call that succeeded, beside its output."""
+    headers = answer.headers
+    status = headers.get(header.PROVIDER_STATUS.lower(), "")
+    attempts = headers.get(header.ATTEMPTS.lower(), "")
+    return {
+        "call_id": headers.get(header.CALL_ID.lower(), ""),
+        "provider": asked.provider,
+        "operation": asked.operation,
+        "connection": asked.connection,
+        "provider_status": int(status) if status.isdecimal() else None,
+        "attempts": int(attempts) if attempts.isdecimal() else 0,
+        "duration_ms": round(took * 1000, 1),
+        "next_cursor": headers.get(header.NEXT_CURSOR.lower()),
+        "dry_run": asked.dry_run,
+    }

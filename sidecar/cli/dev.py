@@ -1,0 +1,147 @@
+"""`sidecar dev`: an embedded NATS server and a sidecar on this machine, with all they need made."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from functools import partial
+from pathlib import Path
+
+import click
+import msgspec
+
+from sidecar.adapters.nats_url import shown
+from sidecar.app import FORMATS, Sidecar, development, provider_folders_of, until_signal
+from sidecar.cli import BEGAN
+from sidecar.cli.failure import EXIT_CODES, Stopped, stop
+from sidecar.cli.options import json_option
+from sidecar.cli.serve import serving
+from sidecar.cli.session import SANDBOX, settings_here
+from sidecar.cli.terminal import paint, put, put_json
+from sidecar.model import VERSION, Access, Failure
+from sidecar.provider import Catalogue
+from sidecar.sandbox.read import all_cases
+from sidecar.sandbox.server import CONNECTIONS, OfflineProviders, store_credentials
+from sidecar.settings import Settings
+from sidecar.trace.line import Tone, columns, seconds
+from sidecar.wire.subject import Address, call_subject
+
+HELP = """Start a NATS server and a sidecar on this machine, and say what to try.
+
+Everything it keeps is in the data directory; other `sidecar` commands find the server there. Where SIDECAR_NATS_URL is
+set, that server is used and none is started. With --sandbox every provider answers offline, without any account.
+"""
+FIRST = "github"  # the provider that most people know
+
+
+class Started(msgspec.Struct, frozen=True):
+    """What runs, and where."""
+
+    url: str
+    data_dir: str
+    embedded: bool
+    sandbox: bool
+    elsewhere: bool
+    ready_seconds: float
+    providers: tuple[str, ...]
+    example: str | None
+    subject: str | None
+
+
+@click.command("dev", help=HELP, epilog=EXIT_CODES)
+@click.option("--sandbox", is_flag=True, help="Every provider answers offline; nothing leaves this machine.")
+@click.option("--data-dir", metavar="DIR", help="Where everything is kept. Default: SIDECAR_DATA_DIR, or your home.")
+@json_option
+def command(*, sandbox: bool, data_dir: str | None, as_json: bool) -> None:
+    settings = settings_here()
+    if data_dir is not None:
+        settings = msgspec.structs.replace(settings, data_dir=str(Path(data_dir).expanduser().absolute()))
+    elif sandbox and settings.nats_url is None:
+        # The sandbox's accounts are no real ones: they are kept apart, so that no real call is made with them.
+        settings = msgspec.structs.replace(settings, data_dir=str(Path(settings.data_dir) / SANDBOX))
+    serving(settings, partial(_dev, settings, sandbox, data_dir is not None, as_json))
+
+
+async def _dev(
+    settings: Settings,
+    sandbox: bool,  # noqa: FBT001  # bound by position: anyio.run has no keywords
+    elsewhere: bool,  # noqa: FBT001
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    offline = OfflineProviders(all_cases(provider_folders_of(settings), FORMATS.read_yaml)) if sandbox else None
+    async with development(settings, offline) as (running, url):
+        if sandbox:
+            failure = await store_credentials(running.administrator, running.catalogue)
+            if failure is not None:
+                raise _unstored(failure)
+        operation = example(running.catalogue)
+        started = Started(
+            url=url,
+            data_dir=settings.data_dir,
+            embedded=settings.nats_url is None,
+            sandbox=sandbox,
+            elsewhere=elsewhere,
+            ready_seconds=time.perf_counter() - BEGAN,
+            providers=tuple(sorted(running.catalogue.providers)),
+            example=operation and ".".join(operation),
+            subject=operation and call_subject(settings.prefix, Address(Access.READ, "default", "default", *operation)),
+        )
+        if as_json:
+            put_json(as_facts(started, running))
+        else:
+            put(greeting(started))
+        await until_signal()
+
+
+def example(catalogue: Catalogue) -> tuple[str, str] | None:
+    """A first call that takes no input: what verifies a credential, of the best known provider that has it."""
+    for name in sorted(catalogue.providers, key=lambda name: (name != FIRST, name)):
+        verify = catalogue.providers[name].manifest.verify
+        if verify is not None and not verify.input:
+            return name, verify.operation
+    return None
+
+
+def greeting(started: Started) -> str:
+    """What is there, and what to try next, in a few lines."""
+    kept = f"data in {started.data_dir}"
+    rows = [["NATS", started.url if started.embedded else shown(started.url)]]
+    rows.append(["", f"embedded, {kept}" if started.embedded else f"not ours (SIDECAR_NATS_URL); key {kept}"])
+    rows.append(["providers", f"{len(started.providers)}: {', '.join(started.providers)}"])
+    if started.sandbox:
+        rows.append(["sandbox", f"they answer offline; connections {' and '.join(CONNECTIONS)} are there"])
+    rows += [["try" if index == 0 else "", text] for index, text in enumerate(first_steps(started))]
+    rows.append(["stop", "Ctrl-C"])
+    head = paint(f"connector-sidecar {VERSION}", Tone.STRONG)
+    return "\n".join([f"{head}  ready in {seconds(started.ready_seconds)}", *columns(rows, "   ")])
+
+
+def first_steps(started: Started) -> list[str]:
+    """What to type next, in another terminal."""
+    steps = [f"export SIDECAR_DATA_DIR={shlex.quote(started.data_dir)}"] if started.elsewhere else []
+    if started.example is None or started.subject is None:
+        return [*steps, "sidecar provider list"]
+    if not started.sandbox:
+        steps.append(f"sidecar connection import {started.example.partition('.')[0]}")
+    steps.append(f"sidecar call {started.example}")
+    if started.embedded:
+        steps.append(f"nats --server {started.url} req {started.subject} '{{}}'")
+    return steps
+
+
+def as_facts(started: Started, running: Sidecar) -> dict[str, object]:
+    return {
+        "nats_url": started.url if started.embedded else shown(started.url),
+        "data_dir": started.data_dir,
+        "sandbox": started.sandbox,
+        "ready_ms": round(started.ready_seconds * 1000),
+        "providers": started.providers,
+        "catalog_hash": running.catalogue.digest,
+        "operations_address": running.operations_address,
+        "pid": os.getpid(),
+    }
+
+
+def _unstored(failure: Failure) -> Stopped:
+    return stop(failure.reason, f"the sandbox's accounts could not be stored: {failure.detail}", failure.hint)

@@ -1,0 +1,49 @@
+"""`sidecar run`: the sidecar alone. It makes nothing: what is missing is said, and it does not start."""
+
+from __future__ import annotations
+
+import logging
+import os
+from functools import partial
+
+import click
+
+from sidecar import app
+from sidecar.adapters.nats_url import shown
+from sidecar.cli.failure import EXIT_CODES
+from sidecar.cli.options import json_option
+from sidecar.cli.serve import serving
+from sidecar.cli.session import settings_here
+from sidecar.cli.terminal import put_json
+from sidecar.settings import Settings
+from sidecar.trace.line import counted
+
+log = logging.getLogger("sidecar.run")
+
+HELP = """Serve calls on the NATS server of SIDECAR_NATS_URL until SIGTERM.
+
+It needs the streams and buckets (`sidecar dev` makes them, also on that server) and the key file of SIDECAR_KEK_FILE.
+"""
+
+
+@click.command("run", help=HELP, epilog=EXIT_CODES)
+@json_option
+def command(*, as_json: bool) -> None:
+    settings = settings_here()
+    serving(settings, partial(app.run, settings, partial(_started, settings, as_json)))
+
+
+def _started(settings: Settings, as_json: bool, running: app.Sidecar) -> None:  # noqa: FBT001  # bound by position
+    where = shown(settings.nats_url or "")
+    providers = sorted(running.catalogue.providers)
+    log.info("serving %s at %s, catalogue %s", counted(len(providers), "provider"), where, running.catalogue.digest)
+    if as_json:
+        put_json(
+            {
+                "nats": where,
+                "providers": providers,
+                "catalog_hash": running.catalogue.digest,
+                "operations_address": running.operations_address,
+                "pid": os.getpid(),
+            }
+        )

@@ -1,0 +1,87 @@
+"""Where a secret may come from: a file, the environment, a hidden prompt. Never an argument; never shown again."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import msgspec
+
+from sidecar.cli.failure import NO_FILE, USAGE, stop
+
+MAX_SECRET = 256 * 1024
+VISIBLE = frozenset({"username"})  # typed in the open, as at every login
+SHAPE = '{"fields": {"name": "value"}}'
+
+
+class Source(msgspec.Struct, frozen=True):
+    """The file (`-`: stdin) or the variable that holds a secret; neither means the terminal."""
+
+    file: str | None = None
+    variable: str | None = None
+
+
+class Fields(msgspec.Struct, frozen=True):
+    """A credential as JSON."""
+
+    fields: dict[str, str]
+
+
+def read_fields(source: Source) -> dict[str, str] | str | None:
+    """The fields that the source holds, or its bare secret; None when it is to be asked for on the terminal."""
+    if source.file is not None:
+        return _parsed(_file(source.file), "stdin" if source.file == "-" else source.file)
+    if source.variable is not None:
+        value = os.environ.get(source.variable)
+        if not value:
+            raise stop(NO_FILE, f"the environment has no variable {source.variable[:80]!r}, or it is empty")
+        return _parsed(value, f"variable {source.variable[:80]}")
+    return None
+
+
+def ask_fields(title: str, kind: str, names: Sequence[str], read: dict[str, str] | str | None) -> dict[str, str]:
+    """The credential's fields: as read, or asked for one by one on the terminal."""
+    if isinstance(read, dict):
+        return read
+    if isinstance(read, str):
+        if len(names) == 1:
+            return {names[0]: read}
+        raise stop(USAGE, f"a credential of kind {kind} has {len(names)} fields: {', '.join(names)}", f"give {SHAPE}")
+    if not sys.stdin.isatty():
+        raise stop(USAGE, "there is no terminal to ask for the secret", "give --from-file FILE or --from-env NAME")
+    return {
+        name: click.prompt(f"{title} {name}", hide_input=name not in VISIBLE, err=True, type=str).strip()
+        for name in names
+    }
+
+
+def _file(path: str) -> str:
+    try:
+        if path == "-":
+            content = sys.stdin.buffer.read(MAX_SECRET + 1)
+        else:
+            with Path(path).expanduser().open("rb") as file:
+                content = file.read(MAX_SECRET + 1)
+    except OSError as error:
+        raise stop(NO_FILE, f"{path}: {error.strerror}") from error
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        raise stop(USAGE, f"{path} does not hold text in UTF-8") from None
+    if len(content) > MAX_SECRET or not text.strip():
+        raise stop(USAGE, f"{path} is {'empty' if not text.strip() else 'too large for a secret'}")
+    return text
+
+
+def _parsed(text: str, where: str) -> dict[str, str] | str:
+    """JSON's fields, or the whole as one secret. No message repeats what was read."""
+    bare = text.strip()
+    if not bare.startswith("{"):
+        return bare
+    try:
+        return msgspec.json.decode(bare, type=Fields).fields
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise stop(USAGE, f"{where} starts like JSON and is not {SHAPE}") from None

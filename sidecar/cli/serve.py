@@ -1,0 +1,78 @@
+"""What `dev` and `run` share: the loop they run on, and what keeps them from starting, in words."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import anyio
+
+from sidecar.adapters.cryptography_keys import KeyFileError
+from sidecar.adapters.nats_binary import ServerError
+from sidecar.adapters.nats_streams import StreamRefused
+from sidecar.adapters.uvicorn_listener import AddressError
+from sidecar.app import Unfit
+from sidecar.catalogue.read import ManifestError
+from sidecar.cli.failure import NO_NATS, NOT_READY, SETTINGS, Stopped, stop
+from sidecar.core.egress import parse_allow
+from sidecar.log import configure_log
+from sidecar.model import Problem, Reason
+from sidecar.ports import BusError, StoreUnavailable
+from sidecar.settings import Settings
+
+T = TypeVar("T")
+
+
+def serving(settings: Settings, work: Callable[[], Awaitable[T]]) -> T:
+    """Run until it ends, on the loop of production and with the log of the settings. Stopped where it cannot start."""
+    configure_log(settings.log_format, settings.log_level)
+    try:
+        parse_allow(settings.egress_allow)
+    except ValueError as error:
+        raise stop(SETTINGS, str(error), "check SIDECAR_EGRESS_ALLOW") from error
+    with starting():
+        return anyio.run(work, backend_options={"use_uvloop": platform.python_implementation() == "CPython"})
+
+
+@contextmanager
+def starting() -> Iterator[None]:
+    """What a start may end in, as Stopped; a defect goes through as it is."""
+    try:
+        yield
+    except Exception as error:
+        stopped = _stopped(_cause(error))
+        if stopped is None:
+            raise
+        raise stopped from error
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The one exception within the groups that task groups wrap it in."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _stopped(error: BaseException) -> Stopped | None:
+    match error:
+        case Stopped():
+            return error
+        case Unfit(missing=missing):
+            errors = tuple(Problem("-", what) for what in missing)
+            return stop(NOT_READY, str(error), "see sidecar doctor, which checks all it needs", errors=errors)
+        case ServerError():
+            return stop(NO_NATS, str(error))
+        case BusError():
+            return stop(NO_NATS, str(error), "check SIDECAR_NATS_URL, and that the server runs")
+        case StoreUnavailable():
+            return stop(Reason.STORE_UNAVAILABLE, str(error), "the nats-server needs JetStream, and we its permission")
+        case StreamRefused() | KeyFileError():
+            return stop(NOT_READY, str(error))
+        case ManifestError():
+            return stop(NOT_READY, str(error), "check the folder with sidecar provider check FOLDER")
+        case AddressError():
+            return stop(SETTINGS, str(error), "check SIDECAR_OPERATIONS_ADDRESS")
+        case _:
+            return None
