@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -22,6 +24,7 @@ from sidecar.adapters.json_schema import compile_schema
 from sidecar.adapters.system import SystemClock, SystemRandom
 from sidecar.adapters.uvicorn_listener import listener
 from sidecar.adapters.yaml_file import read_yaml
+from sidecar.app import provider_folders_of
 from sidecar.catalogue.load import load_catalogue
 from sidecar.core.egress import parse_allow
 from sidecar.execute import Executor, Limits
@@ -31,6 +34,7 @@ from sidecar.sandbox import case
 from sidecar.sandbox.check import check_provider
 from sidecar.sandbox.play import Stored
 from sidecar.sandbox.scripted import EventLog
+from sidecar.settings import load_settings
 from sidecar.store.credential import Credential
 from sidecar.store.secret import Secret
 from sidecar.wire.request import call_id_at, decode_cursor
@@ -129,6 +133,19 @@ def test_the_example_passes_the_check(example: Path) -> None:
     assert check_provider(example / "acme", FORMATS) == []
 
 
+def test_the_command_that_the_page_names_checks_it(example: Path) -> None:
+    """`sidecar provider check ./my-connectors/acme`, word for word; it fails when a case does."""
+    command = next(line for line in README.read_text(encoding="utf-8").splitlines() if "provider check ./" in line)
+    arguments = [sys.executable, "-c", "from sidecar.cli import main; main()", *command.split()[1:]]
+    checked = subprocess.run(arguments, cwd=example.parent, capture_output=True, text=True, timeout=50, check=False)
+    assert (checked.returncode, checked.stderr.strip()) == (0, "1 provider checked, none to mend")
+    cases = example / "acme" / "cases" / "notes.yaml"
+    cases.write_text(cases.read_text(encoding="utf-8").replace("waits: [2.5]", "waits: [2]"), encoding="utf-8")
+    checked = subprocess.run(arguments, cwd=example.parent, capture_output=True, text=True, timeout=50, check=False)
+    assert checked.returncode == 1
+    assert "waits: expected [2.0], slept [2.5]" in checked.stdout
+
+
 class Notes:
     """Acme Notes, as the page describes it."""
 
@@ -177,8 +194,11 @@ async def server() -> AsyncIterator[str]:
 @pytest.mark.anyio
 async def test_the_example_serves_calls_against_a_real_server(example: Path, server: str) -> None:
     """The folder beside our own providers, over HTTP: a limit waited out, pages, a write, a conflict, a wrong key."""
-    catalogue = load_catalogue([README.parent, example], FORMATS)
-    sender = AiohttpSender(allow=parse_allow((server,)))
+    environment = {"SIDECAR_CONNECTORS": str(example), "SIDECAR_EGRESS_ALLOW": server}
+    settings = load_settings(environment, example)
+    catalogue = load_catalogue(provider_folders_of(settings), FORMATS)
+    assert {"acme", "github"} <= catalogue.providers.keys()
+    sender = AiohttpSender(allow=parse_allow(settings.egress_allow))
     clock, log = SystemClock(), EventLog()
     credential = Credential(
         kind="api_key", fields={"key": Secret("s3cret")}, base_url=f"http://{server}/team", created=0, changed=0
