@@ -19,7 +19,7 @@ from sidecar.core.base_url import base_url
 from sidecar.core.hint import with_hint
 from sidecar.core.limit import Bucket, Budgets, Key, budgets, close, idle, reserve
 from sidecar.core.outcome import outcome
-from sidecar.core.page import with_page
+from sidecar.core.page import secret_parameters, with_page
 from sidecar.core.raw import render_raw
 from sidecar.core.redact import redact_url
 from sidecar.core.render import render
@@ -177,7 +177,11 @@ class Executor:
         else:
             shaped = operation.input_hook(values) if operation.input_hook else values
             request = render(provider, operation, url, shaped, call.call_id)
-        return request if isinstance(request, Failure) else with_page(operation, request, call.cursor)
+        return (
+            request
+            if isinstance(request, Failure)
+            else with_page(operation, request, call.cursor, secret_parameters(provider))
+        )
 
     async def _attempt_until_done(self, run: Run) -> Outcome:
         """The attempt loop: reserve, credential, send, observe limits, outcome, retry?"""

@@ -48,21 +48,21 @@ OPERATIONS: dict[str, Any] = {"items.get": GET_ITEM, "items.create": CREATE_ITEM
 
 
 def write_provider(
-    folder: Path, *, operations: Mapping[str, Any] = OPERATIONS, hooks: str | None = None, **facts: Any
+    folder: Path, *, operations: Mapping[str, Any] = OPERATIONS, code: str | None = None, **facts: Any
 ) -> Path:
-    """The folder of a provider called `acme` (unless `name` says otherwise), below `folder`."""
+    """The folder of a provider called `acme` (unless `name` says otherwise), below `folder`; `code` is its hooks.py."""
     manifest = MANIFEST | facts
     place = folder / str(manifest["name"])
     (place / "operations").mkdir(parents=True)
     # Every JSON text is a YAML text.
     (place / "provider.yaml").write_bytes(msgspec.json.encode(manifest))
     (place / "operations" / "all.yaml").write_bytes(msgspec.json.encode(operations))
-    if hooks is not None:
-        (place / "hooks.py").write_text(hooks)
+    if code is not None:
+        (place / "hooks.py").write_text(code)
     return place
 
 
-def provider(*, operations: Mapping[str, Any] = OPERATIONS, hooks: str | None = None, **facts: Any) -> Provider:
+def provider(*, operations: Mapping[str, Any] = OPERATIONS, code: str | None = None, **facts: Any) -> Provider:
     """The provider as the loader gives it."""
     with tempfile.TemporaryDirectory() as folder:
-        return load_provider(write_provider(Path(folder), operations=operations, hooks=hooks, **facts), FORMATS)
+        return load_provider(write_provider(Path(folder), operations=operations, code=code, **facts), FORMATS)

@@ -35,5 +35,5 @@ def _walk(value: Any, names: Sequence[str]) -> Iterator[Any]:
             yield from _walk(item, rest)
     elif isinstance(value, dict) and head in value:
         yield from _walk(value[head], rest)
-    elif isinstance(value, list) and head.isdigit() and int(head) < len(value):
+    elif isinstance(value, list) and head.isdecimal() and len(head) < 9 and int(head) < len(value):  # noqa: PLR2004
         yield from _walk(value[int(head)], rest)

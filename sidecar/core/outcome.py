@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -12,18 +13,24 @@ import httpx
 import msgspec
 
 from sidecar.core.dig import dig, dig_text
-from sidecar.core.page import next_cursor, reads_body
+from sidecar.core.page import BadCursor, next_cursor, reads_body, secret_parameters
 from sidecar.core.redact import redact_text
+from sidecar.core.render import CONTENT_TYPES
 from sidecar.core.retry import THROTTLED
 from sidecar.manifest import ErrorRule, RetryAfter, SuccessTest
-from sidecar.model import Access, Failure, Outcome, Reason, SideEffect, Success
+from sidecar.model import Access, Failure, Outcome, Problem, Reason, SideEffect, Success
 from sidecar.provider import Explained, Operation, Provider
 from sidecar.wire.request import encode_cursor
 
 NO_CONTENT = frozenset({204, 205})
-SAID_LIMIT = 400
+NOT_MODIFIED = 304
+DECIMAL = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?")
+SAID_LIMIT = 400  # characters
+CODE_LIMIT = 200
+MAX_PROBLEMS = 50
 
 BY_STATUS: dict[int, Reason] = {
+    NOT_MODIFIED: Reason.PROVIDER_PRECONDITION,  # a condition of the request failed (RFC 9110 section 13.1.2)
     401: Reason.CREDENTIAL_REJECTED,
     403: Reason.PROVIDER_FORBIDDEN,
     404: Reason.PROVIDER_NOT_FOUND,
@@ -47,11 +54,12 @@ def outcome(provider: Provider, operation: Operation, response: httpx.Response, 
     if not 200 <= status < 300:  # noqa: PLR2004
         return _failed(provider, operation, response, wall)
     test = provider.manifest.success
-    if test is not None:
+    if test is not None and not (operation.fact.returns == "nothing" and status in NO_CONTENT):
         body = _decoded(response.content)
-        if isinstance(body, _Broken) and not operation.raw:
-            return _senseless(provider, operation, response, body.why)
-        if not _passes(test, body, raw=operation.raw):
+        any_form = operation.raw or operation.fact.returns == "bytes"
+        if isinstance(body, _Broken) and not any_form:
+            return _senseless(provider, operation, response, _not_json(response, body))
+        if not _passes(test, body, any_form=any_form):
             return _failed(provider, operation, response, wall)
     return _succeeded(provider, operation, response)
 
@@ -60,29 +68,34 @@ class _Broken(msgspec.Struct, frozen=True):
     why: str
 
 
-def _passes(test: SuccessTest, body: Any, *, raw: bool) -> bool:
-    """The test of success beyond the status. A raw answer may be of any form: there only a wrong value fails."""
+def _passes(test: SuccessTest, body: Any, *, any_form: bool) -> bool:
+    """The test of success beyond the status. Where an answer may be of any form, only a wrong value fails."""
     value = None if isinstance(body, _Broken) else dig(body, test.path)
-    return bool(value == test.equals) or (raw and value is None)
+    same = value == test.equals and isinstance(value, bool) is isinstance(test.equals, bool)  # 1 is not true
+    return bool(same) or (any_form and value is None)
 
 
 def _succeeded(provider: Provider, operation: Operation, response: httpx.Response) -> Outcome:
-    fact, content = operation.fact, response.content
+    fact, status, content = operation.fact, response.status_code, response.content
     content_type = response.headers.get("content-type", "")
-    if fact.returns == "nothing" or response.status_code in NO_CONTENT:
-        return Success(body=b"null", provider_status=response.status_code)
-    if (fact.returns == "bytes" or operation.raw) and "json" not in content_type:
-        if operation.raw and not content:
-            return Success(body=b"null", provider_status=response.status_code)
-        content_type = content_type or "application/octet-stream"
-        return Success(body=content, content_type=content_type, provider_status=response.status_code)
+    if fact.returns == "nothing" or status in NO_CONTENT or (operation.raw and not content):
+        return Success(body=b"null", provider_status=status)
+    if fact.returns == "bytes" or (operation.raw and "json" not in content_type):
+        return Success(body=content, content_type=content_type or CONTENT_TYPES["raw"], provider_status=status)
+    return _json(provider, operation, response)
+
+
+def _json(provider: Provider, operation: Operation, response: httpx.Response) -> Outcome:
+    """The success whose answer must be JSON: passed on as it is, or the part or shape that the operation promises."""
+    fact, content = operation.fact, response.content
     reads = reads_body(fact.paging) or operation.output_hook is not None or fact.output is not None
     body = _decoded(content) if reads else _checked(content)
     if isinstance(body, _Broken):
-        kind = content_type.partition(";")[0]
-        why = f"{kind} where JSON is due" if kind and "json" not in kind else body.why
-        return _senseless(provider, operation, response, why)
-    cursor = next_cursor(fact.paging, response.headers.get("link"), body)
+        return _senseless(provider, operation, response, _not_json(response, body))
+    try:
+        cursor = next_cursor(fact.paging, response.headers.get("link"), body, secret_parameters(provider))
+    except BadCursor as bad:
+        return _senseless(provider, operation, response, f"the answer has {bad}")
     if fact.output is not None:
         body = dig(body, fact.output)
         if body is None:
@@ -97,10 +110,15 @@ def _succeeded(provider: Provider, operation: Operation, response: httpx.Respons
     )
 
 
+def _not_json(response: httpx.Response, broken: _Broken) -> str:
+    kind = response.headers.get("content-type", "").partition(";")[0].strip()[:80]
+    return f"{kind} where JSON is due" if kind and "json" not in kind else broken.why
+
+
 def _failed(provider: Provider, operation: Operation, response: httpx.Response, wall: float) -> Failure:
     """The failure that the answer tells: the manifest's rules first, then the table by status."""
     status, headers = response.status_code, response.headers
-    if 300 <= status < 400:  # noqa: PLR2004
+    if 300 <= status < 400 and status != NOT_MODIFIED:  # noqa: PLR2004
         return _redirected(operation, response)
     told = explain(provider, response)
     rule = _rule(provider, response, told)
@@ -110,7 +128,7 @@ def _failed(provider: Provider, operation: Operation, response: httpx.Response, 
         wait = retry_after(provider.manifest.retry_after, headers, _decoded(response.content), wall)
     uncertain = operation.access is Access.WRITE and reason in UNCERTAIN
     # Apart: a code such as M_UNKNOWN_TOKEN before a colon would look like the name of a secret.
-    words = ": ".join(redact_text(part) for part in (told.code, told.message) if part)
+    words = ": ".join(_shown(part) for part in (told.code, told.message) if part)
     said = f"{provider.manifest.title} answered {status}" + (f": {words[:SAID_LIMIT]}" if words else "")
     return Failure(
         reason=reason,
@@ -118,11 +136,20 @@ def _failed(provider: Provider, operation: Operation, response: httpx.Response, 
         side_effect=SideEffect.UNKNOWN if uncertain else SideEffect.NONE,
         retry_after=wait,
         hint=rule.hint if rule else None,
-        problems=told.problems,
+        problems=tuple(_shown_problem(problem) for problem in told.problems[:MAX_PROBLEMS]),
         provider_status=status,
-        provider_code=told.code,
+        provider_code=told.code and told.code[:CODE_LIMIT],
         provider_request_id=request_id(provider, headers),
     )
+
+
+def _shown(text: str) -> str:
+    """What a provider said, short and without anybody's secrets; cut first, since it may be megabytes."""
+    return redact_text(text[: 2 * SAID_LIMIT])[:SAID_LIMIT]
+
+
+def _shown_problem(problem: Problem) -> Problem:
+    return msgspec.structs.replace(problem, pointer=problem.pointer[:SAID_LIMIT], detail=_shown(problem.detail))
 
 
 def error_rule(provider: Provider, response: httpx.Response) -> ErrorRule | None:
@@ -144,7 +171,7 @@ def explain(provider: Provider, response: httpx.Response) -> Explained:
 
 def request_id(provider: Provider, headers: httpx.Headers) -> str | None:
     """The provider's own id of this exchange, for its support."""
-    return next((headers[name][:200] for name in provider.manifest.errors.request_id if name in headers), None)
+    return next((headers[name][:CODE_LIMIT] for name in provider.manifest.errors.request_id if name in headers), None)
 
 
 def retry_after(sources: tuple[RetryAfter, ...], headers: httpx.Headers, body: Any, wall: float) -> float | None:
@@ -186,13 +213,12 @@ def _told_by_header(text: str | None, now: float) -> float | None:
 
 
 def _number(value: Any) -> float | None:
-    """A finite number, from a number or its text; booleans and words are none."""
+    """A finite number, from a number or its plain decimal text; booleans and words are none."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
+    if isinstance(value, str) and not DECIMAL.fullmatch(value.strip()):
         return None
+    number = float(value)
     return number if abs(number) < 1e15 else None  # noqa: PLR2004  # also refuses inf and nan
 
 
@@ -209,10 +235,10 @@ def _date(text: str | None) -> float | None:
 def _reason(status: int, wait: float | None) -> Reason:
     if status == 503 and wait is not None:  # noqa: PLR2004
         return Reason.PROVIDER_UNAVAILABLE
-    if status >= 500:  # noqa: PLR2004
-        return Reason.PROVIDER_5XX
     if status < 200 or status >= 600:  # noqa: PLR2004
         return Reason.BAD_PROVIDER_RESPONSE
+    if status >= 500:  # noqa: PLR2004
+        return Reason.PROVIDER_5XX
     return BY_STATUS.get(status, Reason.PROVIDER_REJECTED)
 
 

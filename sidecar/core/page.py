@@ -7,20 +7,29 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote_plus, urlencode, urlsplit
 
 import msgspec
 
 from sidecar.core.dig import dig
-from sidecar.manifest import CursorPaging, LinkPaging, OffsetPaging, PagePaging, Paging
+from sidecar.core.render import CONTENT_TYPES, as_text
+from sidecar.manifest import ApiKey, CursorPaging, LinkPaging, OffsetPaging, PagePaging, Paging
 from sidecar.model import Failure, Reason, Request
-from sidecar.provider import Operation
+from sidecar.provider import Operation, Provider
+from sidecar.wire.request import MAX_CURSOR, encode_cursor
 
 NEXT_LINK = re.compile(r'<([^<>]*)>\s*;(?:[^,<]*;)?\s*rel="?next"?(?=[\s;,]|$)', re.IGNORECASE)
+QUERY_SAFE = "!$&'()*+,;=:@/?%"  # beside letters, digits and -._~ (RFC 3986 section 3.4); `%` starts what is encoded
 
 
-def with_page(operation: Operation, request: Request, cursor: str | None) -> Request | Failure:
-    """The request for the page that `cursor` (a provider's cursor, decoded) stands for."""
+class BadCursor(Exception):
+    """What stands where the next page's cursor is due is none. The text goes on from "the answer has"."""
+
+
+def with_page(operation: Operation, request: Request, cursor: str | None, secret: frozenset[str]) -> Request | Failure:
+    """The request for the page that `cursor` (a provider's cursor, decoded) stands for. `secret` parameters, which
+    hold the credential, come from no cursor.
+    """
     if cursor is None:
         return request
     paging = operation.fact.paging
@@ -29,36 +38,26 @@ def with_page(operation: Operation, request: Request, cursor: str | None) -> Req
             detail = f"{operation.provider}.{operation.name} has no pages; leave out Cursor"
             return Failure(reason=Reason.MALFORMED, detail=detail)
         case LinkPaging():
-            return _with_query(request, dict(parse_qsl(cursor, keep_blank_values=True)), replace=True)
+            head = request.url.partition("?")[0]
+            return msgspec.structs.replace(request, url=f"{head}?{_query(cursor, secret)}")
         case CursorPaging(place="body", name=name):
-            body = msgspec.json.decode(request.content) if request.content else {}
-            return msgspec.structs.replace(request, content=msgspec.json.encode({**body, name: cursor}))
+            return _with_body(request, name, cursor)
         case CursorPaging(name=name):
-            return _with_query(request, {name: cursor})
+            return _with_query(request, name, cursor)
         case OffsetPaging(name=name) | PagePaging(name=name):
             if not cursor.isascii() or not cursor.isdigit():
                 return Failure(reason=Reason.MALFORMED, detail="Cursor is not one that this operation gave")
-            return _with_query(request, {name: cursor})
+            return _with_query(request, name, cursor)
 
 
-def next_cursor(paging: Paging | None, link: str | None, body: Any) -> str | None:
-    """The provider's cursor of the next page, or None on the last. `link` is the Link header, `body` decoded JSON."""
-    match paging:
-        case None:
-            return None
-        case LinkPaging():
-            found = NEXT_LINK.search(link or "")
-            return urlsplit(found[1]).query or None if found else None
-        case CursorPaging(path=path, more=more):
-            cursor = dig(body, path)
-            if cursor in (None, "", False) or (more is not None and not dig(body, more)):
-                return None
-            return str(cursor)
-        case OffsetPaging(offset=offset, limit=limit, total=total):
-            return _following(dig(body, offset), dig(body, limit), dig(body, total))
-        case PagePaging(page=page, pages=pages):
-            number, last = dig(body, page), dig(body, pages)
-            return str(number + 1) if isinstance(number, int) and isinstance(last, int) and number < last else None
+def next_cursor(paging: Paging | None, link: str | None, body: Any, secret: frozenset[str]) -> str | None:
+    """The provider's cursor of the next page, or None on the last. `link` is the Link header, `body` decoded JSON;
+    `secret` parameters, which hold the credential, are left out. Raises BadCursor.
+    """
+    found = _next(paging, link, body, secret)
+    if found and len(encode_cursor(found)) > MAX_CURSOR:
+        raise BadCursor(f"a cursor of {len(found):,} characters, more than a header may hold")
+    return found
 
 
 def reads_body(paging: Paging | None) -> bool:
@@ -66,15 +65,75 @@ def reads_body(paging: Paging | None) -> bool:
     return paging is not None and not isinstance(paging, LinkPaging)
 
 
-def _following(offset: Any, limit: Any, total: Any) -> str | None:
-    if not (isinstance(offset, int) and isinstance(limit, int) and isinstance(total, int)):
+def secret_parameters(provider: Provider) -> frozenset[str]:
+    """The query parameters that hold a credential of this provider. A provider may write them into its links."""
+    return frozenset(auth.name for auth in provider.manifest.auth if isinstance(auth, ApiKey) and auth.place == "query")
+
+
+def _next(paging: Paging | None, link: str | None, body: Any, secret: frozenset[str]) -> str | None:
+    match paging:
+        case None:
+            return None
+        case LinkPaging():
+            return _next_query(link, secret)
+        case CursorPaging(path=path, more=more):
+            return _cursor(dig(body, path)) if more is None or dig(body, more) else None
+        case OffsetPaging(offset=offset, limit=limit, total=total):
+            return _following(_count(dig(body, offset)), _count(dig(body, limit)), _count(dig(body, total)))
+        case PagePaging(page=page, pages=pages):
+            last = _count(dig(body, pages))
+            return _following(_count(dig(body, page)), 1, None if last is None else last + 1)
+
+
+def _next_query(link: str | None, secret: frozenset[str]) -> str | None:
+    found = NEXT_LINK.search(link or "")
+    if found is None:
+        return None
+    try:
+        query = urlsplit(found[1]).query
+    except ValueError:
+        return None
+    return _query(query, secret) or None
+
+
+def _query(text: str, secret: frozenset[str]) -> str:
+    """The query as it was given, without secret parameters; what no query may hold is encoded."""
+    kept = [pair for pair in text.split("&") if unquote_plus(pair.partition("=")[0]) not in secret]
+    return quote("&".join(kept), safe=QUERY_SAFE)
+
+
+def _cursor(value: Any) -> str | None:
+    if value in (None, "", 0):  # no page that follows another starts at 0; false is 0 too
+        return None
+    if value is True or not isinstance(value, str | int | float):
+        raise BadCursor("no text or number for the cursor of the next page")
+    return as_text(value)
+
+
+def _count(value: Any) -> int | None:
+    """A whole number, or None where there is none at all."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+        raise BadCursor("no whole number where its pages are counted")
+    return value
+
+
+def _following(offset: int | None, limit: int | None, total: int | None) -> str | None:
+    if offset is None or limit is None or total is None:
         return None
     following = offset + limit
     return str(following) if limit > 0 and following < total else None
 
 
-def _with_query(request: Request, given: dict[str, str], *, replace: bool = False) -> Request:
-    """The request with these query parameters in place of its own of the same name (or of all)."""
+def _with_query(request: Request, name: str, value: str) -> Request:
+    """The request with this query parameter in place of its own of the same name."""
     head, _, query = request.url.partition("?")
-    kept = [] if replace else [pair for pair in parse_qsl(query, keep_blank_values=True) if pair[0] not in given]
-    return msgspec.structs.replace(request, url=f"{head}?{urlencode([*kept, *given.items()], quote_via=quote)}")
+    kept = [pair for pair in parse_qsl(query, keep_blank_values=True) if pair[0] != name]
+    return msgspec.structs.replace(request, url=f"{head}?{urlencode([*kept, (name, value)], quote_via=quote)}")
+
+
+def _with_body(request: Request, name: str, value: str) -> Request:
+    body = msgspec.json.decode(request.content) if request.content else {}
+    headers = request.headers if request.content else (*request.headers, ("content-type", CONTENT_TYPES["json"]))
+    return msgspec.structs.replace(request, headers=headers, content=msgspec.json.encode({**body, name: value}))
