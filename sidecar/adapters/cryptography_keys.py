@@ -3,7 +3,8 @@
 Every record has a data key of its own, wrapped by a key-encryption key (KEK) whose id stands in the record. Both layers
 are bound to the tenant and to the place where the record is kept.
 
-The KEK file has one key a line, `<id> <32 bytes in base64>`; `#` starts a comment. The last key seals, all open.
+The KEK file has one key a line, `<id> <32 bytes in base64>`; `#` starts a comment. The last key seals, all open: a new
+key becomes the last line, and an older one stays until nothing is sealed with it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import secrets
 import stat
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,6 +28,7 @@ FORMAT = 1
 KEY_BYTES = 32
 NONCE_BYTES = 12  # NIST SP 800-38D section 8.2.2: random, and a data key seals one record only
 OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+GROUP_READS = stat.S_IRGRP
 
 
 class KeyFileError(Exception):
@@ -32,7 +36,10 @@ class KeyFileError(Exception):
 
 
 class Sealed(msgspec.Struct, frozen=True, array_like=True):
-    """A sealed record as it is stored, in MessagePack."""
+    """A sealed record as it is stored, in MessagePack.
+
+    `key_check` tells a damaged key id from the id of a key that is not at hand; the tags of AES-GCM prove the rest.
+    """
 
     format: int
     key_id: str
@@ -40,6 +47,7 @@ class Sealed(msgspec.Struct, frozen=True, array_like=True):
     wrapped_key: bytes
     nonce: bytes
     ciphertext: bytes
+    key_check: int
 
 
 class FileKeys:
@@ -64,6 +72,7 @@ class FileKeys:
             self._keys[self.newest].encrypt(wrap_nonce, data_key, bound),
             nonce,
             AESGCM(data_key).encrypt(nonce, plain, bound),
+            zlib.crc32(self.newest.encode()),
         )
         return msgspec.msgpack.encode(sealed)
 
@@ -74,9 +83,11 @@ class FileKeys:
             raise SealBroken("the record is not in the sealed form") from error
         if parts.format != FORMAT:
             raise SealBroken(f"the record has format {parts.format}; this version reads {FORMAT}")
+        if parts.key_check != zlib.crc32(parts.key_id.encode()):
+            raise SealBroken("the record was changed")
         wrapping = self._keys.get(parts.key_id)
         if wrapping is None:
-            raise KeyUnavailable(f"key {parts.key_id[:64]!r} is not in the key file")
+            raise KeyUnavailable(f"key {parts.key_id[:64]!r} is not in the key file; put it back")
         bound = _bound(tenant, place)
         try:
             data_key = wrapping.decrypt(parts.wrap_nonce, parts.wrapped_key, bound)
@@ -88,18 +99,25 @@ class FileKeys:
 def read_key_file(path: Path) -> FileKeys:
     """The keys of a file that only its owner may read. Raises KeyFileError."""
     try:
-        mode, text = path.stat().st_mode, path.read_text(encoding="ascii")
+        with path.open(encoding="ascii") as file:
+            status, text = os.fstat(file.fileno()), file.read()
     except FileNotFoundError:
         raise KeyFileError(f"key file {path} is not there; `sidecar dev` makes one, or make it yourself") from None
     except (OSError, UnicodeDecodeError) as error:
         raise KeyFileError(f"key file {path} cannot be read: {error}") from error
-    if mode & OPEN_TO_OTHERS:
-        raise KeyFileError(f"key file {path} is open to others (mode {mode & 0o777:o}); run: chmod 600 {path}")
+    if open_to_others(status.st_mode, status.st_uid, os.geteuid()):
+        raise KeyFileError(
+            f"key file {path} is open to others (mode {status.st_mode & 0o777:o}); run: chmod 600 {path}"
+        )
     keys: dict[str, bytes] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         words = line.partition("#")[0].split()
         if words:
             key_id, key = _key(path, number, words)
+            if key_id in keys:
+                raise KeyFileError(
+                    f"key file {path}, line {number}: id {key_id!r} stands there twice; name each key once"
+                )
             keys[key_id] = key
     if not keys:
         raise KeyFileError(f"key file {path} holds no key; a line is `<id> <32 bytes in base64>`")
@@ -107,16 +125,38 @@ def read_key_file(path: Path) -> FileKeys:
 
 
 def create_key_file(path: Path) -> None:
-    """Make a file with one new key, readable by its owner alone; leave a file that is there as it is."""
+    """Make a file with one new key, readable by its owner alone; leave a file that is there as it is.
+
+    Whole and on the disk before it has its name: what was sealed with a lost key is lost. The id is random, so that a
+    record of another file's key is told as one whose key is missing, not as damaged.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(f"k1 {base64.b64encode(os.urandom(KEY_BYTES)).decode()}\n")
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+        file.write(f"k{secrets.token_hex(4)} {base64.b64encode(os.urandom(KEY_BYTES)).decode()}\n")
         file.flush()
         os.fsync(file.fileno())
+    try:
+        path.hardlink_to(fresh)  # fails where a file is, however it came there
+    except FileExistsError:
+        return
+    finally:
+        fresh.unlink()
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def open_to_others(mode: int, owner: int, us: int) -> bool:
+    """Whether others may use a file of this mode, or its group; root's file may be read by our group.
+
+    So a Kubernetes Secret reaches a process that is not root.
+    https://kubernetes.io/docs/tasks/configure-pod-container/security-context/#set-the-security-context-for-a-pod
+    """
+    allowed = GROUP_READS if owner == 0 and us != 0 else 0
+    return bool(mode & OPEN_TO_OTHERS & ~allowed)
 
 
 def _key(path: Path, number: int, words: list[str]) -> tuple[str, bytes]:
