@@ -43,6 +43,9 @@ def main() -> None:
         anyio.run(demonstrate, keep, colour, say, backend_options={"use_uvloop": True})
     except* KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except* BrokenPipeError:  # nobody reads on (`make demo | head`)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except* (NotAsSaid, NoReply) as errors:
         sys.exit(f"\nthis is not as it should be: {innermost(errors)}")
     except* ServerError as errors:
