@@ -119,7 +119,7 @@ async def _calls(ledger: Ledger, servers: Servers, dead: int) -> list[str]:
     async def told(story: Callable[[], Awaitable[object]]) -> object:
         try:
             result = await story()
-        except (Unexpected, NatsError, KeyError, IndexError, TypeError) as error:
+        except (Unexpected, NatsError, KeyError, IndexError, TypeError, ValueError) as error:
             ledger.wrong(f"the story ends here: {type(error).__name__}: {error}")
             return None
         if isinstance(result, str) and " " in result:
