@@ -86,7 +86,7 @@ async def test_every_request_the_provider_saw_is_told(tmp_path: Path) -> None:
             for call_id in ids:
                 payload = json.dumps({"title": call_id}).encode()
                 await agent.publish(SUBJECT, payload, reply=f"_INBOX.agent.{call_id}", headers={"Call-Id": call_id})
-            await asyncio.wait_for(upstream.reached.wait(), 20)
+            await asyncio.wait_for(asyncio.gather(upstream.reached.wait(), answered.wait()), 20)
             os.kill(first.pid, signal.SIGKILL)
             await first.child.wait()
         await agent.flush()
