@@ -18,7 +18,7 @@ from sidecar.wire.reply import FailureReply
 
 TIMEOUT = 35.0  # of the request; a second and more beyond the call's own default
 EVENTS_SECONDS = 5.0
-CLOCKS = 0.005  # seconds; the trace's times are rounded
+CLOCKS = 0.005  # seconds; an event's time is taken a moment after its answer was read
 
 Json = Any
 
