@@ -120,9 +120,9 @@ class Pool:
             problem = blocked(address, port, self._allow, clear_text=scheme == "http")
             if problem is not None:
                 return _blocked(f"{host}:{port}: {problem}")
-        connector = self._connectors[scheme]
         url = URL.build(scheme=scheme, host=host, port=port)
-        return Origin(f"{host}:{port}", aiohttp.ClientRequest("GET", url, loop=asyncio.get_running_loop()), connector)
+        target = aiohttp.ClientRequest("GET", url, loop=asyncio.get_running_loop())
+        return Origin(f"{url.host_subcomponent}:{port}", target, self._connectors[scheme])
 
     async def take(self, origin: Origin) -> Lent | Failure:
         """A connection to the origin, kept alive or new; waits while all are lent. On failure nothing was sent."""
@@ -157,7 +157,7 @@ class Pool:
 
     def keep(self, lent: Lent, idle: float | None) -> None:
         """Give back a connection whose answer was read to its end; `idle` is how long the server keeps it open."""
-        if lent.transport.get_write_buffer_size():  # answered before it took the whole request
+        if lent.protocol.should_close or lent.transport.get_write_buffer_size():  # told to, or answered too early
             self.drop(lent)
             return
         if idle is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
@@ -182,7 +183,7 @@ def test_a_usual_address_is_a_literal(address: IPv4Address | IPv6Address) -> Non
 def test_a_number_is_an_address_or_refused(host: str) -> None:
     """What a resolver may read as a number is either an address in four decimal parts, or refused."""
     last = host.rsplit(".", 1)[-1]
-    if last.isdigit() or last.lower().startswith("0x"):
+    if re.fullmatch(r"[0-9]+|0x[0-9a-f]*", last, re.IGNORECASE):
         assert literal(host) == host or host_problem(host) is not None
     if literal(host) is not None:
         assert str(ip_address(host)) == host

@@ -183,6 +183,32 @@ async def test_an_unread_request_is_not_followed_by_another(sender: AiohttpSende
     assert (first.status_code, second.status_code, second.extensions["reused"]) == (413, 413, False)
 
 
+async def test_a_request_half_written_at_its_deadline_is_cut(sender: AiohttpSender) -> None:
+    """What was not yet handed to the network at the deadline is discarded: a call does not go on after its failure."""
+    failed, read = asyncio.Event(), asyncio.Event()
+    taken = 0
+
+    async def slow(served: Served, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal taken
+        await reader.readuntil(b"\r\n\r\n")
+        writer.transport.pause_reading()  # type: ignore[attr-defined]  # a stream's transport also reads
+        await failed.wait()
+        writer.transport.resume_reading()  # type: ignore[attr-defined]  # as above
+        try:
+            while piece := await reader.read(1_000_000):
+                taken += len(piece)
+        finally:
+            read.set()
+
+    async with serving(slow) as served:
+        request = httpx.Request("POST", served.url, content=b"x" * 32_000_000)
+        failure = await failing(sender, request, within=0.2)
+        failed.set()
+        await asyncio.wait_for(read.wait(), 5)
+    assert (failure.reason, failure.side_effect) == (Reason.OUTCOME_UNKNOWN, SideEffect.UNKNOWN)
+    assert taken < 32_000_000
+
+
 async def test_no_answer_by_the_deadline_is_unknown(sender: AiohttpSender) -> None:
     """A request that was sent and has no answer at its deadline is UNKNOWN; the connection is cut."""
     async with serving(silent) as served:

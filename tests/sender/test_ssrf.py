@@ -148,6 +148,17 @@ async def test_no_form_of_an_inner_address_is_called(host: str) -> None:
         assert "s3cret" not in failure.detail
 
 
+@pytest.mark.parametrize("user", ["user", "user:password", ":password", "api.example.com", "127.0.0.1"])
+async def test_a_url_with_a_user_is_not_called(user: str) -> None:
+    """What stands before an @ is mistaken for the host by people, and is a secret: such a URL goes nowhere."""
+    network = Network([PUBLIC])
+    failure = await blocked_call(network, f"https://{user}@api.example.com/")
+    assert failure is not None
+    assert failure.reason is Reason.EGRESS_BLOCKED
+    assert "password" not in failure.detail.replace("or password", "")
+    assert (network.asked, network.opened) == ([], [])
+
+
 @pytest.mark.parametrize("scheme", ["file", "ftp", "gopher", "ws", "wss", "unix", "data", "httpx"])
 async def test_no_other_scheme_is_called(scheme: str) -> None:
     """Only http and https lead to a connection."""
