@@ -6,21 +6,25 @@ There is never a fallback to another connection: a call without a credential of 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
+import anyio
 import msgspec
 
 from sidecar.model import Failure, Reason
 from sidecar.ports import Clock, Keys, Store
-from sidecar.store.record import Records
+from sidecar.store.record import Found, Records
 from sidecar.store.secret import Secret
 from sidecar.wire.subject import decode_token, encode_token
 
 BUCKET = "SIDECAR_CREDENTIALS"
-FORMAT = 1
+FORMAT: Literal[1] = 1
 FRESH_SECONDS = 30.0  # a connection disabled through another sidecar is noticed within this time
 KEPT_SECONDS = 3600.0
+LOOK_SECONDS = 0.25  # how long a call with a known credential waits for a store that may be away
 ATTEMPTS = 5  # of a compare-and-set that others may win
 
 
@@ -47,7 +51,7 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """The plain text of the sealed record."""
 
-    format: int
+    format: Literal[1]
     kind: str
     fields: dict[str, str]
     base_url: str | None
@@ -66,12 +70,14 @@ class Named(msgspec.Struct, frozen=True):
     credential: Credential | Failure
 
 
-class _Cached(msgspec.Struct, frozen=True):
-    """A credential in memory: when it was last read, and when the store was last asked."""
+@dataclass(slots=True)
+class _Cached:
+    """A credential in memory: of which revision, when the store was last asked, when a call last used it."""
 
     credential: Credential
-    read: float
+    revision: int
     asked: float
+    used: float
 
 
 class CredentialStore:
@@ -84,68 +90,53 @@ class CredentialStore:
         self._cache: OrderedDict[str, _Cached] = OrderedDict()
 
     async def load(self, tenant: str, connection: str, provider: str) -> Credential | Failure:
-        """The credential, ready to use; or why this connection cannot be used."""
+        """The credential, ready to use; or why this connection cannot be used.
+
+        One that is known goes on being used while the store is away.
+        """
         key, now = record_key(tenant, connection, provider), self._clock.now()
         cached = self._cache.get(key)
-        if cached is not None and now - cached.asked < FRESH_SECONDS:
-            self._cache.move_to_end(key)
-            return _usable(cached.credential, connection, provider)
-        found = await self._records.read(tenant, key)
-        if isinstance(found, Failure):
-            if cached is None or found.reason is not Reason.STORE_UNAVAILABLE or now - cached.read >= KEPT_SECONDS:
-                return found
-            # The store is away: calls with a known credential go on, and it is not asked again for a while.
-            self._keep(key, _Cached(cached.credential, cached.read, now))
-            return _usable(cached.credential, connection, provider)
-        if found is None:
-            self._cache.pop(key, None)
-            return _missing(connection, provider)
-        credential = _credential(found.value)
-        self._keep(key, _Cached(credential, now, now))
-        return _usable(credential, connection, provider)
+        if cached is None:
+            return await self._read(tenant, connection, provider)
+        cached.used = now
+        self._cache.move_to_end(key)
+        if now - cached.asked >= FRESH_SECONDS:
+            cached.asked = now  # one call looks, the others go on with what is known
+            with anyio.move_on_after(LOOK_SECONDS):
+                found = await self._read(tenant, connection, provider)
+                if isinstance(found, Credential) or found.reason is not Reason.STORE_UNAVAILABLE:
+                    return found
+        return _usable(self._cache.get(key, cached).credential, connection, provider)
 
     async def save(self, tenant: str, connection: str, provider: str, credential: Credential) -> Failure | None:
-        """Store it, over the one that is there; None when it is stored."""
-        key = record_key(tenant, connection, provider)
-        for _ in range(ATTEMPTS):
-            found = await self._records.read(tenant, key)
-            if isinstance(found, Failure) and found.reason is Reason.STORE_UNAVAILABLE:
-                return found
-            if isinstance(found, Failure):
-                return msgspec.structs.replace(found, hint="revoke the connection first; its record cannot be opened")
-            written = await self._records.write(tenant, key, _stored(credential), found.revision if found else None)
-            if not isinstance(written, Failure):
-                self._remember(key, credential)
-                return None
-            if written.reason is not Reason.CAS_CONFLICT:
-                return written
-        return Failure(
-            reason=Reason.CAS_CONFLICT, detail=f"{key} is being changed by others; try again", retry_after=1.0
-        )
+        """Store it, over whatever is there, also what cannot be opened; None when it is stored."""
+
+        def over(there: Credential | Failure | None) -> Credential:
+            created = there.created if isinstance(there, Credential) else credential.created
+            return msgspec.structs.replace(credential, created=created)
+
+        saved = await self._change(tenant, connection, provider, over)
+        return saved if isinstance(saved, Failure) else None
 
     async def set_status(self, tenant: str, connection: str, provider: str, status: Status) -> Credential | Failure:
-        """Change the status. A revoked record keeps no secret, so that it cannot be enabled again."""
-        key = record_key(tenant, connection, provider)
-        for _ in range(ATTEMPTS):
-            found = await self._records.read(tenant, key)
-            if isinstance(found, Failure):
-                return found
-            if found is None:
+        """Change the status. A revoked record keeps no secret, so it cannot be enabled again; what cannot be opened
+        can still be revoked.
+        """
+        now = self._clock.wall()
+
+        def changed(there: Credential | Failure | None) -> Credential | Failure:
+            if there is None:
                 return _missing(connection, provider)
-            if found.value.status is Status.REVOKED and status is not Status.REVOKED:
-                return _usable(_credential(found.value), connection, provider)
-            changed = msgspec.structs.replace(_credential(found.value), status=status, changed=self._clock.wall())
             if status is Status.REVOKED:
-                changed = msgspec.structs.replace(changed, fields={})
-            written = await self._records.write(tenant, key, _stored(changed), found.revision)
-            if not isinstance(written, Failure):
-                self._remember(key, changed)
-                return changed
-            if written.reason is not Reason.CAS_CONFLICT:
-                return written
-        return Failure(
-            reason=Reason.CAS_CONFLICT, detail=f"{key} is being changed by others; try again", retry_after=1.0
-        )
+                known = (
+                    there if isinstance(there, Credential) else Credential(kind="", fields={}, created=now, changed=now)
+                )
+                return msgspec.structs.replace(known, fields={}, status=status, changed=now)
+            if isinstance(there, Failure) or there.status is Status.REVOKED:
+                return there if isinstance(there, Failure) else _revoked(connection, provider)
+            return msgspec.structs.replace(there, status=status, changed=now)
+
+        return await self._change(tenant, connection, provider, changed)
 
     async def list(self, tenant: str, connection: str | None, provider: str | None) -> list[Named] | Failure:
         """The connections of a tenant, of one name or one provider where given; also those that do not open."""
@@ -155,23 +146,68 @@ class CredentialStore:
             return keys
         listed: list[Named] = []
         for key in keys:
-            names = [decode_token(token.replace("=", "%")) for token in key.split(".")]
             found = await self._records.read(tenant, key)
+            if isinstance(found, Failure):
+                return found
             if found is not None:
-                credential = found if isinstance(found, Failure) else _credential(found.value)
-                listed.append(Named(tenant, names[1] or key, names[2] or key, credential))
+                names = [decode_token(token.replace("=", "%")) or token for token in key.split(".")]
+                listed.append(Named(tenant, names[1], names[2], _opened(found)))
         return listed
 
-    def _remember(self, key: str, credential: Credential) -> None:
-        now = self._clock.now()
-        self._keep(key, _Cached(credential, now, now))
+    async def _read(self, tenant: str, connection: str, provider: str) -> Credential | Failure:
+        """What the store has now, kept in memory where it can be used again."""
+        key = record_key(tenant, connection, provider)
+        found = await self._records.read(tenant, key)
+        if isinstance(found, Failure):
+            return found
+        if found is None:
+            self._cache.pop(key, None)
+            return _missing(connection, provider)
+        opened = _opened(found)
+        if isinstance(opened, Failure):
+            self._cache.pop(key, None)
+            return opened
+        return _usable(self._keep(key, opened, found.revision), connection, provider)
 
-    def _keep(self, key: str, cached: _Cached) -> None:
-        self._cache[key] = cached
+    async def _change(
+        self,
+        tenant: str,
+        connection: str,
+        provider: str,
+        change: Callable[[Credential | Failure | None], Credential | Failure],
+    ) -> Credential | Failure:
+        """Compare-and-set: `change` sees what is there (why it does not open, None for nothing), says what shall be."""
+        key = record_key(tenant, connection, provider)
+        for _ in range(ATTEMPTS):
+            found = await self._records.read(tenant, key)
+            if isinstance(found, Failure):
+                return found
+            wanted = change(_opened(found) if found else None)
+            if isinstance(wanted, Failure):
+                return wanted
+            written = await self._records.write(tenant, key, _stored(wanted), found.revision if found else None)
+            if not isinstance(written, Failure):
+                return self._keep(key, wanted, written)
+            if written.reason is not Reason.CAS_CONFLICT:
+                self._cache.pop(key, None)  # it may have happened
+                return written
+        return Failure(
+            reason=Reason.CAS_CONFLICT, detail=f"{key} is being changed by others; try again", retry_after=1.0
+        )
+
+    def _keep(self, key: str, credential: Credential, revision: int) -> Credential:
+        """Remember it, unless something newer is known: a read may be older than a write that came back before it."""
+        now = self._clock.now()
+        known = self._cache.get(key)
+        if known is not None and known.revision > revision:
+            return known.credential
+        self._cache[key] = _Cached(credential, revision, now, now)
         self._cache.move_to_end(key)
         oldest = next(iter(self._cache))
-        if len(self._cache) > self._capacity or self._cache[oldest].read < cached.read - KEPT_SECONDS:
+        while len(self._cache) > self._capacity or self._cache[oldest].used < now - KEPT_SECONDS:
             del self._cache[oldest]
+            oldest = next(iter(self._cache))
+        return credential
 
 
 def record_key(tenant: str, connection: str, provider: str) -> str:
@@ -191,14 +227,22 @@ def _usable(credential: Credential, connection: str, provider: str) -> Credentia
         case Status.DISABLED:
             return Failure(reason=Reason.CONNECTION_DISABLED, detail=f"{who} is disabled")
         case Status.REVOKED:
-            return Failure(reason=Reason.CONNECTION_REVOKED, detail=f"{who} was revoked; import a credential again")
+            return _revoked(connection, provider)
+
+
+def _revoked(connection: str, provider: str) -> Failure:
+    detail = f"connection {connection} of {provider} was revoked; import a credential again"
+    return Failure(reason=Reason.CONNECTION_REVOKED, detail=detail)
 
 
 def _missing(connection: str, provider: str) -> Failure:
     return Failure(reason=Reason.NO_CREDENTIAL, detail=f"there is no connection {connection} of {provider}")
 
 
-def _credential(stored: Stored) -> Credential:
+def _opened(found: Found[Stored]) -> Credential | Failure:
+    stored = found.value
+    if isinstance(stored, Failure):
+        return stored
     return Credential(
         kind=stored.kind,
         fields={name: Secret(value) for name, value in stored.fields.items()},

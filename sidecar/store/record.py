@@ -13,9 +13,9 @@ T = TypeVar("T")
 
 
 class Found(msgspec.Struct, Generic[T], frozen=True):
-    """A record's value, and the revision that a change must name."""
+    """A record's value, or why it does not open; and the revision that a change must name."""
 
-    value: T
+    value: T | Failure
     revision: int
 
 
@@ -29,26 +29,12 @@ class Records(Generic[T]):
         self._decoder = msgspec.json.Decoder(kind)
 
     async def read(self, tenant: str, key: str) -> Found[T] | Failure | None:
-        """The record, None when there is none."""
+        """The record, None when there is none, a failure when the store does not answer."""
         try:
             entry = await self._store.get(self._bucket, key)
-            if entry is None:
-                return None
-            plain = self._keys.open(tenant, self._place(key), entry.value)
-            return Found(self._decoder.decode(plain), entry.revision)
         except StoreUnavailable as error:
-            return Failure(
-                reason=Reason.STORE_UNAVAILABLE, detail=f"{self._bucket} does not answer: {error}", cause=error
-            )
-        except KeyUnavailable as error:
-            return Failure(reason=Reason.KEY_UNAVAILABLE, detail=f"record {key} cannot be opened: {error}", cause=error)
-        except (SealBroken, msgspec.DecodeError) as error:
-            why = (
-                str(error) if isinstance(error, SealBroken) else "its content is not of a form that this version reads"
-            )
-            return Failure(
-                reason=Reason.CREDENTIAL_CORRUPT, detail=f"record {key} cannot be opened: {why}", cause=error
-            )
+            return self._away(error)
+        return None if entry is None else Found(self._open(tenant, key, entry.value), entry.revision)
 
     async def write(self, tenant: str, key: str, value: T, revision: int | None) -> int | Failure:
         """Write over exactly this revision (None: the record must not be there); returns the new one."""
@@ -69,9 +55,22 @@ class Records(Generic[T]):
         try:
             return await self._store.keys(self._bucket, pattern)
         except StoreUnavailable as error:
-            return Failure(
-                reason=Reason.STORE_UNAVAILABLE, detail=f"{self._bucket} does not answer: {error}", cause=error
-            )
+            return self._away(error)
+
+    def _open(self, tenant: str, key: str, sealed: bytes) -> T | Failure:
+        what = f"record {key} cannot be opened"
+        try:
+            return self._decoder.decode(self._keys.open(tenant, self._place(key), sealed))
+        except KeyUnavailable as error:
+            return Failure(reason=Reason.KEY_UNAVAILABLE, detail=f"{what}: {error}", cause=error)
+        except SealBroken as error:
+            return Failure(reason=Reason.CREDENTIAL_CORRUPT, detail=f"{what}: {error}", cause=error)
+        except msgspec.DecodeError as error:
+            why = "its content is not of a form that this version reads"
+            return Failure(reason=Reason.CREDENTIAL_CORRUPT, detail=f"{what}: {why}", cause=error)
+
+    def _away(self, error: StoreUnavailable) -> Failure:
+        return Failure(reason=Reason.STORE_UNAVAILABLE, detail=f"{self._bucket} does not answer: {error}", cause=error)
 
     def _place(self, key: str) -> str:
         return f"{self._bucket}|{key}"
