@@ -266,7 +266,7 @@ def _redirected(operation: Operation, response: httpx.Response) -> Failure:
         reason=Reason.REDIRECT_BLOCKED,
         detail=f"the provider answered {response.status_code}, a redirect{where}; it is not followed",
         side_effect=SideEffect.UNKNOWN if uncertain else SideEffect.NONE,
-        hint="what was asked for may have moved (been renamed); else check the connection's base_url: scheme, host, path",
+        hint="it may have been moved or renamed; else check the connection's base_url: its scheme, host and path",
         provider_status=response.status_code,
     )
 
