@@ -63,6 +63,7 @@ A file or variable holds the bare secret, or {"fields": {"username": "...", "pas
 
 @command.command("import", help=IMPORT_HELP)
 @PROVIDER
+@click.argument("extra", nargs=-1, metavar="")
 @tenant_option
 @connection_option
 @click.option("--kind", help="Which kind of credential, where the provider takes several.")
@@ -74,6 +75,7 @@ A file or variable holds the bare secret, or {"fields": {"username": "...", "pas
 def import_(
     *,
     provider: str,
+    extra: tuple[str, ...],
     tenant: str,
     connection: str,
     kind: str | None,
@@ -83,6 +85,9 @@ def import_(
     no_verify: bool,
     as_json: bool,
 ) -> None:
+    if extra:
+        why = "a secret is never an argument: others on this machine can read those, and the shell remembers them"
+        raise stop(USAGE, why, "give --from-file FILE or --from-env NAME, or let yourself be asked")
     if from_file is not None and from_env is not None:
         raise stop(USAGE, "--from-file and --from-env name two places for one secret; give one")
     read = read_fields(Source(file=from_file, variable=from_env))

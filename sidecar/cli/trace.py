@@ -111,14 +111,15 @@ async def follow(nats: Session, where: str, started: Callable[[], None], *, as_j
         except anyio.WouldBlock:
             dropped += 1
 
-    await nats.bus.subscribe(f"{where}.*", hand_over)
-    await nats.bus.round_trip(5)
-    started()
-    async for data in events:
-        _print(data, as_json=as_json)
-        if dropped:
-            say(f"{counted(dropped, 'event')} came too fast to be printed; `sidecar trace show` has them")
-            dropped = 0
+    with arrivals, events:
+        await nats.bus.subscribe(f"{where}.*", hand_over)
+        await nats.bus.round_trip(5)
+        started()
+        async for data in events:
+            _print(data, as_json=as_json)
+            if dropped:
+                say(f"{counted(dropped, 'event')} came too fast to be printed; `sidecar trace show` has them")
+                dropped = 0
 
 
 def _print(data: bytes, *, as_json: bool) -> None:

@@ -1,0 +1,167 @@
+"""`sidecar connection` against a real sidecar: secrets come in, and never out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sidecar.cli.connection import Connection, chosen_kind, shown, table
+from sidecar.cli.failure import Stopped
+from sidecar.cli.provider_text import Kind, Served
+from tests.cli.conftest import Command, said
+
+SERVER = "https://server.example"
+
+
+@pytest.fixture
+def token(tmp_path: Path) -> str:
+    """A file with the bearer token that the offline provider takes."""
+    file = tmp_path / "token.txt"
+    file.write_text("test-token\n")
+    return str(file)
+
+
+def test_a_connection_s_whole_life(beside: Command, token: str) -> None:
+    """Imported and verified, listed, disabled, enabled, revoked: and calls obey each."""
+    who = ["acme", "-c", "life"]
+    imported = beside("connection", "import", *who, "--base-url", SERVER, "--from-file", token)
+    assert imported.stdout == "acme  life  bearer  active  verified: anna\n"
+    assert beside("connection", "verify", *who).stdout == "acme  life  bearer  active  verified: anna\n"
+    assert beside("call", "acme.account.get", "-c", "life").exit_code == 0
+    assert beside("connection", "disable", *who).stdout == "acme  life  bearer  disabled\n"
+    refused = beside("call", "acme.account.get", "-c", "life")
+    assert refused.exit_code == 77
+    assert "sidecar connection enable acme -c life" in refused.stderr
+    assert beside("connection", "enable", *who).exit_code == 0
+    assert beside("call", "acme.account.get", "-c", "life").exit_code == 0
+    assert beside("connection", "revoke", *who).exit_code == 0
+    assert beside("connection", "enable", *who).exit_code == 77
+    assert "was revoked" in beside("call", "acme.account.get", "-c", "life").stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "given"),
+    [
+        (["--from-env", "ACME_TOKEN"], None),
+        (["--from-file", "-"], "test-token\n"),
+        (["--from-file", "-"], '{"fields": {"token": "test-token"}}'),
+        (["--from-file", "-", "--kind", "api_key"], "test-key"),
+        (["--from-file", "-"], '{"fields": {"key": "test-key"}}'),
+    ],
+)
+def test_a_secret_may_come_from(beside: Command, words: list[str], given: str | None) -> None:
+    """A variable, stdin, bare or as JSON; the fields choose the kind where none is named."""
+    words = ["import", "acme", "-c", "ways", "--base-url", SERVER, *words]
+    result = beside("connection", *words, input=given, env={"ACME_TOKEN": "test-token"})
+    assert result.exit_code == 0, result.output
+    assert beside("call", "acme.account.get", "-c", "ways").exit_code == 0
+
+
+def test_a_secret_is_asked_for_on_a_terminal(beside: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hidden prompt where there is a terminal; what is typed is not shown."""
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True, raising=False)
+    result = beside("connection", "import", "acme", "-c", "typed", "--base-url", SERVER, input="test-token\n")
+    assert result.exit_code == 0, result.output
+    assert "Acme token: " in result.stderr
+    assert "test-token" not in result.output
+
+
+def test_without_a_terminal_nobody_is_asked(beside: Command) -> None:
+    """A script that forgot the secret is told how to give it."""
+    result = beside("connection", "import", "acme", "--base-url", SERVER)
+    assert result.exit_code == 64
+    assert "give      --from-file FILE or --from-env NAME" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "given", "code", "told"),
+    [
+        (["acme", "--from-file", "nowhere"], None, 66, "nowhere: No such file or directory"),
+        (["acme", "--from-env", "NOWHERE"], None, 66, "no variable 'NOWHERE'"),
+        (["acme", "--from-file", "-"], " \n", 64, "- is empty"),
+        (["acme", "--from-file", "-"], b"\xff", 64, "does not hold text in UTF-8"),
+        (["acme", "--from-file", "-"], '{"hunter2": 1}', 64, "starts like JSON and is not"),
+        (["acme", "--from-file", "-"], "x" * 300_000, 64, "too large for a secret"),
+        (["acme", "--from-file", "-", "--kind", "oauth"], "hunter2", 64, "kinds are: bearer, api_key"),
+        (["acme", "--from-file", "-"], "hunter2", 64, "--base-url  the connection must name its server"),
+        (["acme", "--from-file", "-", "--base-url", SERVER], "hunter2", 77, "nothing was stored"),
+        (["acne", "--from-file", "-"], "hunter2", 66, "did you mean acme?"),
+        (["redmine", "--from-file", "-", "--kind", "basic"], "hunter2", 64, "has 2 fields: username, password"),
+    ],
+)
+def test_what_is_wrong_is_told_without_the_secret(
+    beside: Command, words: list[str], given: str | bytes | None, code: int, told: str
+) -> None:
+    """The message names the file, the variable, the option or the rule; never what was read."""
+    result = beside("connection", "import", "-c", "wrong", *words, input=given)
+    assert result.exit_code == code
+    assert told in result.stderr
+    assert "hunter2" not in result.output
+    assert "Traceback" not in result.stderr
+
+
+def test_an_unverified_import_asks_nobody(beside: Command) -> None:
+    """With --no-verify it is stored as it is; it may be wrong, and nobody says it is right."""
+    words = ["import", "acme", "-c", "unsure", "--base-url", SERVER, "--no-verify", "--from-file", "-"]
+    result = beside("connection", *words, input="wrong")
+    assert result.stdout == "acme  unsure  bearer  active\n"
+    assert beside("connection", "verify", "acme", "-c", "unsure").exit_code == 77
+
+
+def test_the_list_shows_everything_but_secrets(beside: Command) -> None:
+    """A table for people, and the same as JSON for machines."""
+    result = beside("connection", "list", "acme", "-c", "alice")
+    heading, line = result.stdout.splitlines()
+    assert heading.split() == ["connection", "provider", "kind", "status", "account", "server", "changed"]
+    assert line.split()[:4] == ["alice", "acme", "bearer", "active"]
+    listed = said(beside("connection", "list", "--json"))
+    assert {"alice", "default"} <= {item["connection"] for item in listed}
+    assert "test-token" not in beside("connection", "list", "--json").stdout
+
+
+def test_an_empty_list_says_how_to_begin(beside: Command) -> None:
+    """Nothing on stdout, and the next step on stderr."""
+    result = beside("connection", "list", "--tenant", "empty")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "sidecar connection import PROVIDER -c NAME" in result.stderr
+
+
+def test_a_name_of_any_characters_is_one_connection(beside: Command, token: str) -> None:
+    """`alice@example.com` is a name like any other."""
+    who = ["acme", "-c", "alice@example.com"]
+    assert beside("connection", "import", *who, "--base-url", SERVER, "--from-file", token).exit_code == 0
+    assert beside("call", "acme.account.get", "-c", "alice@example.com").exit_code == 0
+    assert said(beside("connection", "list", *who, "--json"))[0]["connection"] == "alice@example.com"
+
+
+TWO = Served("acme", (Kind("bearer", ("token",)), Kind("basic", ("username", "password"))))
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "chosen"),
+    [
+        (None, None, "bearer"),
+        ("basic", None, "basic"),
+        (None, ["password", "username"], "basic"),
+        (None, ["unknown"], "bearer"),
+    ],
+)
+def test_the_kind(kind: str | None, fields: list[str] | None, chosen: str) -> None:
+    """The one named, else the one whose fields these are, else the first."""
+    assert chosen_kind(TWO, kind, fields).kind == chosen
+
+
+def test_a_kind_that_is_not_taken() -> None:
+    """It is refused with those that are."""
+    with pytest.raises(Stopped, match="kinds are: bearer, basic"):
+        chosen_kind(TWO, "oauth", None)
+
+
+EVIL = "\x1b[2J\nx"
+
+
+def test_nothing_from_outside_steers_the_terminal() -> None:
+    """Names and accounts that others chose add no line and no control."""
+    item = Connection(EVIL, EVIL, EVIL, EVIL, account=EVIL, base_url=EVIL, changed=EVIL, problem=EVIL, verified=False)
+    assert all("\x1b[2J" not in line and "\n" not in line for line in [*table([item]), shown(item)])
