@@ -17,7 +17,7 @@ async def test_a_scope_ends_at_its_deadline() -> None:
     start = loop.time()
     with pytest.raises(TimeoutError), deadlines.at(start + 0.05):
         await loop.create_future()
-    assert 0.05 <= loop.time() - start < 0.25
+    assert 0.05 <= loop.time() - start < 2
 
 
 async def test_many_scopes_end_each_at_its_own() -> None:

@@ -174,12 +174,14 @@ async def test_an_unread_request_is_not_followed_by_another(sender: AiohttpSende
         await reader.readuntil(b"\r\n\r\n")
         writer.transport.pause_reading()  # type: ignore[attr-defined]  # a transport of a stream can read
         writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
-        await asyncio.sleep(5)
+        await done.wait()
 
+    done = asyncio.Event()
     async with serving(hasty) as served:
         request = httpx.Request("POST", served.url, content=b"x" * 16_000_000)
         first = await answered(sender, request)
         second = await answered(sender, request)
+        done.set()
     assert (first.status_code, second.status_code, second.extensions["reused"]) == (413, 413, False)
 
 
@@ -254,7 +256,7 @@ async def test_a_slow_drip_ends_at_the_deadline(sender: AiohttpSender) -> None:
         await asyncio.wait_for(closed.wait(), 2)
         after = await answered(sender, post(served.url))
     assert (failure.reason, failure.side_effect) == (Reason.RESPONSE_TRUNCATED, SideEffect.DONE)
-    assert 0.2 <= took < 0.45
+    assert 0.2 <= took < 2
     assert after.extensions["reused"] is False
 
 
