@@ -22,6 +22,13 @@ from sidecar.adapters.nats_bus import NatsBus, connect
 from sidecar.adapters.nats_server import embedded_server
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """A test that fails may leave a connection open. uvloop warns of it while it closes the loop; a warning that is an
+    error there makes it close for ever, and the run hangs instead of telling the failure.
+    """
+    config.addinivalue_line("filterwarnings", "default:unclosed resource <:ResourceWarning")
+
+
 @pytest.fixture(scope="session")
 def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL, with login, of a nats-server with JetStream."""

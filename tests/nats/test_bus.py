@@ -259,7 +259,7 @@ async def test_a_read_loop_that_died_is_replaced(bus: NatsBus, fresh_name: str) 
 
     vars(parser)["parse"] = parse
     await bus.publish(fresh_name, b"")
-    await until(lambda: bus.counts.reconnects)
+    await until(lambda: bus.counts.reconnects, seconds=3)  # long before the pings that nobody reads would tell
     await bus.publish(fresh_name, b"after")
     await bus.round_trip(2)
     assert received[-1].data == b"after"
