@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -144,15 +145,7 @@ async def run(settings: Settings, started: Callable[[Sidecar], None]) -> None:
             wrong = [f"{what}; `sidecar dev` makes it" for what in lacking]
             raise Unfit((*wrong, keys) if isinstance(keys, str) else tuple(wrong))
         async with sidecar(settings, bus=bus, keys=keys, catalogue=catalogue) as running:
-            started(running)
-            await until_signal()
-
-
-async def dev(settings: Settings, sandbox: Sandbox | None, started: Callable[[Sidecar, str], None]) -> None:
-    """`sidecar dev`: as `run`, with all it needs made: NATS (unless SIDECAR_NATS_URL names one), streams, key."""
-    async with development(settings, sandbox) as (running, url):
-        started(running, url)
-        await until_signal()
+            await until_signal(partial(started, running))
 
 
 class Sandbox(Protocol):
@@ -217,9 +210,11 @@ def _keys(file: str | None) -> FileKeys | str:
         return str(error)
 
 
-async def until_signal() -> None:
-    """Return at the first SIGTERM or SIGINT."""
+async def until_signal(ready: Callable[[], None] | None = None) -> None:
+    """Return at the first SIGTERM or SIGINT. `ready` is called as soon as one would be noticed."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        if ready is not None:
+            ready()
         async for number in signals:
             log.info("%s: taking no more calls, finishing those in flight", signal.Signals(number).name)
             return

@@ -87,11 +87,8 @@ async def _dev(
             example=operation and ".".join(operation),
             subject=operation and call_subject(settings.prefix, Address(Access.READ, "default", "default", *operation)),
         )
-        if as_json:
-            put_json(as_facts(started, running))
-        else:
-            put(greeting(started))
-        await until_signal()
+        tell = partial(put_json, as_facts(started, running)) if as_json else partial(put, greeting(started))
+        await until_signal(tell)
 
 
 def example(catalogue: Catalogue) -> tuple[str, str] | None:

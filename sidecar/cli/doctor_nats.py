@@ -30,7 +30,7 @@ from sidecar.wire.subject import EVERY, AdminAddress, admin_subject
 
 ROUND_TRIPS = 5
 SLOW_SECONDS = 0.1
-ROLL_CALL_SECONDS = 0.5
+ROLL_CALL_SECONDS = 0.3
 RESOLVE_SECONDS = 2.0
 CLOCK_SECONDS = 1.0  # what a quota's reset, told in wall-clock time, can bear
 ADMIN_SECONDS = 5.0
@@ -118,7 +118,7 @@ def clock_line(offset: float, doubt: float) -> Line:
 
 
 async def roll_call(nats: Session) -> list[Sidecar]:
-    """The sidecars that answer within half a second (ADR-32 INFO)."""
+    """The sidecars that answer in time (ADR-32 INFO)."""
     answers: list[Message] = []
     inbox = nats.bus.new_inbox()
     subscription = await nats.bus.subscribe(inbox, answers.append)

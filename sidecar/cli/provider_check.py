@@ -19,7 +19,7 @@ from sidecar.cli.terminal import paint, put, put_json, say
 from sidecar.model import Reason
 from sidecar.sandbox.check import Finding, check_provider
 from sidecar.settings import Settings
-from sidecar.trace.line import Tone, counted, plain
+from sidecar.trace.line import Paint, Tone, counted, plain, unpainted
 
 OK, TO_MEND = 0, 1
 MOST_FINDINGS = 20
@@ -36,7 +36,7 @@ def check_providers(settings: Settings, which: Sequence[str], *, as_json: bool) 
         bad += any(not finding.note for finding in findings)
         told += [{"provider": place.name, **msgspec.to_builtins(finding)} for finding in findings]
         if not as_json:
-            put(findings_text(place.name, findings))
+            put(findings_text(place.name, findings, paint))
     if as_json:
         put_json({"checked": [place.name for place in places], "findings": told})
     else:
@@ -69,7 +69,7 @@ def _place(name: str, served: Sequence[Path]) -> Path:
     raise stop(Reason.UNKNOWN_PROVIDER, f"{asked}; did you mean {close}?" if close else asked)
 
 
-def findings_text(provider: str, findings: Sequence[Finding]) -> str:
+def findings_text(provider: str, findings: Sequence[Finding], paint: Paint = unpainted) -> str:
     """What is to be mended in a provider's folder, and how; notes only counted."""
     wrong = [finding for finding in findings if not finding.note]
     notes = len(findings) - len(wrong)

@@ -79,7 +79,7 @@ def credentials_file(settings: Settings) -> Path | None:
 @asynccontextmanager
 async def session(settings: Settings, *, quiet: bool = True) -> AsyncIterator[Session]:
     """A connection for as long as the block lasts. `quiet`: what the client logs is no part of the output."""
-    if quiet:
+    if quiet and not logging.getLogger().handlers:
         logging.getLogger().addHandler(logging.NullHandler())
     url, near = nats_url(settings)
     limit = NEAR_SECONDS if near else FAR_SECONDS
