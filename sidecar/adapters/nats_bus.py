@@ -53,7 +53,10 @@ async def connect(
         with anyio.move_on_after(timeout) as scope:
             await bus.open(target, name, login, refused=scope.cancel)
             return bus
-    except (BusError, nats.errors.Error, OSError, ValueError, ImportError) as error:
+    except ImportError as error:
+        await bus.close()
+        raise BusError(f"{what}: a credentials file needs the package nkeys: pip install 'nats-py[nkeys]'") from error
+    except (BusError, nats.errors.Error, OSError, ValueError) as error:
         await bus.close()
         raise BusError(f"{what}: {plain(error)}") from error
     except BaseException:
@@ -71,6 +74,7 @@ class NatsBus:
         self._connection = ConnectionLog(on_event)
         self._inbox_prefix = inbox_prefix
         self._queued = 0
+        self._arrived = 0  # messages handed over since the last write
         self._proved = False
         self._echo = self.new_inbox()
         self._echoes: dict[bytes, asyncio.Future[None]] = {}
@@ -143,8 +147,9 @@ class NatsBus:
         """As the port says. Raises BusError when the server takes nothing for a second."""
         client, mark, turns = self._client, self._queued, 0
         give_up = asyncio.get_running_loop().time() + HANDOVER_SECONDS
-        # Every call of this turn of the loop has published when the first goes on: one write serves them all.
-        await asyncio.sleep(0)
+        if self._arrived > 1:  # those that came together publish in the same turn of the loop: one write serves them
+            await asyncio.sleep(0)
+        self._arrived = 0
         client.write_now()
         # Others publish meanwhile: what counts is that nothing queued before the mark is left.
         while self.connected and self._queued - client.unwritten < mark:
@@ -157,6 +162,7 @@ class NatsBus:
 
     async def subscribe(self, subject: str, callback: Callable[[Message], None], *, queue: str = "") -> Subscription:
         def deliver(message: Msg) -> None:
+            self._arrived += 1
             try:
                 callback(message)
             except (Exception, asyncio.CancelledError):  # noqa: BLE001 - what leaks into nats-py ends the subscription

@@ -79,6 +79,13 @@ async def test_missing_credentials_are_told(nats_url: str, tmp_path: Path) -> No
         await connect(nats_url, credentials=tmp_path / "no.creds")
 
 
+async def test_credentials_that_are_none_are_told(nats_url: str, tmp_path: Path) -> None:
+    """A file that holds no credentials, or a missing library to read them, is an error in time."""
+    (tmp_path / "user.creds").write_text("nothing\n")
+    with anyio.fail_after(5), pytest.raises(BusError, match="could not connect to NATS"):
+        await connect(nats_url, credentials=tmp_path / "user.creds", timeout=1)
+
+
 async def test_a_denied_inbox_is_told(tmp_path: Path) -> None:
     """A user who may not receive replies is told at the start, instead of waiting for every reply in vain."""
     config = users(("u", "p", {"subscribe": "_INBOX.me.>"}))
