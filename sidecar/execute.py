@@ -30,7 +30,7 @@ from sidecar.ports import Clock, HttpSender, Random
 from sidecar.provider import Catalogue, Operation, Provider
 from sidecar.store.credential import Credential
 from sidecar.wire.event import CallEvent, Event
-from sidecar.wire.reply import too_large
+from sidecar.wire.reply import DryRun, ShownRequest, too_large
 from sidecar.wire.request import decode_input
 from sidecar.wire.subject import Address, call_subject
 
@@ -320,17 +320,15 @@ class Executor:
     def _dry(self, run: Run) -> Success:
         """What would be sent, and nothing sent."""
         request = run.request
-        body: dict[str, Any] = {
-            "method": request.method,
-            "url": redact_url(request.url),
-            "headers": dict(request.headers),
-        }
+        body: dict[str, str] = {}
         if request.content:
             try:
                 body["body"] = request.content.decode()
             except UnicodeDecodeError:
                 body["body_base64"] = base64.b64encode(request.content).decode()
-        return Success(body=msgspec.json.encode({"dry_run": True, "request": body, "credential": shown(run.auth)}))
+        url, headers = redact_url(request.url), dict(request.headers)
+        would_send = ShownRequest(method=request.method, url=url, headers=headers, **body)
+        return Success(body=msgspec.json.encode(DryRun(request=would_send, credential=shown(run.auth))))
 
 
 def _defect(call: Call, run: Run | None) -> Failure:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -16,6 +16,43 @@ from sidecar.wire.subject import CatalogAddress
 VERBS = ("providers", "operations", "describe", "search", "tools")
 SEARCH_LIMIT = 20
 TOOL_FORMATS = ("openai", "anthropic", "gemini", "mcp")
+
+
+class ListedAuth(msgspec.Struct, frozen=True):
+    """A kind of credential that a provider takes, and the fields that an import of it gives."""
+
+    kind: str
+    fields: tuple[str, ...]
+
+
+class ListedProvider(msgspec.Struct, frozen=True, kw_only=True):
+    """A provider as `providers` lists it."""
+
+    name: str
+    title: str
+    version: str
+    operations: int
+    auth: tuple[ListedAuth, ...]
+    base_url: str
+    docs: str | None = None
+
+
+class ListedOperation(msgspec.Struct, frozen=True, kw_only=True):
+    """An operation as `operations` and `search` list it."""
+
+    provider: str
+    operation: str
+    access: Access
+    summary: str
+
+
+class DescribedOperation(ListedOperation, frozen=True, kw_only=True):
+    """An operation as `describe` shows it, with the JSON Schema of its input."""
+
+    request: str
+    pages: bool
+    docs: str | None = None
+    input_schema: Mapping[str, object]
 
 
 def answer(catalogue: Catalogue, address: CatalogAddress, asked: dict[str, Any]) -> Outcome:
@@ -109,17 +146,17 @@ def _operations(catalogue: Catalogue) -> Iterator[Operation]:
         yield from provider.operations.values()
 
 
-def _provider(provider: Provider) -> dict[str, Any]:
+def _provider(provider: Provider) -> ListedProvider:
     manifest = provider.manifest
-    return {
-        "name": manifest.name,
-        "title": manifest.title,
-        "version": manifest.version,
-        "operations": len(provider.operations),
-        "auth": [{"kind": kind_of(auth), "fields": fields_of(auth)} for auth in manifest.auth],
-        "base_url": kind_of_base(provider),
-        "docs": manifest.docs,
-    }
+    return ListedProvider(
+        name=manifest.name,
+        title=manifest.title,
+        version=manifest.version,
+        operations=len(provider.operations),
+        auth=tuple(ListedAuth(kind_of(auth), fields_of(auth)) for auth in manifest.auth),
+        base_url=kind_of_base(provider),
+        docs=manifest.docs,
+    )
 
 
 def kind_of_base(provider: Provider) -> str:
@@ -127,24 +164,27 @@ def kind_of_base(provider: Provider) -> str:
     return str(provider.manifest.base_url.__struct_config__.tag)
 
 
-def _operation(operation: Operation) -> dict[str, Any]:
-    return {
-        "provider": operation.provider,
-        "operation": operation.name,
-        "access": operation.access,
-        "summary": operation.fact.summary,
-    }
+def _operation(operation: Operation) -> ListedOperation:
+    return ListedOperation(
+        provider=operation.provider,
+        operation=operation.name,
+        access=operation.access,
+        summary=operation.fact.summary,
+    )
 
 
-def _described(operation: Operation) -> dict[str, Any]:
+def _described(operation: Operation) -> DescribedOperation:
     fact = operation.fact
-    return {
-        **_operation(operation),
-        "request": f"{fact.method} {fact.path}" if not operation.raw else "any request below the base URL",
-        "pages": fact.paging is not None,
-        "docs": fact.docs,
-        "input_schema": operation.input_schema,
-    }
+    return DescribedOperation(
+        provider=operation.provider,
+        operation=operation.name,
+        access=operation.access,
+        summary=fact.summary,
+        request=f"{fact.method} {fact.path}" if not operation.raw else "any request below the base URL",
+        pages=fact.paging is not None,
+        docs=fact.docs,
+        input_schema=operation.input_schema,
+    )
 
 
 def _success(body: object) -> Success:

@@ -51,6 +51,24 @@ class FailureReply(msgspec.Struct, frozen=True, kw_only=True):
     call_id: str | None = None
 
 
+class ShownRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A request that was not sent; a body that is not text is shown in base64."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: str | None = None
+    body_base64: str | None = None
+
+
+class DryRun(msgspec.Struct, frozen=True, kw_only=True):
+    """The reply to `Dry-Run: true`: what would be sent, and in words what the credential adds to it."""
+
+    dry_run: bool = True
+    request: ShownRequest
+    credential: str
+
+
 class Reply(msgspec.Struct, frozen=True):
     """One message ready to be published."""
 
