@@ -16,7 +16,6 @@ from sidecar.cli.terminal import colours, paint, put_json, say
 from sidecar.model import Code
 
 INTERRUPTED = 130  # 128 + SIGINT
-PIPE_CLOSED = 141  # 128 + SIGPIPE
 
 
 class Commands(click.Group):
@@ -67,10 +66,6 @@ class Commands(click.Group):
         except (click.Abort, KeyboardInterrupt):
             say("interrupted")
             code = INTERRUPTED
-        except BrokenPipeError:
-            # Whoever read our output has seen enough; Python's own flush at exit shall not complain about it.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = PIPE_CLOSED
         except Exception as error:  # noqa: BLE001  # told by _stopped, or shown whole as the defect that it is
             code = _stopped(error, as_json=as_json)
         sys.exit(code or 0)

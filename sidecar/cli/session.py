@@ -22,7 +22,7 @@ from sidecar.wire import header
 from sidecar.wire.subject import CatalogAddress, catalog_subject
 
 CATALOG_SECONDS = 5.0
-FAR_SECONDS = 5.0  # to connect to a server that somebody named
+FAR_SECONDS = 3.0  # to connect to a server that somebody named
 NEAR_SECONDS = 1.5  # to connect to the server of `sidecar dev` on this machine, or to know that it is gone
 DEFAULT = "default"
 START = "sidecar dev"
