@@ -73,11 +73,20 @@ def authorise(request: Request, auth: Auth, fields: Mapping[str, str], user_agen
         case Basic():
             pair = f"{fields['username']}:{fields['password']}".encode()
             headers.append(("authorization", f"Basic {base64.b64encode(pair).decode()}"))
-    # Parsing a URL is a fifth of HTTPX's work; one with a key in it is not kept.
-    parsed = _parsed(url) if url is request.url else httpx.URL(url)
-    return httpx.Request(request.method, parsed, headers=headers, content=request.content or None)
+    return _built(request, url if url is not request.url else _parsed(url), headers)
 
 
+def _built(request: Request, url: httpx.URL | str, headers: list[tuple[str, str]]) -> httpx.Request:
+    """The request for HTTPX, without what HTTPX would look up by itself: that costs more than sending it. Host and
+    Content-Length are the sender's to say.
+    """
+    raw = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers]
+    built = httpx.Request(request.method, url, headers=raw, stream=httpx.ByteStream(request.content))
+    built.read()
+    return built
+
+
+# A URL with a key in it is not kept.
 @lru_cache(maxsize=1_024)
 def _parsed(url: str) -> httpx.URL:
     return httpx.URL(url)

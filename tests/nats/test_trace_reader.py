@@ -107,7 +107,10 @@ async def test_leaves_nothing_behind(traced: NatsBus) -> None:
     assert len(traced._client._subs) == 2  # replies and our own echo
 
 
-async def test_a_missing_stream_is_told(bus: NatsBus) -> None:
+async def test_a_missing_stream_is_told(tmp_path: Path) -> None:
     """Without the stream the reader says what is not there."""
-    with pytest.raises(StoreUnavailable, match="SIDECAR_TRACE cannot be read: stream not found"):
-        await payloads(bus, "sidecar.trace.>")
+    async with embedded_server(tmp_path / "data", logging.getLogger()) as server:
+        bus = await connect(server.url)
+        with pytest.raises(StoreUnavailable, match="SIDECAR_TRACE cannot be read: stream not found"):
+            await payloads(bus, "sidecar.trace.>")
+        await bus.close()
