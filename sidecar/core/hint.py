@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import msgspec
 
 from sidecar.model import Call, Failure, Reason, SideEffect
@@ -17,7 +19,7 @@ def with_hint(failure: Failure, call: Call, operation: Operation | None) -> Fail
 def _hint(failure: Failure, call: Call, operation: Operation | None) -> str | None:
     if failure.side_effect is SideEffect.UNKNOWN and operation is not None:
         return _look_up(call, operation)
-    who = f"{call.provider} -c {call.connection}" + (f" --tenant {call.tenant}" if call.tenant != "default" else "")
+    who = f"{call.provider} {_options(call)}"
     match failure.reason:
         case Reason.NO_CREDENTIAL | Reason.CONNECTION_REVOKED:
             return f"connect it: sidecar connection import {who}"
@@ -35,5 +37,11 @@ def _look_up(call: Call, operation: Operation) -> str:
     """How to find out whether an uncertain write happened."""
     if operation.fact.look_up is None:
         return "look at the provider whether it happened before sending it again"
-    command = f"sidecar call {call.provider}.{operation.fact.look_up} -c {call.connection}"
+    command = f"sidecar call {call.provider}.{operation.fact.look_up} {_options(call)}"
     return f"look whether it happened before sending it again: {command}"
+
+
+def _options(call: Call) -> str:
+    """Whose connection, quoted for a shell: a name may hold anything, and hints are pasted."""
+    tenant = f" --tenant {shlex.quote(call.tenant)}" if call.tenant != "default" else ""
+    return f"-c {shlex.quote(call.connection)}{tenant}"

@@ -1,12 +1,14 @@
 """The quota kept before the provider's own: token buckets, reserved against the deadline before anything is sent.
 
-A bucket is a GCRA level (ITU-T I.371): the moment at which it would be full again. A reservation is made at once and
-may lie in the future; the caller sleeps until then. What a provider says about its limit closes a bucket for a while.
+A bucket is a GCRA level (ITU-T I.371): the moment at which it would be full again. An exchange starts when every budget
+has a unit at that moment, and takes them then. Where one has none, the call stands in its line: those who come later
+wait behind it, and whoever would wait past its deadline is refused at once. A call in the line of one budget takes
+nothing from the others, which serve other calls meanwhile. What a provider says about its limit closes a bucket.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 import msgspec
@@ -14,6 +16,7 @@ import msgspec
 from sidecar.manifest import Quota
 from sidecar.model import Failure, Reason
 
+SOON = 0.0005  # seconds; a wait shorter than this is none
 TOLD = Quota(name="told", scope="connection", rate=0, per=1)  # no rate of its own; closed by what the provider says
 
 
@@ -26,19 +29,25 @@ class Key(msgspec.Struct, frozen=True):
 
 
 class Bucket(msgspec.Struct, frozen=True):
-    """`full_at`: when every unit is back, if nothing more is taken. `closed_until`: the provider said so."""
+    """`full_at`: when every unit is back, if nothing more is taken. `closed_until`: the provider said so. `waiting`:
+    how many calls stand in its line.
+    """
 
     full_at: float = 0.0
     closed_until: float = 0.0
+    waiting: int = 0
 
 
 class Reservation(msgspec.Struct, frozen=True):
-    """When the exchange may start, which bucket made it wait (None: none did), and the buckets after it."""
+    """When to go on, and the buckets after it. `at` is the `now` given when the exchange may start. Else wait until
+    `at`, for `bucket` (`closed`: the provider said so), and reserve again, standing in `lines` meanwhile.
+    """
 
     at: float
-    bucket: str | None
-    closed: bool
     buckets: Mapping[Key, Bucket]
+    bucket: str | None = None
+    closed: bool = False
+    lines: frozenset[Key] = frozenset()
 
 
 Budgets = Sequence[tuple[Key, Quota]]
@@ -51,18 +60,34 @@ def budgets(quotas: Sequence[Quota], provider: str, tenant: str, connection: str
     return [(Key(provider, whose[quota.scope], quota.name), quota) for quota in (*taken, TOLD)]
 
 
-def reserve(wanted: Budgets, buckets: Mapping[Key, Bucket], now: float, deadline: float) -> Reservation | Failure:
-    """One unit of every budget at the earliest moment they all allow, or the failure when that is past the deadline."""
+def reserve(
+    wanted: Budgets, buckets: Mapping[Key, Bucket], now: float, deadline: float, lines: frozenset[Key] = frozenset()
+) -> Reservation | Failure:
+    """One unit of every budget now; or the wait for the slowest one, or the failure when that is past the deadline.
+
+    `lines` are those that this call stands in; if it does not come back, they are to be left (`leave`).
+    """
     at, slowest, closed = now, None, False
     for key, quota in wanted:
         bucket = buckets.get(key, Bucket())
-        ready = _ready(quota, bucket)
+        ready = _ready(quota, bucket, now, ahead=0 if key in lines else bucket.waiting)
         if max(ready, bucket.closed_until) > at:
             at, slowest, closed = max(ready, bucket.closed_until), key, bucket.closed_until > ready
-    if at >= deadline and slowest is not None:
+    if slowest is None or at - now < SOON:
+        rated = ((key, quota) for key, quota in wanted if quota.rate)
+        left = dict(buckets) | leave(lines, buckets) if lines else buckets
+        return Reservation(now, {key: _taken(quota, left.get(key, Bucket()), now) for key, quota in rated})
+    if at >= deadline:
         return _refused(slowest, at - now, closed=closed)
-    taken = {key: _taken(quota, buckets.get(key, Bucket()), at) for key, quota in wanted if quota.rate}
-    return Reservation(at, slowest.name if slowest else None, closed, taken)
+    # A place in a line is kept over a wait for another budget only if it costs those behind less than one unit.
+    stays = frozenset(key for key, quota in wanted if key in lines and at - now <= _interval(quota))
+    joins = stays if closed else stays | {slowest}
+    return Reservation(at, leave(lines - joins, buckets) | _join(joins - lines, buckets), slowest.name, closed, joins)
+
+
+def leave(lines: Collection[Key], buckets: Mapping[Key, Bucket]) -> dict[Key, Bucket]:
+    """The buckets after a call left these lines."""
+    return {key: _joined(buckets[key], -1) for key in lines}
 
 
 def close(wanted: Budgets, buckets: Mapping[Key, Bucket], until: float) -> dict[Key, Bucket]:
@@ -71,21 +96,30 @@ def close(wanted: Budgets, buckets: Mapping[Key, Bucket], until: float) -> dict[
     closed: dict[Key, Bucket] = {}
     for key, _ in narrow:
         bucket = buckets.get(key, Bucket())
-        closed[key] = Bucket(max(bucket.full_at, until), max(bucket.closed_until, until))
+        closed[key] = Bucket(max(bucket.full_at, until), max(bucket.closed_until, until), bucket.waiting)
     return closed
 
 
 def idle(bucket: Bucket, now: float) -> bool:
     """Whether the bucket says no more than a new one would."""
-    return bucket.full_at <= now and bucket.closed_until <= now
+    return bucket.full_at <= now and bucket.closed_until <= now and not bucket.waiting
 
 
-def _ready(quota: Quota, bucket: Bucket) -> float:
-    return bucket.full_at - (quota.burst - 1) * _interval(quota) if quota.rate else 0.0
+def _ready(quota: Quota, bucket: Bucket, now: float, *, ahead: int) -> float:
+    """When there is a unit behind those `ahead` in the line."""
+    return max(bucket.full_at, now) - (quota.burst - 1 - ahead) * _interval(quota) if quota.rate else 0.0
+
+
+def _join(lines: Collection[Key], buckets: Mapping[Key, Bucket]) -> dict[Key, Bucket]:
+    return {key: _joined(buckets.get(key, Bucket()), 1) for key in lines}
 
 
 def _taken(quota: Quota, bucket: Bucket, at: float) -> Bucket:
-    return Bucket(max(bucket.full_at, at) + _interval(quota), bucket.closed_until)
+    return Bucket(max(bucket.full_at, at) + _interval(quota), bucket.closed_until, bucket.waiting)
+
+
+def _joined(bucket: Bucket, calls: int) -> Bucket:
+    return Bucket(bucket.full_at, bucket.closed_until, bucket.waiting + calls)
 
 
 def _interval(quota: Quota) -> float:

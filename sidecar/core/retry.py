@@ -57,7 +57,7 @@ def retry(
 def retry_delay(policy: RetryPolicy, attempt: int, failure: Failure, jitter: float) -> float:
     """Full jitter over an exponential back-off, never less than what the provider told."""
     first = policy.first_throttle_delay if failure.reason in THROTTLED else policy.first_delay
-    backoff = min(policy.max_delay, first * 2.0 ** (attempt - 1)) * jitter
+    backoff = min(policy.max_delay, first * 2.0 ** min(attempt - 1, 60)) * jitter
     return max(failure.retry_after or 0.0, backoff)
 
 

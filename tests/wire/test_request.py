@@ -160,7 +160,7 @@ def test_call_ids_of_one_moment_differ() -> None:
 
 
 @pytest.mark.parametrize(("text", "dry"), [("true", True), ("TRUE", True), ("false", False), ("False", False)])
-def test_dry_run_is_a_flag(text: str, dry: bool) -> None:  # noqa: FBT001  # a table's column
+def test_dry_run_is_a_flag(text: str, dry: bool) -> None:
     """`Dry-Run: true` asks to send nothing."""
     assert call({"Dry-Run": text}).dry_run is dry
 
