@@ -52,7 +52,7 @@ class DescribedOperation(ListedOperation, frozen=True, kw_only=True):
     request: str
     pages: bool
     docs: str | None = None
-    input_schema: Mapping[str, object]
+    input_schema: Mapping[str, Any]
 
 
 def answer(catalogue: Catalogue, address: CatalogAddress, asked: dict[str, Any]) -> Outcome:

@@ -1,0 +1,178 @@
+"""The subjects as channels, the messages on them, and who answers what."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from sidecar.micro import NAME
+
+
+class Channel(msgspec.Struct, frozen=True):
+    """A subject, or (without an address) the inbox of whoever asked."""
+
+    address: str | None
+    description: str
+    messages: tuple[str, ...]
+
+
+class Message(msgspec.Struct, frozen=True):
+    """A payload and its headers, by the names of their schemas."""
+
+    payload: str
+    summary: str
+    headers: str | None = None
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """What the sidecar does with the messages of a channel. `queued`: one sidecar of many answers."""
+
+    summary: str
+    channel: str
+    messages: tuple[str, ...]
+    replies: tuple[str, ...] = ()
+    action: Literal["receive", "send"] = "receive"
+    queued: bool = False
+
+
+PARAMETERS = {
+    "tenant": "The customer or team; `default` when there is only one. Encoded as a token.",
+    "connection": "Whose account at the provider; `default` is a legal name. Encoded as a token.",
+    "provider": "The third-party API: `[a-z][a-z0-9_]*`. On admin subjects `-` stands for every one.",
+    "operation": "The operation, such as `issues.create`: its dots make further tokens of the subject.",
+    "verb": "`verify`, `disable`, `enable` or `revoke`.",
+    "event": "`started`, `attempt`, `wait`, `finished` or `admin`.",
+    "id": "The id of one process, as `$SRV.PING` tells it.",
+}
+
+_CALL = "{tenant}.{connection}.{provider}.{operation}"
+_EVENTS = ("started", "attempt", "wait", "finished", "admin")
+_SERVICE = {"PING": "servicePing", "INFO": "serviceInfo", "STATS": "serviceStats"}
+_WHO = (
+    ("", "", "every process"),
+    ("OfName", f".{NAME}", "every process of this name"),
+    ("OfProcess", f".{NAME}.{{id}}", "one process"),
+)
+
+MESSAGES = {
+    "call": Message("Input", "An operation's input.", "RequestHeaders"),
+    "output": Message("Output", "The call succeeded.", "ReplyHeaders"),
+    "dryRun": Message("DryRun", "The request that would have been sent.", "ReplyHeaders"),
+    "failure": Message("FailureReply", "It failed, or was refused; one shape for every provider.", "FailureHeaders"),
+    "nothing": Message("Nothing", "A question that the subject asks in full."),
+    "search": Message("SearchRequest", "Words to search for."),
+    "toolsRequest": Message("ToolsRequest", "Whose form to give tool definitions in."),
+    "providers": Message("ListedProviders", "The providers served here."),
+    "operations": Message("ListedOperations", "Operations, each with its access."),
+    "operation": Message("DescribedOperation", "One operation with its input schema."),
+    "tools": Message("Tools", "Tool definitions for a language model."),
+    "import": Message("ImportRequest", "A credential to store."),
+    "connection": Message("Connection", "The connection after it; never its secret."),
+    "connections": Message("Connections", "Connections; never their secrets."),
+    "started": Message("Started", "A call was accepted."),
+    "attempt": Message("Attempt", "One HTTP exchange."),
+    "wait": Message("Wait", "The call waits."),
+    "finished": Message("Finished", "The call ended."),
+    "admin": Message("Admin", "An operator changed or asked something."),
+    "servicePing": Message("ServicePing", "Who is there."),
+    "serviceInfo": Message("ServiceInfo", "What is served."),
+    "serviceStats": Message("ServiceStats", "What was counted."),
+}
+
+_ASKED = ("call", "nothing", "search", "toolsRequest", "import", *_EVENTS)
+
+CHANNELS = {
+    "read": Channel(f"sidecar.read.{_CALL}", "Operations that change nothing at the provider.", ("call",)),
+    "write": Channel(f"sidecar.write.{_CALL}", "Operations that change something at the provider.", ("call",)),
+    "catalogProviders": Channel("sidecar.catalog.{tenant}.providers", "Which providers are served.", ("nothing",)),
+    "catalogOperations": Channel(
+        "sidecar.catalog.{tenant}.operations.{provider}", "Which operations a provider has.", ("nothing",)
+    ),
+    "catalogDescribe": Channel(
+        "sidecar.catalog.{tenant}.describe.{provider}.{operation}", "One operation with its input schema.", ("nothing",)
+    ),
+    "catalogSearch": Channel("sidecar.catalog.{tenant}.search", "Operations by words.", ("search",)),
+    "catalogTools": Channel("sidecar.catalog.{tenant}.tools", "Tool definitions of every provider.", ("toolsRequest",)),
+    "catalogProviderTools": Channel(
+        "sidecar.catalog.{tenant}.tools.{provider}", "Tool definitions of one provider.", ("toolsRequest",)
+    ),
+    "adminImport": Channel(
+        "sidecar.admin.{tenant}.{connection}.{provider}.import", "Store a credential. For operators only.", ("import",)
+    ),
+    "adminList": Channel(
+        "sidecar.admin.{tenant}.{connection}.{provider}.list",
+        "List connections; connection and provider may be `-`, every one. For operators only.",
+        ("nothing",),
+    ),
+    "adminChange": Channel(
+        "sidecar.admin.{tenant}.{connection}.{provider}.{verb}",
+        "Check, stop, allow again or end a connection. For operators only.",
+        ("nothing",),
+    ),
+    "trace": Channel(
+        "sidecar.trace.{tenant}.{connection}.{provider}.{event}",
+        "What happened, kept in the stream SIDECAR_TRACE. Only sidecars publish here.",
+        _EVENTS,
+    ),
+    **{
+        f"{name}{suffix}": Channel(f"$SRV.{verb}{tokens}", f"NATS service protocol (ADR-32): {who}.", ("nothing",))
+        for verb, name in _SERVICE.items()
+        for suffix, tokens, who in _WHO
+    },
+    "reply": Channel(
+        None,
+        "The reply subject of the request: an inbox of whoever asked.",
+        tuple(name for name in MESSAGES if name not in _ASKED),
+    ),
+}
+
+_CALLED = ("output", "dryRun", "failure")
+
+OPERATIONS = {
+    "read": Operation(
+        summary="Call an operation that changes nothing.",
+        channel="read",
+        messages=("call",),
+        replies=_CALLED,
+        queued=True,
+    ),
+    "write": Operation(
+        summary="Call an operation that changes something.",
+        channel="write",
+        messages=("call",),
+        replies=_CALLED,
+        queued=True,
+    ),
+    **{
+        channel: Operation(
+            summary=CHANNELS[channel].description,
+            channel=channel,
+            messages=CHANNELS[channel].messages,
+            replies=(reply, "failure"),
+            queued=True,
+        )
+        for channel, reply in {
+            "catalogProviders": "providers",
+            "catalogOperations": "operations",
+            "catalogDescribe": "operation",
+            "catalogSearch": "operations",
+            "catalogTools": "tools",
+            "catalogProviderTools": "tools",
+            "adminImport": "connection",
+            "adminList": "connections",
+            "adminChange": "connection",
+        }.items()
+    },
+    "trace": Operation(summary="Tell what happened.", channel="trace", messages=_EVENTS, action="send"),
+    **{
+        f"{name}{suffix}": Operation(
+            summary=f"{MESSAGES[name].summary} Asked of {who}.",
+            channel=f"{name}{suffix}",
+            messages=("nothing",),
+            replies=(name,),
+        )
+        for name in _SERVICE.values()
+        for suffix, _, who in _WHO
+    },
+}

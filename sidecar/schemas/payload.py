@@ -1,0 +1,64 @@
+"""JSON Schemas (2020-12) of payloads, from the structs that encode and decode them."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import msgspec
+
+from sidecar.admin import Connection, ImportRequest
+from sidecar.catalogue.answer import DescribedOperation, ListedOperation, ListedProvider
+from sidecar.model import MEANINGS
+from sidecar.schemas.field import FIELDS, OF_STRUCT
+from sidecar.wire.event import Admin, Attempt, Finished, Started, Wait
+from sidecar.wire.reply import DryRun, FailureReply
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+URN = "urn:connector-sidecar:schema:"
+
+# File name -> type, and what to call it where the type is not one struct.
+PAYLOADS: dict[str, tuple[Any, str]] = {
+    "failure": (FailureReply, "FailureReply"),
+    "dry-run": (DryRun, "DryRun"),
+    "trace-started": (Started, "Started"),
+    "trace-attempt": (Attempt, "Attempt"),
+    "trace-wait": (Wait, "Wait"),
+    "trace-finished": (Finished, "Finished"),
+    "trace-admin": (Admin, "Admin"),
+    "admin-import": (ImportRequest, "ImportRequest"),
+    "admin-connection": (Connection, "Connection"),
+    "admin-connections": (list[Connection], "Connections"),
+    "catalog-providers": (list[ListedProvider], "ListedProviders"),
+    "catalog-operations": (list[ListedOperation], "ListedOperations"),
+    "catalog-describe": (DescribedOperation, "DescribedOperation"),
+}
+
+
+def schema(name: str) -> dict[str, Any]:
+    """One file: a schema that needs no other."""
+    kind, title = PAYLOADS[name]
+    (root,), parts = components([kind], "#/$defs/{name}")
+    whole = parts.pop(title) if "$ref" in root else {"title": title, **root}
+    document = {"$schema": DIALECT, "$id": f"{URN}{name}", **whole}
+    return document | {"$defs": parts} if parts else document
+
+
+def components(kinds: list[Any], template: str) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
+    """The schemas of these types, and every struct and enum they are made of, each field with its meaning."""
+    roots, parts = msgspec.json.schema_components(kinds, ref_template=template)
+    for name, part in parts.items():
+        # Before Python 3.13 a docstring keeps the indentation of its lines.
+        part["description"] = inspect.cleandoc(part["description"])
+        for field, described in part.get("properties", {}).items():
+            described["description"] = meaning(name, field)
+    if "Reason" in parts:
+        parts["Reason"]["x-meanings"] = {
+            reason.value: msgspec.to_builtins(stands_for) for reason, stands_for in MEANINGS.items()
+        }
+    return list(roots), parts
+
+
+def meaning(struct: str, field: str) -> str:
+    """What a field says. A KeyError names a field that nobody has described yet."""
+    return OF_STRUCT.get((struct, field)) or FIELDS[field]
