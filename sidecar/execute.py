@@ -12,18 +12,19 @@ from typing import Any, Protocol
 import httpx
 import msgspec
 
-from sidecar.auth.static import auth_of, authorise, shown
+from sidecar.auth.static import auth_of, authorise, secrets_of, shown
 from sidecar.catalogue.validate import nearest, validate
 from sidecar.core import story
 from sidecar.core.base_url import base_url
 from sidecar.core.hint import with_hint
-from sidecar.core.limit import Bucket, Budgets, Key, budgets, close, idle, reserve
+from sidecar.core.limit import SOON, Bucket, Budgets, Key, budgets, close, idle, leave, reserve
 from sidecar.core.outcome import outcome
 from sidecar.core.page import secret_parameters, with_page
 from sidecar.core.raw import render_raw
-from sidecar.core.redact import redact_url
+from sidecar.core.redact import redact_failure, redact_url
 from sidecar.core.render import render
 from sidecar.core.retry import THROTTLED, Decision, RetryPolicy, retry
+from sidecar.log import defect
 from sidecar.manifest import Auth
 from sidecar.model import Access, Call, Failure, Outcome, Reason, Request, SideEffect, Success
 from sidecar.ports import Clock, HttpSender, Random
@@ -37,7 +38,6 @@ from sidecar.wire.subject import Address, call_subject
 log = logging.getLogger("sidecar.execute")
 
 MAX_BUCKETS = 50_000
-SOON = 0.0005  # seconds; a wait shorter than this is none
 
 
 class Credentials(Protocol):
@@ -72,7 +72,7 @@ class Ended(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class Run:
-    """One call under way."""
+    """One call under way. `side_effect` is what all its attempts so far may have done, not the last one alone."""
 
     call: Call
     provider: Provider
@@ -82,7 +82,13 @@ class Run:
     request: Request
     trial: bool = False
     attempts: int = 0
+    side_effect: SideEffect = SideEffect.NONE
     why: list[str] = field(default_factory=list)
+
+    @property
+    def secrets(self) -> list[str]:
+        """What nobody is shown, also where the provider says it."""
+        return secrets_of(self.auth, _revealed(self.credential))
 
 
 class Executor:
@@ -132,11 +138,10 @@ class Executor:
             else:
                 result = prepared
         except asyncio.CancelledError:
-            await self._end(call, run, _given_up(call, run))
+            await self._end(call, run, _given_up(run))
             raise
-        except Exception:
-            log.exception("call %s ended in a defect", call.call_id)
-            result = _defect(call, run)
+        except Exception as error:  # noqa: BLE001  # logged without the secrets that its words may hold
+            result = _defect(call, run, error)
         return await self._end(call, run, result)
 
     async def _prepare(self, call: Call, given: Credential | None) -> Run | Failure:
@@ -187,49 +192,50 @@ class Executor:
         """The attempt loop: reserve, credential, send, observe limits, outcome, retry?"""
         call = run.call
         wanted = budgets(run.provider.manifest.quotas, call.provider, call.tenant, call.connection, call.operation)
+        last: Failure | None = None
         while True:
             refused = await self._reserve(run, wanted) or await self._renew_credential(run)
             if refused is not None:
-                return refused
+                return last if last and refused.reason is Reason.BEFORE_SEND else refused
             if call.access is Access.WRITE and run.attempts == 0 and not await self._observer.handed_over():
                 return _untold()
-            if self._closed(wanted):  # the provider said so to another call, while this one was about to be sent
+            # Time went by: the provider may have said so to another call, and the deadline may have passed.
+            if self._closed(wanted) or self._clock.now() >= call.deadline:
                 continue
-            run.attempts += 1
             began = self._clock.now()
-            answer = await self._send(run)
-            result = self._outcome(run, answer)
+            answer, result = await self._exchange(run)
             jitter = self._random.jitter()
             decision = self._decide(run, result, jitter)
             self._observe_limits(wanted, result, decision)
             await self._tell_attempt(run, answer, result, decision, began)
             if decision.delay is None or isinstance(result, Success):
                 return result
+            last = result
             run.why.append(f"attempt {run.attempts}: {decision.why}")
             await self._emit(story.wait, call, decision.delay, decision.why, jitter=jitter)
             await self._clock.sleep(decision.delay)
 
     async def _reserve(self, run: Run, wanted: Budgets) -> Failure | None:
         """Wait for a unit of every budget; None when the exchange may start now."""
-        deadline = run.call.deadline
-        while True:
-            now = self._clock.now()
-            if now >= deadline:
-                return Failure(reason=Reason.BEFORE_SEND, detail="the deadline passed before anything was sent")
-            reserved = reserve(wanted, self._buckets, now, deadline)
-            if isinstance(reserved, Failure):
-                return reserved
-            self._keep(reserved.buckets, now)
-            wait = reserved.at - now
-            if wait < SOON:
-                return None
-            why = "the provider said to wait" if reserved.closed else "the quota is used up"
-            run.why.append(f"waited {wait:.3f} s for bucket {reserved.bucket}: {why}")
-            await self._emit(story.wait, run.call, wait, why, bucket=reserved.bucket)
-            await self._clock.sleep(wait)
-            # The provider may have closed a bucket meanwhile; then this reservation is void.
-            if not self._closed(wanted):
-                return None
+        lines: frozenset[Key] = frozenset()
+        try:
+            while True:
+                now = self._clock.now()
+                if now >= run.call.deadline:
+                    return Failure(reason=Reason.BEFORE_SEND, detail="the deadline passed before anything was sent")
+                reserved = reserve(wanted, self._buckets, now, run.call.deadline, lines)
+                if isinstance(reserved, Failure):
+                    return reserved
+                self._keep(reserved.buckets, now)
+                lines, wait = reserved.lines, reserved.at - now
+                if wait <= 0:
+                    return None
+                why = "the provider said to wait" if reserved.closed else "the quota is used up"
+                run.why.append(f"waited {wait:.3f} s for bucket {reserved.bucket}: {why}")
+                await self._emit(story.wait, run.call, wait, why, bucket=reserved.bucket)
+                await self._clock.sleep(wait)
+        finally:
+            self._buckets.update(leave(lines, self._buckets))
 
     def _closed(self, wanted: Budgets) -> bool:
         """Whether the provider said to wait, and the time has not come."""
@@ -250,15 +256,31 @@ class Executor:
         run.credential, run.auth = credential, auth
         return None
 
+    async def _exchange(self, run: Run) -> tuple[httpx.Response | Failure, Outcome]:
+        """One attempt: what came back, and what it means."""
+        before = run.side_effect
+        run.attempts += 1
+        if run.call.access is Access.WRITE:  # until its end is known
+            run.side_effect = SideEffect.UNKNOWN
+        answer = await self._send(run)
+        result = self._outcome(run, answer)
+        if run.call.access is Access.WRITE:
+            done = SideEffect.DONE if isinstance(result, Success) else result.side_effect
+            run.side_effect = done if before is SideEffect.NONE else before
+        return answer, result
+
     async def _send(self, run: Run) -> httpx.Response | Failure:
-        fields = {name: secret.reveal() for name, secret in run.credential.fields.items()}
-        request = authorise(run.request, run.auth, fields, self._user_agent)
+        request = authorise(run.request, run.auth, _revealed(run.credential), self._user_agent)
         most = run.provider.manifest.max_response_bytes or self._limits.max_response_bytes
         return await self._sender.send(request, deadline=run.call.deadline, max_body=most)
 
     def _outcome(self, run: Run, answer: httpx.Response | Failure) -> Outcome:
         if not isinstance(answer, Failure):
-            return outcome(run.provider, run.operation, answer, self._clock.wall())
+            try:
+                result = outcome(run.provider, run.operation, answer, self._clock.wall())
+            except Exception as error:  # noqa: BLE001  # of a hook; the exchange is told all the same
+                return _defect(run.call, run, error)
+            return redact_failure(result, run.secrets) if isinstance(result, Failure) else result
         if run.operation.access is Access.READ:  # a read changes nothing, whatever was sent of it
             return msgspec.structs.replace(answer, side_effect=SideEffect.NONE)
         return answer
@@ -280,8 +302,8 @@ class Executor:
         """What the provider said about its limit holds for every call of that budget, not for this one alone."""
         if isinstance(result, Failure) and result.reason in THROTTLED:
             now = self._clock.now()
-            wait = result.retry_after if result.retry_after is not None else decision.delay
-            self._keep(close(wanted, self._buckets, now + (wait or self._limits.retry.first_throttle_delay)), now)
+            wait = result.retry_after or decision.delay or self._limits.retry.first_throttle_delay
+            self._keep(close(wanted, self._buckets, now + wait), now)
 
     def _keep(self, changed: Mapping[Key, Bucket], now: float) -> None:
         self._buckets.update(changed)
@@ -294,6 +316,8 @@ class Executor:
         if isinstance(result, Success) and len(result.body) > self._limits.max_output_bytes:
             result = too_large(call.access, result, attempts, self._limits.max_output_bytes)
         if isinstance(result, Failure):
+            if run and result.side_effect is SideEffect.NONE:  # of the last attempt; an earlier one may have done it
+                result = msgspec.structs.replace(result, side_effect=run.side_effect)
             result = with_hint(result, call, operation)
         await self._emit(story.finished, call, attempts=attempts, result=result, why=run.why if run else ())
         return Ended(result, attempts)
@@ -311,7 +335,7 @@ class Executor:
             answer=answer,
             result=result,
             decision=decision,
-            secrets=[secret.reveal() for secret in run.credential.fields.values()],
+            secrets=run.secrets,
         )
 
     async def _emit(self, tell: Callable[..., CallEvent], call: Call, *known: Any, **also: Any) -> None:
@@ -331,25 +355,25 @@ class Executor:
         return Success(body=msgspec.json.encode(DryRun(request=would_send, credential=shown(run.auth))))
 
 
-def _defect(call: Call, run: Run | None) -> Failure:
+def _revealed(credential: Credential) -> dict[str, str]:
+    return {name: secret.reveal() for name, secret in credential.fields.items()}
+
+
+def _defect(call: Call, run: Run | None, error: Exception) -> Failure:
+    log.error("call %s ended in a defect", call.call_id, exc_info=defect(error, run.secrets if run else ()))
     return Failure(
         reason=Reason.BUG,
         detail=f"a defect of the sidecar ended this call; its log names call {call.call_id}",
-        side_effect=_uncertain(call, run),
+        side_effect=run.side_effect if run else SideEffect.NONE,
     )
 
 
-def _given_up(call: Call, run: Run | None) -> Failure:
+def _given_up(run: Run | None) -> Failure:
     return Failure(
         reason=Reason.SHUTTING_DOWN,
         detail="the sidecar shuts down and could not finish this call in time",
-        side_effect=_uncertain(call, run),
+        side_effect=run.side_effect if run else SideEffect.NONE,
     )
-
-
-def _uncertain(call: Call, run: Run | None) -> SideEffect:
-    sent = run is not None and run.attempts > 0 and call.access is Access.WRITE
-    return SideEffect.UNKNOWN if sent else SideEffect.NONE
 
 
 def _untold() -> Failure:

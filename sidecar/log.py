@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
+from types import TracebackType
 from typing import TextIO
 
 import msgspec
 
+from sidecar.core.redact import redact_text
 from sidecar.wire.event import timestamp
 from sidecar.wire.header import one_line
 
@@ -25,6 +28,16 @@ def configure_log(form: str, level: str, stream: TextIO = sys.stderr) -> None:
     root.setLevel(level.upper())
     for name in LIBRARIES:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class Defect(Exception):
+    """An error in words that hold no secret; its traceback is the error's own."""
+
+
+def defect(error: Exception, secrets: Sequence[str] = ()) -> tuple[type[Defect], Defect, TracebackType | None]:
+    """What a log record says of an error that should not have been (its `exc_info`)."""
+    words = Defect(f"{type(error).__name__}: {redact_text(str(error)[:MAX_MESSAGE], secrets)}")
+    return Defect, words, error.__traceback__
 
 
 class JsonLines(logging.Formatter):

@@ -16,6 +16,7 @@ import msgspec
 from sidecar.admin import Administrator
 from sidecar.catalogue.answer import answer as answer_catalog
 from sidecar.execute import Executor, Observer
+from sidecar.log import defect
 from sidecar.micro import QUEUE, VERBS, Endpoint, Service
 from sidecar.model import Access, Failure, Outcome, Reason, SideEffect
 from sidecar.ports import Bus, BusError, Clock, Message, Random, Subscription
@@ -173,8 +174,8 @@ class Worker:
             answered = Answer(Asked(), _given_up())
             await self._reply(message, answered)
             raise
-        except Exception:
-            log.exception("a message on %s ended in a defect", endpoint.subject)
+        except Exception as defective:
+            log.exception("a message on %s ended in a defect", endpoint.subject, exc_info=defect(defective))
             failure = Failure(
                 reason=Reason.BUG, detail="a defect of the sidecar; see its log", side_effect=SideEffect.UNKNOWN
             )

@@ -71,8 +71,7 @@ def authorise(request: Request, auth: Auth, fields: Mapping[str, str], user_agen
         case Bearer():
             headers.append(("authorization", f"Bearer {fields['token']}"))
         case Basic():
-            pair = f"{fields['username']}:{fields['password']}".encode()
-            headers.append(("authorization", f"Basic {base64.b64encode(pair).decode()}"))
+            headers.append(("authorization", f"Basic {_pair(fields)}"))
     return _built(request, url if url is not request.url else _parsed(url), headers)
 
 
@@ -92,6 +91,15 @@ def _parsed(url: str) -> httpx.URL:
     return httpx.URL(url)
 
 
+def secrets_of(auth: Auth, fields: Mapping[str, str]) -> list[str]:
+    """What nobody may be shown of a credential: its fields, and what a header says in their place."""
+    match auth:
+        case Basic():
+            return [*fields.values(), _pair(fields)]
+        case _:
+            return list(fields.values())
+
+
 def shown(auth: Auth) -> str:
     """What the kind adds, in words, for a dry run."""
     match auth:
@@ -101,6 +109,11 @@ def shown(auth: Auth) -> str:
             return "bearer token in header authorization"
         case Basic():
             return "user name and password in header authorization"
+
+
+def _pair(fields: Mapping[str, str]) -> str:
+    """User name and password as RFC 7617 section 2 writes them."""
+    return base64.b64encode(f"{fields['username']}:{fields['password']}".encode()).decode()
 
 
 def _refused(problems: tuple[Problem, ...]) -> Failure:

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from sidecar.core.outcome import request_id
-from sidecar.core.redact import redact_headers, redact_url, said
+from sidecar.core.redact import redact_headers, redact_url, said, without_secrets
 from sidecar.core.retry import Decision
 from sidecar.model import MEANINGS, Call, Failure, Outcome, Request, Success
 from sidecar.provider import Provider
@@ -124,12 +124,13 @@ def _answered(
     provider: Provider, answer: httpx.Response, failure: Failure | None, secrets: Sequence[str]
 ) -> dict[str, Any]:
     first_byte = answer.extensions.get("first_byte")
+    known_there = request_id(provider, answer.headers)
     return {
         "status": answer.status_code,
-        "response_headers": redact_headers(answer.headers.multi_items()),
+        "response_headers": redact_headers(answer.headers.multi_items(), secrets),
         "response_bytes": len(answer.content),
         "response_sha256": _sha256(answer.content),
-        "provider_request_id": request_id(provider, answer.headers),
+        "provider_request_id": known_there and without_secrets(known_there, secrets),
         "first_byte_ms": None if first_byte is None else _ms(first_byte),
         "reused": answer.extensions.get("reused"),
         "said": said(answer.content, secrets) if failure else None,
