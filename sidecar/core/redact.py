@@ -37,6 +37,7 @@ SECRET_SHAPE = re.compile(
     r"|\bgh[oprsu]_[A-Za-z0-9]{10,}|\bgithub_pat_\w{10,}|\bxox[a-z]-[A-Za-z0-9-]{8,}|\bsy[tr]_\w{8,}"
     r"|\bsk_(?:live|test)_\w{8,}|(?<![\w-])eyJ[\w-]{8,}+\.[\w-]+(?:\.[\w-]+)?"
 )
+WRITTEN_ALIKE = re.compile(r"[A-Za-z0-9_.~-]+")  # in a URL, in JSON, anywhere
 SHORT = 8  # characters; a shorter secret is cut out only where it stands alone
 
 
@@ -45,12 +46,12 @@ def redact_headers(
 ) -> dict[str, str]:
     """The headers that may be shown, by lower-case name; of the others not even the value's length."""
     pairs = headers.items() if isinstance(headers, Mapping) else headers
+    forms = _forms(secrets)
     shown: dict[str, str] = {}
     for name, value in pairs:
         lower = name.lower()
         if lower in SHOWN_HEADERS or lower.startswith(SHOWN_PREFIXES):
-            echoed = any(secret and secret in value for secret in secrets)
-            shown[lower] = (without_secrets(value, secrets) if echoed else value)[:512]
+            shown[lower] = _cut(value, forms)[:512]
     return shown
 
 
@@ -104,6 +105,9 @@ def _forms(secrets: Sequence[str]) -> list[str]:
     """How a provider may write secrets back: plain, as in a URL or a form, as in JSON; the longest first."""
     forms: set[str] = set()
     for secret in filter(None, secrets):
+        if WRITTEN_ALIKE.fullmatch(secret):
+            forms.add(secret)
+            continue
         in_json = msgspec.json.encode(secret).decode()[1:-1]
         in_ascii_json = json.dumps(secret)[1:-1]
         forms |= {secret, quote(secret, safe=""), quote_plus(secret), in_json, in_ascii_json}
