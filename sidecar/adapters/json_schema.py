@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,11 +19,33 @@ def compile_schema(schema: Mapping[str, object]) -> SchemaProblems:
         raise FormatError(str(error).partition("\n")[0]) from error
 
     def problems(instance: object) -> list[SchemaError]:
-        if validator.is_valid(instance):
-            return []
-        return [_finding(error) for error in validator.iter_errors(instance)]
+        try:
+            if validator.is_valid(instance):
+                return []
+            return [finding for error in validator.iter_errors(instance) for finding in _findings(error)]
+        except ValueError:  # its recursion limit; what JSON can be in an input has no other
+            return [SchemaError((), "depth", "is nested too deeply")]
 
     return problems
+
+
+def _findings(error: jsonschema_rs.ValidationError) -> list[SchemaError]:
+    """The findings of one error. Of `anyOf`: those of the one form that was meant, or the types that all forms want."""
+    if error.kind.name != "anyOf":
+        return [_finding(error)]
+    forms = [[_finding(inner) for inner in form] for form in error.kind.as_dict().get("context", ())]
+    path = tuple(error.instance_path)
+    meant = [form for form in forms if not any(_is_other_type(finding, path) for finding in form)]
+    if len(meant) == 1:
+        return meant[0]
+    types = tuple(dict.fromkeys(name for form in forms for finding in form for name in finding.allowed))
+    if not meant and types:
+        return [SchemaError(path, "type", error.message, allowed=types)]
+    return [SchemaError(path, "anyOf", "fits none of the forms that are allowed here")]
+
+
+def _is_other_type(finding: SchemaError, path: tuple[str | int, ...]) -> bool:
+    return finding.keyword == "type" and finding.path == path
 
 
 def _finding(error: jsonschema_rs.ValidationError) -> SchemaError:
@@ -36,7 +59,12 @@ def _finding(error: jsonschema_rs.ValidationError) -> SchemaError:
         names = (str(details.get("property", "")).strip('"'),)
     allowed: tuple[str, ...] = ()
     if keyword == "enum":
-        allowed = tuple(str(option) for option in details.get("options", ()))
+        allowed = tuple(_word(option) for option in details.get("options", ()))
     elif keyword == "type":
         allowed = tuple(str(kind) for kind in details.get("types", ()))
     return SchemaError(tuple(error.instance_path), keyword, error.message, names, allowed)
+
+
+def _word(option: object) -> str:
+    """A value as JSON writes it, text without its quotes."""
+    return option if isinstance(option, str) else json.dumps(option)

@@ -24,6 +24,8 @@ class _Loader(_Base):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002  # PyYAML's signature
         seen: set[object] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise FormatError(f"line {key.start_mark.line + 1}: a key must be a word, not a list or a mapping")
             if key.value in seen:
                 raise FormatError(f"line {key.start_mark.line + 1}: key {key.value!r} stands twice")
             seen.add(key.value)

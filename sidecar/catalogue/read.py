@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ ReadYaml = Callable[[str], object]
 
 
 class ManifestError(Exception):
-    """A provider's folder cannot be served. The message names file, key path and rule."""
+    """A provider's folder cannot be served. Each line of the message names file, key path and rule."""
 
 
 def read_manifest(path: Path, read_yaml: ReadYaml) -> Manifest:
@@ -49,6 +49,13 @@ def convert(path: Path, value: Any, kind: Any, at: str = "") -> Any:
         below = place.strip("`").removeprefix("$")
         where = f"{at}{below}".lstrip(".")
         raise ManifestError(f"{path}: {where + ': ' if where else ''}{text}") from error
+
+
+def refuse(path: Path, mistakes: Iterable[str]) -> None:
+    """Raise ManifestError with every mistake that there is in the file; nothing where there is none."""
+    lines = [f"{path}: {mistake}" for mistake in mistakes]
+    if lines:
+        raise ManifestError("\n".join(lines))
 
 
 def _operation(path: Path, name: str, value: Any) -> Operation:

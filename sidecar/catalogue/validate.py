@@ -12,6 +12,8 @@ from sidecar.provider import Operation
 
 MAX_PROBLEMS = 50
 MAX_WORDS = 300
+MAX_NAME = 100  # characters of a name that somebody made up
+NO_FIELD = "is not a field"
 
 
 def validate(operation: Operation, values: Mapping[str, Any]) -> Failure | None:
@@ -32,21 +34,24 @@ def validate(operation: Operation, values: Mapping[str, Any]) -> Failure | None:
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like this one, or None when none is."""
-    names = list(known)
-    close = get_close_matches(name.lower(), names, n=1, cutoff=0.6)
+    names = {each.lower(): each for each in known}
+    wanted = name.lower()[:MAX_NAME]
+    close = get_close_matches(wanted, names, n=1, cutoff=0.6)
     if close:
-        return close[0]
-    return next((known for known in names if len(name) > 2 and known.startswith(name.lower())), None)  # noqa: PLR2004
+        return names[close[0]]
+    return next((each for low, each in names.items() if len(wanted) > 2 and low.startswith(wanted)), None)  # noqa: PLR2004
 
 
 def _spread(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
     """Misspelt fields first (they explain the missing ones), the same finding once."""
     unique = list(dict.fromkeys(problems))
-    return tuple(sorted(unique, key=lambda problem: (problem.nearest is None, problem.detail == "is required")))
+    return tuple(
+        sorted(unique, key=lambda problem: (not problem.detail.startswith(NO_FIELD), problem.detail == "is required"))
+    )
 
 
 def _in_words(operation: Operation, error: SchemaError) -> list[Problem]:
-    here = "".join(f"/{_escape(part)}" for part in error.path)
+    here = "".join(f"/{_escape(str(part)[:MAX_NAME])}" for part in error.path)
     match error.keyword:
         case "additionalProperties" | "unevaluatedProperties":
             known = list(_properties(operation.input_schema, error.path))
@@ -65,12 +70,12 @@ def _in_words(operation: Operation, error: SchemaError) -> list[Problem]:
 def _unknown(operation: Operation, here: str, name: str, known: list[str]) -> Problem:
     close = nearest(name, known)
     if close is not None:
-        detail = f"is not a field; did you mean `{close}`?"
+        detail = f"{NO_FIELD}; did you mean `{close}`?"
     elif known:
-        detail = f"is not a field; fields are: {', '.join(known)}"
+        detail = f"{NO_FIELD}; fields are: {', '.join(known)}"
     else:
-        detail = f"is not a field: {operation.provider}.{operation.name} takes none here"
-    return Problem(f"{here}/{_escape(name[:100])}", detail, tuple(known), close)
+        detail = f"{NO_FIELD}: {operation.provider}.{operation.name} takes none here"
+    return Problem(f"{here}/{_escape(name[:MAX_NAME])}", detail, tuple(known), close)
 
 
 def _properties(schema: Mapping[str, Any], path: Iterable[str | int]) -> Iterable[str]:
@@ -90,5 +95,5 @@ def _article(kind: str) -> str:
     return f"an {kind}" if kind[:1] in "aeiou" else f"a {kind}"
 
 
-def _escape(part: str | int) -> str:
-    return str(part).replace("~", "~0").replace("/", "~1")
+def _escape(part: str) -> str:
+    return part.replace("~", "~0").replace("/", "~1")

@@ -42,8 +42,8 @@ def check_provider(folder: Path, formats: Formats) -> list[Finding]:
         provider = load_provider(folder, formats)
         files = read_cases(folder, formats.read_yaml)
     except ManifestError as error:
-        file, _, rest = str(error).removeprefix(f"{folder}/").partition(": ")
-        return [Finding(file, rest, "connectors/README.md lists every key and its rule")]
+        told = [line.removeprefix(f"{folder}/").partition(": ") for line in str(error).splitlines()]
+        return [Finding(file, rest, "connectors/README.md lists every key and its rule") for file, _, rest in told]
     cases = [case for inside in files.values() for case in inside]
     return [
         *_documents(provider.manifest),

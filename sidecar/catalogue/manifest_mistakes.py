@@ -1,0 +1,158 @@
+"""What is wrong with a provider as a whole, beyond the form of its parts: told when it is loaded, not when called."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
+
+from sidecar.auth.static import kind_of
+from sidecar.catalogue.validate import validate
+from sidecar.core.base_url import base_url
+from sidecar.core.limit import TOLD
+from sidecar.manifest import ApiKey, BaseUrl, Errors, FixedUrl, Manifest, Quota, SelfHosted, Subdomain, Verify
+from sidecar.model import Access, Failure, Reason
+from sidecar.provider import Operation
+from sidecar.wire.subject import NAME
+
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 section 5.6.2
+# Framing, routing and the credential: nobody else writes them.
+OUR_HEADERS = frozenset(
+    {
+        "accept-encoding", "authorization", "connection", "content-length", "cookie", "expect", "host", "keep-alive",
+        "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade", "user-agent",
+    }
+)  # fmt: skip
+BASE_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+SUFFIX = re.compile(r"(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?){2,}")
+# What an answer can mean. Others say that nothing was sent, and would let a write be sent twice.
+ANSWERED = frozenset(
+    {
+        Reason.BAD_PROVIDER_RESPONSE, Reason.CREDENTIAL_REJECTED, Reason.OUTCOME_UNKNOWN, Reason.PROVIDER_5XX,
+        Reason.PROVIDER_CONFLICT, Reason.PROVIDER_FORBIDDEN, Reason.PROVIDER_NOT_FOUND, Reason.PROVIDER_PRECONDITION,
+        Reason.PROVIDER_RATE_LIMITED, Reason.PROVIDER_REJECTED, Reason.PROVIDER_UNAVAILABLE, Reason.REQUEST_TOO_LARGE,
+        Reason.SCOPE_MISSING,
+    }
+)  # fmt: skip
+
+
+def manifest_mistakes(folder: str, manifest: Manifest, operations: Mapping[str, Operation]) -> Iterator[str]:
+    """Each mistake as `key: rule`. `folder` is the name of the folder, `operations` are those that were loaded."""
+    if manifest.name != folder:
+        yield f"name: {manifest.name!r} must be the folder's name, {folder!r}"
+    if not NAME.fullmatch(manifest.name):
+        yield f"name: {manifest.name!r} must be a lower-case word of [a-z0-9_]"
+    if not manifest.docs:
+        yield "docs: the provider's documentation URL is required"
+    if manifest.max_response_bytes is not None and manifest.max_response_bytes < 1:
+        yield "max_response_bytes: must be above 0"
+    yield from _base_url_mistakes(manifest.base_url)
+    yield from _auth_mistakes(manifest)
+    for name, value in manifest.headers.items():
+        yield from (f"headers: {wrong}" for wrong in header_mistakes(name, value))
+    yield from _raw_mistakes(manifest)
+    yield from _quota_mistakes(manifest.quotas, operations)
+    yield from _error_mistakes(manifest.errors)
+    for index, source in enumerate(manifest.retry_after):
+        if (source.header is None) is (source.path is None):
+            yield f"retry_after.{index}: name a header or a path, one of them"
+    if manifest.verify is not None:
+        yield from _verify_mistakes(manifest.verify, operations)
+
+
+def header_mistakes(name: str, value: str = "", *, ours: Collection[str] = OUR_HEADERS) -> Iterator[str]:
+    """What is wrong with a header that a manifest sets."""
+    if not HEADER_NAME.fullmatch(name):
+        yield f"{name!r} is not a header's name"
+    elif name.lower() in ours:
+        yield f"the header {name.lower()} is ours"
+    if not value.isascii() or not value.isprintable():
+        yield f"the value of {name} is not printable ASCII on one line"
+
+
+def _base_url_mistakes(fact: BaseUrl) -> Iterator[str]:
+    match fact:
+        case FixedUrl(url=url):
+            yield from _url_mistakes("url", url)
+        case SelfHosted(path=path, default=default):
+            yield from _base_path_mistakes(path)
+            if default is not None:
+                yield from _url_mistakes("default", default)
+        case Subdomain(suffix=suffix, path=path):
+            yield from _base_path_mistakes(path)
+            if not SUFFIX.fullmatch(suffix):
+                # Without the dot, the subdomain `evil` of `example.com` would be evilexample.com.
+                yield f"base_url.suffix: {suffix!r} must start with a dot and name a domain, as in .example.com"
+
+
+def _url_mistakes(key: str, url: str) -> Iterator[str]:
+    read = base_url(SelfHosted(), url)
+    if isinstance(read, Failure):
+        yield f"base_url.{key}: {read.detail.removeprefix('base_url: ')}"
+
+
+def _base_path_mistakes(path: str) -> Iterator[str]:
+    if not BASE_PATH.fullmatch(path):
+        yield f"base_url.path: {path!r} must be empty, or start with / and end without"
+
+
+def _auth_mistakes(manifest: Manifest) -> Iterator[str]:
+    if not manifest.auth:
+        yield "auth: name at least one kind"
+    for kind in _twice(kind_of(auth) for auth in manifest.auth):
+        yield f"auth: kind {kind} stands twice"
+    for auth in manifest.auth:
+        if isinstance(auth, ApiKey) and auth.place == "header":
+            ours = OUR_HEADERS - {"authorization"}
+            yield from (f"auth: {wrong}" for wrong in header_mistakes(auth.name, auth.prefix, ours=ours))
+
+
+def _raw_mistakes(manifest: Manifest) -> Iterator[str]:
+    if manifest.raw is None:
+        return
+    for name in manifest.raw.headers:
+        if name != name.lower():
+            yield f"raw.headers: {name!r} must be in lower case"
+        yield from (f"raw.headers: {wrong}" for wrong in header_mistakes(name))
+    for pattern in manifest.raw.closed:
+        if not pattern.startswith(("/", "*")):
+            yield f"raw.closed: {pattern!r} must start with / or *, as every path does"
+
+
+def _quota_mistakes(quotas: Iterable[Quota], operations: Collection[str]) -> Iterator[str]:
+    quotas = list(quotas)
+    for name in _twice(quota.name for quota in quotas):
+        yield f"quotas.{name}: stands twice"
+    for quota in quotas:
+        if quota.rate <= 0 or quota.per <= 0 or quota.burst < 1:
+            yield f"quotas.{quota.name}: rate and per are above 0, burst is at least 1"
+        if quota.name == TOLD.name:
+            yield f"quotas.{quota.name}: is the name of what the provider says in its answers; take another one"
+        for pattern in quota.operations:
+            if not any(fnmatchcase(name, pattern) for name in operations):
+                yield f"quotas.{quota.name}.operations: {pattern!r} names no operation"
+
+
+def _error_mistakes(errors: Errors) -> Iterator[str]:
+    for index, rule in enumerate(errors.rules):
+        if rule.reason not in ANSWERED:
+            yield f"errors.rules.{index}.reason: {rule.reason} is not what an answer can mean"
+        if not rule.status and not rule.code and not rule.header and rule.message is None:
+            yield f"errors.rules.{index}: matches every answer; name a status, a code, a header or words of the message"
+
+
+def _verify_mistakes(verify: Verify, operations: Mapping[str, Operation]) -> Iterator[str]:
+    operation = operations.get(verify.operation)
+    if operation is None:
+        yield f"verify.operation: there is no operation {verify.operation!r}"
+        return
+    if operation.access is Access.WRITE:
+        yield f"verify.operation: {verify.operation} is a write; a credential is tried by reading"
+    wrong = validate(operation, verify.input)
+    if wrong is not None:
+        yield f"verify.input: {wrong.detail}"
+
+
+def _twice(names: Iterable[str]) -> Iterator[str]:
+    return (name for name, times in Counter(names).items() if times > 1)
