@@ -123,8 +123,11 @@ class Executor:
         self._base_urls = base_urls or {}
         self._buckets: dict[Key, Bucket] = {}
 
-    async def run(self, call: Call, credential: Credential | None = None) -> Ended:
-        """The call's end. Never raises but when cancelled: a defect becomes `INTERNAL/BUG`, logged.
+    async def run(
+        self, call: Call, credential: Credential | None = None, *, given_up: Callable[[Ended], None] | None = None
+    ) -> Ended:
+        """The call's end. Never raises but when cancelled: a defect becomes `INTERNAL/BUG`, logged. Then `given_up` is
+        told how it ended.
 
         `credential` is used in place of the connection's stored one: it is tried before it is stored.
         """
@@ -138,7 +141,9 @@ class Executor:
             else:
                 result = prepared
         except asyncio.CancelledError:
-            await self._end(call, run, _given_up(run))
+            ended = await self._end(call, run, _given_up(run))
+            if given_up is not None:
+                given_up(ended)
             raise
         except Exception as error:  # noqa: BLE001  # logged without the secrets that its words may hold
             result = _defect(call, run, error)

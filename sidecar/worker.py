@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
@@ -15,16 +16,18 @@ import msgspec
 
 from sidecar.admin import Administrator
 from sidecar.catalogue.answer import answer as answer_catalog
-from sidecar.execute import Executor, Observer
+from sidecar.execute import Ended, Executor, Observer
 from sidecar.log import defect
 from sidecar.micro import QUEUE, VERBS, Endpoint, Service
-from sidecar.model import Access, Failure, Outcome, Reason, SideEffect
+from sidecar.model import Access, Call, Failure, Outcome, Reason, SideEffect
 from sidecar.ports import Bus, BusError, Clock, Message, Random, Subscription
 from sidecar.wire.reply import Asked, Reply, encode_reply
 from sidecar.wire.request import Arrival, decode_input, decode_request
 from sidecar.wire.subject import parse_admin, parse_catalog
 
 log = logging.getLogger("sidecar.worker")
+
+NO_SUBJECT = re.compile(r"[*>\s]|\.\.|\.$")  # wildcards, white space, empty tokens: nothing is published there
 
 
 class Admission(msgspec.Struct, frozen=True):
@@ -52,6 +55,14 @@ class Answer(msgspec.Struct, frozen=True):
 
     asked: Asked
     outcome: Outcome
+
+
+class _GivenUp(Exception):
+    """A call was cancelled; `answer` says what is known of it."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self.answer = answer
 
 
 Answerer = Callable[[Message, float], Awaitable[Answer]]
@@ -141,7 +152,7 @@ class Worker:
     def _may_answer(self, message: Message) -> bool:
         """Whether the reply goes to an inbox. Anything else would be published with our rights, not the caller's."""
         reply = message.reply
-        if reply.startswith(self._admission.reply_prefixes) and not any(mark in reply for mark in "*> \t\r\n"):
+        if reply.startswith(self._admission.reply_prefixes) and not NO_SUBJECT.search(reply):
             return True
         self._counters.refused("reply_subject" if reply else "no_reply_subject")
         return False
@@ -174,6 +185,9 @@ class Worker:
             answered = Answer(Asked(), _given_up())
             await self._reply(message, answered)
             raise
+        except _GivenUp as given_up:
+            await self._reply(message, given_up.answer)
+            raise asyncio.CancelledError from given_up
         except Exception as defective:
             log.exception("a message on %s ended in a defect", endpoint.subject, exc_info=defect(defective))
             failure = Failure(
@@ -203,7 +217,16 @@ class Worker:
         if isinstance(call, Failure):
             self._counters.refused("malformed")
             return Answer(Asked(), call)
-        ended = await self._executor.run(call)
+        unfinished: list[Ended] = []
+        try:
+            ended = await self._executor.run(call, given_up=unfinished.append)
+        except asyncio.CancelledError as cancelled:
+            if unfinished:
+                raise _GivenUp(self._answered(call, unfinished[0])) from cancelled
+            raise
+        return self._answered(call, ended)
+
+    def _answered(self, call: Call, ended: Ended) -> Answer:
         asked = Asked(
             call_id=call.call_id,
             provider=call.provider,

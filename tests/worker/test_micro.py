@@ -1,0 +1,80 @@
+"""The NATS service protocol: `nats micro ls`, `info` and `stats` understand us.
+
+https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-32.md
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from sidecar.model import VERSION
+from tests.worker.house import House, Letter
+
+pytestmark = pytest.mark.anyio
+
+READ = "sidecar.read.default.default.acme.items.get"
+ABOUT = {"name": "connector-sidecar", "id": "id1", "version": VERSION, "metadata": {"catalog_hash": "digest"}}
+
+
+@pytest.mark.parametrize("rest", ["", ".connector-sidecar", ".connector-sidecar.id1"])
+@pytest.mark.parametrize("verb", ["PING", "INFO", "STATS"])
+async def test_asked_by_all_three_subjects(verb: str, rest: str) -> None:
+    """Everybody, everybody of our name, this process: one answer with the protocol's type."""
+    house = House()
+    await house.start()
+    body = (await house.ask(f"$SRV.{verb}{rest}")).body
+    assert body["type"] == f"io.nats.micro.v1.{verb.lower()}_response"
+    assert {name: body[name] for name in ABOUT} == ABOUT
+
+
+@pytest.mark.parametrize("subject", ["$SRV.PING.another", "$SRV.PING.connector-sidecar.id2", "$SRV.EXPLODE"])
+async def test_others_are_not_answered_for(subject: str) -> None:
+    """Another service's or process's ping is not ours."""
+    house = House()
+    await house.start()
+    assert house.bus.hand_in(Letter(subject)) == 0
+
+
+async def test_ping_says_no_more_than_who() -> None:
+    """The protocol's minimum."""
+    house = House()
+    await house.start()
+    assert set((await house.ask("$SRV.PING")).body) == {"type", *ABOUT}
+
+
+async def test_info_lists_what_is_subscribed() -> None:
+    """Each endpoint with its subject and queue group, under a name that the protocol allows."""
+    house = House()
+    await house.start()
+    body = (await house.ask("$SRV.INFO")).body
+    assert body["description"]
+    served = {line.subject for line in house.bus.lines if line.queue}
+    assert {endpoint["subject"] for endpoint in body["endpoints"]} == served
+    for endpoint in body["endpoints"]:
+        assert set(endpoint) == {"name", "subject", "queue_group", "metadata"}
+        assert endpoint["queue_group"] == "sidecar"
+        assert re.fullmatch(r"[A-Za-z0-9_-]+", endpoint["name"])
+    names = [endpoint["name"] for endpoint in body["endpoints"]]
+    assert len(names) == len(set(names))
+
+
+async def test_stats_count() -> None:
+    """Requests, errors, the last error and the time spent, for the endpoint that was asked and no other."""
+    house = House()
+    await house.start()
+    await house.ask("sidecar.catalog.default.providers")
+    await house.ask(READ, b"{}")
+    await house.ask(READ, b"[]")
+    body = (await house.ask("$SRV.STATS")).body
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", body["started"])
+    counted = {endpoint["name"]: endpoint for endpoint in body["endpoints"]}
+    for endpoint in counted.values():
+        whole = {"num_requests", "num_errors", "processing_time", "average_processing_time"}
+        assert set(endpoint) == whole | {"name", "subject", "queue_group", "last_error"}
+        assert all(isinstance(endpoint[name], int) for name in whole)
+    seen = {name: (item["num_requests"], item["num_errors"], item["last_error"]) for name, item in counted.items()}
+    assert seen["read_acme"] == (2, 2, "MALFORMED")
+    assert seen["catalog"] == (1, 0, "")
+    assert seen["write_acme"] == (0, 0, "")

@@ -1,0 +1,93 @@
+"""The drain: nothing new is taken, what was taken is finished within the grace, the rest is told."""
+
+from __future__ import annotations
+
+import anyio
+import httpx
+import pytest
+
+from tests.worker.house import House, Letter, Published, StuckSender
+
+pytestmark = pytest.mark.anyio
+
+READ = "sidecar.read.default.default.acme.items.get"
+WRITE = "sidecar.write.default.default.acme.items.create"
+
+
+async def busy(*subjects: str) -> tuple[House, StuckSender]:
+    """A house with one call in flight for each subject."""
+    sender = StuckSender([httpx.Response(200, json={"id": 1}) for _ in subjects])
+    house = House(sender)
+    await house.start()
+    for number, subject in enumerate(subjects):
+        payload = b'{"title": "x"}' if subject == WRITE else b'{"id": "7"}'
+        house.bus.hand_in(Letter(subject, payload, reply=f"_INBOX.{number}"))
+    await house.settled()
+    assert sender.waiting == len(subjects)
+    return house, sender
+
+
+async def test_what_is_in_flight_is_finished() -> None:
+    """Subscriptions end first, then the calls; nobody is given up who ends in time."""
+    house, sender = await busy(READ, WRITE)
+    given_up: list[int] = []
+
+    async def stop() -> None:
+        given_up.append(await house.worker.stop(30))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stop)
+        await house.settled()
+        assert all(line.drained for line in house.bus.lines)
+        assert house.bus.hand_in(Letter(READ, b'{"id": "8"}')) == 0
+        assert house.bus.published == []
+        sender.gate.set()
+    assert given_up == [0]
+    assert sorted(reply.subject for reply in house.bus.published) == ["_INBOX.0", "_INBOX.1"]
+    assert [reply.body for reply in house.bus.published] == [{"id": 1}] * 2
+
+
+async def test_what_was_received_during_the_drain_is_answered() -> None:
+    """A subscription hands over what had come already; that is answered too, with one reply."""
+    house, sender = await busy(READ)
+    line = next(line for line in house.bus.lines if line.takes(READ))
+
+    async def drain() -> None:
+        line.callback(Letter(READ, b'{"id": "8"}', reply="_INBOX.late"))
+        line.drained = True
+
+    line.drain = drain  # type: ignore[method-assign]  # what a client had buffered
+    sender.answers.append(httpx.Response(200, json={"id": 2}))
+    sender.gate.set()
+    assert await house.worker.stop(30) == 0
+    assert {reply.subject for reply in house.bus.published} == {"_INBOX.0", "_INBOX.late"}
+
+
+def replies(house: House) -> dict[str, Published]:
+    found = {reply.subject: reply for reply in house.bus.published}
+    assert len(found) == len(house.bus.published), "a call got two replies"
+    return found
+
+
+async def test_what_does_not_end_in_time_is_given_up() -> None:
+    """One reply each: a write's end is unknown and it may not be sent again as it is; a read changed nothing."""
+    house, _ = await busy(READ, WRITE)
+    assert await house.worker.stop(0.01) == 2
+    told = replies(house)
+    for number in ("0", "1"):
+        body = told[f"_INBOX.{number}"].body
+        assert (body["reason"], body["code"]) == ("SHUTTING_DOWN", "UNAVAILABLE")
+    read, write = told["_INBOX.0"].body, told["_INBOX.1"].body
+    assert (write["side_effect"], write["retryable"]) == ("unknown", False)
+    assert (read["side_effect"], read["retryable"]) == ("none", True)
+    assert write["call_id"]
+    assert {event.outcome for event in house.trace.events if hasattr(event, "outcome")} == {"SHUTTING_DOWN"}
+    assert house.worker.in_flight == 0
+
+
+async def test_an_idle_worker_stops_at_once() -> None:
+    """However long the grace is."""
+    house = House()
+    await house.start()
+    with anyio.fail_after(5):
+        assert await house.worker.stop(600) == 0
