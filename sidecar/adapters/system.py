@@ -8,6 +8,8 @@ import random
 import sys
 import time
 
+DRAW = 4_096  # bytes
+
 
 class SystemClock:
     """Monotonic and wall time. `now` is the running loop's clock, so that a deadline means the same everywhere."""
@@ -32,5 +34,12 @@ class SystemRandom:
     def jitter(self) -> float:
         return random.random()  # noqa: S311  # spreads retries; nothing secret hangs on it
 
+    def __init__(self) -> None:
+        self._drawn = b""
+
     def token(self, size: int) -> bytes:
-        return os.urandom(size)
+        # Drawn by the page: asking the kernel for every call costs as much as decoding it.
+        if len(self._drawn) < size:
+            self._drawn = os.urandom(max(DRAW, size))
+        token, self._drawn = self._drawn[:size], self._drawn[size:]
+        return token

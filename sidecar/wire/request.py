@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,9 +53,10 @@ def decode_request(
     if isinstance(address, Failure):
         return address
     given = header.by_lower_case(headers)
-    for name, (reason, detail) in UNSUPPORTED.items():
-        if name.lower() in given:
-            return Failure(reason=reason, detail=detail)
+    refused = next((name for name in UNSUPPORTED if name.lower() in given), None) if given else None
+    if refused is not None:
+        reason, detail = UNSUPPORTED[refused]
+        return Failure(reason=reason, detail=detail)
     timeout_ms = _timeout_ms(given, arrival.max_timeout_ms)
     call_id = _call_id(given, arrival)
     dry_run = _flag(given, header.DRY_RUN)
@@ -104,7 +104,8 @@ def call_id_at(wall: float, dice: bytes) -> str:
     value = (int(wall * 1000) & (1 << 48) - 1) << 80 | int.from_bytes(dice[:10], "big")
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
-    return str(uuid.UUID(int=value))
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def trace_context(given: Mapping[str, str], span: bytes, trace: bytes) -> TraceContext:
