@@ -37,9 +37,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     connectors: Annotated[tuple[str, ...], Meta(description="more folders of providers, separated as in PATH")] = ()
     egress_allow: Annotated[
         tuple[str, ...],
-        Meta(
-            description="private hosts and networks that may be called, such as `redmine.internal:3000,10.1.0.0/16`"
-        ),
+        Meta(description="private hosts and networks that may be called, such as `redmine.internal:3000,10.1.0.0/16`"),
     ] = ()
     operations_address: Annotated[
         str | None, Meta(description="`host:port` of /healthz, /readyz and /metrics; port 0 takes a free one")
