@@ -8,7 +8,9 @@ from sidecar.auth.static import check_fields, kind_of
 from sidecar.catalogue.answer import unknown_provider
 from sidecar.core.base_url import base_url
 from sidecar.core.dig import dig_text
+from sidecar.core.redact import without_secrets
 from sidecar.execute import Executor
+from sidecar.manifest import Auth
 from sidecar.model import Access, Call, Failure, Outcome, Problem, Reason, Success
 from sidecar.ports import Clock, Random
 from sidecar.provider import Provider
@@ -19,6 +21,7 @@ from sidecar.wire.request import call_id_at, trace_context
 from sidecar.wire.subject import EVERY, AdminAddress
 
 VERIFY_SECONDS = 20.0
+VERBS = ("import", "list", "verify", "disable", "enable", "revoke")
 
 
 class ImportRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,10 +81,8 @@ class Administrator:
             case "revoke":
                 return await self._set_status(address, Status.REVOKED)
             case _:
-                verbs = "import, list, verify, disable, enable, revoke"
-                return Failure(
-                    reason=Reason.MALFORMED, detail=f"there is no admin verb {address.verb!r}; verbs: {verbs}"
-                )
+                detail = f"there is no admin verb {address.verb[:80]!r}; verbs: {', '.join(VERBS)}"
+                return Failure(reason=Reason.MALFORMED, detail=detail)
 
     def event(self, address: AdminAddress, outcome: Outcome) -> Admin:
         """What the trace says of it."""
@@ -91,7 +92,7 @@ class Administrator:
             tenant=address.tenant,
             connection=address.connection,
             provider=address.provider,
-            verb=address.verb,
+            verb=address.verb if address.verb in VERBS else "unknown",  # what callers make up is never counted apart
             outcome=failure.reason if failure else "ok",
             detail=failure.detail if failure else None,
         )
@@ -100,13 +101,9 @@ class Administrator:
         asked = _decode(payload)
         if isinstance(asked, Failure):
             return asked
-        auth = check_fields(provider.manifest.auth, asked.kind, asked.fields)
+        auth = _checked(provider, asked)
         if isinstance(auth, Failure):
             return auth
-        url = base_url(provider.manifest.base_url, asked.base_url)
-        if isinstance(url, Failure):
-            problem = Problem("/base_url", url.detail.removeprefix("base_url: "))
-            return msgspec.structs.replace(url, problems=(problem,))
         fields = {name: Secret(value) for name, value in asked.fields.items()}
         now = self._clock.wall()
         credential = Credential(kind=kind_of(auth), fields=fields, base_url=asked.base_url, created=now, changed=now)
@@ -164,13 +161,28 @@ class Administrator:
         ended = await self._executor.run(call, credential)
         if isinstance(ended.outcome, Failure):
             return ended.outcome
-        return dig_text(msgspec.json.decode(ended.outcome.body), (verify.account,)) if verify.account else None
+        account = dig_text(msgspec.json.decode(ended.outcome.body), (verify.account,)) if verify.account else None
+        return account and without_secrets(account, [secret.reveal() for secret in credential.fields.values()])
 
     def _shown(self, address: AdminAddress, credential: Credential, verified: str | Failure | None) -> Connection:
         named = Named(address.tenant, address.connection, address.provider, credential)
         problem = f"{verified.reason}: {verified.detail}" if isinstance(verified, Failure) else None
         known = None if verified is None else problem is None
         return msgspec.structs.replace(_listed(named), verified=known, problem=problem)
+
+
+def _checked(provider: Provider, asked: ImportRequest) -> Auth | Failure:
+    """The kind of credential, or everything that is wrong with fields and base URL."""
+    auth = check_fields(provider.manifest.auth, asked.kind, asked.fields)
+    url = base_url(provider.manifest.base_url, asked.base_url)
+    if not isinstance(url, Failure):
+        return auth
+    problem = Problem("/base_url", url.detail.removeprefix("base_url: "))
+    if not isinstance(auth, Failure):
+        return msgspec.structs.replace(url, problems=(problem,))
+    return msgspec.structs.replace(
+        auth, detail=f"{auth.detail}; {problem.pointer} {problem.detail}", problems=(*auth.problems, problem)
+    )
 
 
 def _listed(item: Named) -> Connection:
