@@ -156,7 +156,7 @@ def test_a_key_file_open_to_others_is_refused(tmp_path: Path, mode: int) -> None
         (0o440, 1000, 1000, True),
     ],
 )
-def test_who_may_read_a_key_file(mode: int, owner: int, us: int, refused: bool) -> None:  # noqa: FBT001 - a table
+def test_who_may_read_a_key_file(mode: int, owner: int, us: int, refused: bool) -> None:
     """A group may read root's file, so that a mounted Secret reaches a process that is not root; nothing more."""
     assert open_to_others(stat.S_IFREG | mode, owner, us) is refused
 
