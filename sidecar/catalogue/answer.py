@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
@@ -14,8 +14,11 @@ from sidecar.provider import Catalogue, Operation, Provider
 from sidecar.wire.subject import CatalogAddress
 
 VERBS = ("providers", "operations", "describe", "search", "tools")
+TAKES = {"providers": "", "search": "", "operations": " a provider and", "tools": " a provider and"}  # and nothing more
 SEARCH_LIMIT = 20
-TOOL_FORMATS = ("openai", "anthropic", "gemini", "mcp")
+MAX_WORDS = 50  # of a search
+ToolFormat = Literal["openai", "anthropic", "gemini", "mcp"]
+TOOL_FORMATS: tuple[str, ...] = get_args(ToolFormat)
 
 
 class ListedAuth(msgspec.Struct, frozen=True):
@@ -55,22 +58,61 @@ class DescribedOperation(ListedOperation, frozen=True, kw_only=True):
     input_schema: Mapping[str, Any]
 
 
+class SearchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Payload of `search`."""
+
+    query: str
+    limit: Annotated[int, msgspec.Meta(ge=1)] = SEARCH_LIMIT
+
+
+class ToolsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Payload of `tools`."""
+
+    format: ToolFormat = "mcp"
+
+
+class NoRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Payload of the other verbs: nothing is asked."""
+
+
 def answer(catalogue: Catalogue, address: CatalogAddress, asked: dict[str, Any]) -> Outcome:
     """The answer to `sidecar.catalog.<tenant>.<verb>...`; `asked` is the payload."""
-    match address.verb:
-        case "providers":
-            return _success([_provider(provider) for provider in catalogue.providers.values()])
-        case "operations" | "describe":
-            return _of_provider(catalogue, address)
+    wrong = _wrong_subject(address)
+    if wrong is not None:
+        return Failure(reason=Reason.MALFORMED, detail=wrong)
+    try:
+        match address.verb:
+            case "search":
+                return _search(catalogue, msgspec.convert(asked, SearchRequest))
+            case "tools":
+                return _tools(catalogue, address, msgspec.convert(asked, ToolsRequest))
+            case verb:
+                msgspec.convert(asked, NoRequest)
+                return _providers(catalogue) if verb == "providers" else _of_provider(catalogue, address)
+    except msgspec.ValidationError as error:
+        return Failure(reason=Reason.VALIDATION, detail=str(error)[:500], hint=_form(address.verb))
+
+
+def _wrong_subject(address: CatalogAddress) -> str | None:
+    """What is wrong with the verb, or stands behind it and would be ignored."""
+    verb = address.verb
+    if verb not in VERBS:
+        close = nearest(verb, VERBS)
+        meant = f"; did you mean {close}?" if close else ""
+        return f"there is no catalogue verb {verb[:80]!r}{meant}; verbs: {', '.join(VERBS)}"
+    most = {"describe": 2, "operations": 1, "tools": 1}.get(verb, 0)
+    given = [part for part in (address.provider, address.operation) if part is not None]
+    return f"{verb} takes{TAKES[verb]} nothing more" if len(given) > most else None
+
+
+def _form(verb: str) -> str:
+    match verb:
         case "search":
-            return _search(catalogue, asked)
+            return f'send {{"query": "words", "limit": {SEARCH_LIMIT}}}'
         case "tools":
-            return _tools(catalogue, address, asked)
+            return f'send {{"format": "mcp"}}, or one of: {", ".join(TOOL_FORMATS)}'
         case _:
-            listed = ", ".join(VERBS)
-            return Failure(
-                reason=Reason.MALFORMED, detail=f"there is no catalogue verb {address.verb!r}; verbs: {listed}"
-            )
+            return "leave the payload empty"
 
 
 def unknown_provider(catalogue: Catalogue, name: str | None) -> Failure:
@@ -85,6 +127,7 @@ def unknown_provider(catalogue: Catalogue, name: str | None) -> Failure:
 
 
 def _of_provider(catalogue: Catalogue, address: CatalogAddress) -> Outcome:
+    """Its operations, or one of them described."""
     provider = catalogue.providers.get(address.provider or "")
     if provider is None:
         return unknown_provider(catalogue, address.provider)
@@ -99,15 +142,16 @@ def _of_provider(catalogue: Catalogue, address: CatalogAddress) -> Outcome:
     return _success(_described(operation))
 
 
-def _search(catalogue: Catalogue, asked: dict[str, Any]) -> Outcome:
+def _providers(catalogue: Catalogue) -> Success:
+    return _success([_provider(provider) for provider in catalogue.providers.values()])
+
+
+def _search(catalogue: Catalogue, asked: SearchRequest) -> Success:
     """The operations whose name and summary hold the most words of `query`."""
-    query, limit = asked.get("query"), asked.get("limit", SEARCH_LIMIT)
-    if not isinstance(query, str) or not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
-        return Failure(reason=Reason.VALIDATION, detail='send {"query": "words", "limit": 20}')
-    words = query.lower().split()
+    words = list(dict.fromkeys(asked.query.lower().split()))[:MAX_WORDS]
     scored = [(_score(operation, words), operation) for operation in _operations(catalogue)]
     found = sorted((item for item in scored if item[0]), key=lambda item: (-item[0], item[1].provider, item[1].name))
-    return _success([_operation(operation) for _, operation in found[:limit]])
+    return _success([_operation(operation) for _, operation in found[: asked.limit]])
 
 
 def _score(operation: Operation, words: list[str]) -> int:
@@ -115,15 +159,12 @@ def _score(operation: Operation, words: list[str]) -> int:
     return sum(3 * (word in name) + (word in summary) for word in words)
 
 
-def _tools(catalogue: Catalogue, address: CatalogAddress, asked: dict[str, Any]) -> Outcome:
+def _tools(catalogue: Catalogue, address: CatalogAddress, asked: ToolsRequest) -> Outcome:
     """Operations as tool definitions for language models, of one provider or of all."""
-    style = asked.get("format", "mcp")
-    if style not in TOOL_FORMATS:
-        return Failure(reason=Reason.VALIDATION, detail=f"format must be one of: {', '.join(TOOL_FORMATS)}")
     if address.provider is not None and address.provider not in catalogue.providers:
         return unknown_provider(catalogue, address.provider)
     wanted = [item for item in _operations(catalogue) if address.provider in (None, item.provider) and not item.raw]
-    return _success([_tool(operation, style) for operation in wanted])
+    return _success([_tool(operation, asked.format) for operation in wanted])
 
 
 def _tool(operation: Operation, style: str) -> dict[str, Any]:
