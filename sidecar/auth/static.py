@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from urllib.parse import quote
@@ -11,6 +12,8 @@ import httpx
 
 from sidecar.manifest import ApiKey, Auth, Basic, Bearer
 from sidecar.model import Failure, Problem, Reason, Request
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # neither a header (RFC 9110 section 5.5) nor basic (RFC 7617) has one
 
 
 def kind_of(auth: Auth) -> str:
@@ -50,7 +53,7 @@ def check_fields(kinds: Sequence[Auth], kind: str | None, fields: Mapping[str, s
     ]
     for name in needed:
         text = fields.get(name, "")
-        if text != text.strip() or (not isinstance(auth, Basic) and not (text.isascii() and text.isprintable())):
+        if text != text.strip() or CONTROL.search(text) or not (text.isascii() or isinstance(auth, Basic)):
             problems.append(
                 Problem(f"/fields/{name}", "has white space around it, or a character that no header can carry")
             )

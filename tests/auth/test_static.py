@@ -1,0 +1,144 @@
+"""The static kinds: what each asks for, and what it adds to a request and to nothing else."""
+
+from __future__ import annotations
+
+import base64
+
+import httpx
+import pytest
+
+from sidecar.auth.static import auth_of, authorise, check_fields, fields_of, kind_of, secrets_of, shown
+from sidecar.manifest import ApiKey, Auth, Basic, Bearer
+from sidecar.model import Failure, Reason, Request
+
+HEADER = ApiKey(place="header", name="x-thing")
+PREFIXED = ApiKey(place="header", name="authorization", prefix="Token ")
+QUERY = ApiKey(place="query", name="the key")
+REQUEST = Request("POST", "https://api.acme.example/v1/items", (("accept", "application/json"),), b'{"a":1}')
+KEY = {"key": "k/e y+&=#%"}
+PAIR = {"username": "Åsa", "password": "p:w ✓"}
+
+
+def sent(auth: Auth, fields: dict[str, str], request: Request = REQUEST) -> httpx.Request:
+    return authorise(request, auth, fields, "connector-sidecar/1")
+
+
+@pytest.mark.parametrize(
+    ("auth", "fields", "name", "value"),
+    [
+        (HEADER, {"key": "abc"}, "x-thing", "abc"),
+        (PREFIXED, {"key": "abc"}, "authorization", "Token abc"),
+        (Bearer(), {"token": "abc"}, "authorization", "Bearer abc"),
+        (Basic(), PAIR, "authorization", "Basic " + base64.b64encode("Åsa:p:w ✓".encode()).decode()),
+    ],
+)
+def test_what_a_header_kind_adds(auth: Auth, fields: dict[str, str], name: str, value: str) -> None:
+    """One header; method, URL, body and the other headers stay."""
+    request = sent(auth, fields)
+    assert request.headers.get_list(name) == [value]
+    assert (request.method, str(request.url), request.content) == ("POST", REQUEST.url, REQUEST.content)
+    assert request.headers["accept"] == "application/json"
+    assert request.headers["user-agent"] == "connector-sidecar/1"
+    assert set(request.headers) <= {name, "accept", "user-agent", "host", "content-length"}
+
+
+@pytest.mark.parametrize("query", ["", "?a=1&b=%26", "?a="])
+def test_a_key_in_the_query_is_encoded(query: str) -> None:
+    """It cannot become a parameter or a fragment of its own; the other parameters stay as they are."""
+    url = f"https://api.acme.example/v1/items{query}"
+    request = sent(QUERY, KEY, Request("GET", url))
+    assert request.url.params["the key"] == KEY["key"]
+    assert str(request.url).startswith(url)
+    assert request.url.fragment == ""
+    assert len(request.url.params) == (len(httpx.URL(url).params) + 1)
+    assert "authorization" not in request.headers
+    assert KEY["key"] not in str(request.url)
+
+
+def test_the_request_itself_is_left_alone() -> None:
+    """What is shown, hashed and traced never held the credential."""
+    before = repr(REQUEST)
+    for auth, fields in ((QUERY, {"key": "canary"}), (HEADER, {"key": "canary"}), (Bearer(), {"token": "canary"})):
+        sent(auth, fields)
+        assert repr(REQUEST) == before
+        assert "canary" not in shown(auth)
+
+
+def test_two_connections_do_not_mix() -> None:
+    """The same request with another credential has the other credential only."""
+    for auth, name in ((QUERY, "key"), (HEADER, "key"), (Bearer(), "token")):
+        first, second = sent(auth, {name: "first"}), sent(auth, {name: "second"})
+        for request, own, other in ((first, "first", "second"), (second, "second", "first")):
+            text = f"{request.url} {request.headers.multi_items()}"
+            assert own in text
+            assert other not in text
+
+
+@pytest.mark.parametrize(
+    ("auth", "fields", "words"),
+    [
+        (QUERY, {"key": "abc"}, ["abc"]),
+        (Bearer(), {"token": "abc"}, ["abc"]),
+        (Basic(), {"username": "u", "password": "p"}, ["u", "p", "dTpw"]),
+    ],
+)
+def test_what_nobody_is_shown(auth: Auth, fields: dict[str, str], words: list[str]) -> None:
+    """Every field, and what a header says in their place."""
+    assert secrets_of(auth, fields) == words
+
+
+@pytest.mark.parametrize(
+    ("auth", "fields"),
+    [
+        (HEADER, {"key": "abc"}),
+        (QUERY, KEY),
+        (Bearer(), {"token": "a.b-c_d~e+f/g="}),
+        (Basic(), PAIR),
+        (Basic(), {"username": "u", "password": "a:b"}),
+    ],
+)
+def test_what_is_taken(auth: Auth, fields: dict[str, str]) -> None:
+    """The kind is found by its name, or is the provider's first."""
+    assert check_fields((auth,), None, fields) is auth
+    assert check_fields((auth,), kind_of(auth), fields) is auth
+    assert set(fields_of(auth)) == set(fields)
+
+
+@pytest.mark.parametrize("bad", ["a\r\nb", "a\nb", "a\0b", "\x1b[31m", "é", "✓", " a", "a ", "a\t", "a\x7f", "", " "])
+@pytest.mark.parametrize("auth", [HEADER, QUERY, Bearer()])
+def test_what_no_header_can_carry(auth: Auth, bad: str) -> None:
+    """Refused at import, by the field's name and never by its value."""
+    [name] = fields_of(auth)
+    refused = check_fields((auth,), None, {name: bad})
+    assert isinstance(refused, Failure)
+    assert refused.reason is Reason.VALIDATION
+    assert [problem.pointer for problem in refused.problems] == [f"/fields/{name}"]
+    assert len(bad.strip()) < 2 or bad not in repr(refused)
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointers"),
+    [
+        ({"username": "a:b", "password": "p"}, ["/fields/username"]),
+        ({"username": "u\n", "password": "p"}, ["/fields/username"]),
+        ({"username": "u\nv", "password": "p"}, ["/fields/username"]),
+        ({"username": "u", "password": "p\0q"}, ["/fields/password"]),
+        ({"username": "u"}, ["/fields/password"]),
+        ({}, ["/fields/username", "/fields/password"]),
+        ({"username": "u", "password": "p", "token": "t"}, ["/fields/token"]),
+    ],
+)
+def test_what_basic_does_not_take(fields: dict[str, str], pointers: list[str]) -> None:
+    """No colon in the user name, no control characters (RFC 7617 section 2), no field missing or too many."""
+    refused = check_fields((Basic(),), "basic", fields)
+    assert isinstance(refused, Failure)
+    assert [problem.pointer for problem in refused.problems] == pointers
+
+
+def test_a_kind_that_the_provider_does_not_take() -> None:
+    """Told with the kinds that it takes."""
+    refused = check_fields((Bearer(), Basic()), "api_key", {"key": "canary"})
+    assert isinstance(refused, Failure)
+    assert refused.problems[0].allowed == ("bearer", "basic")
+    assert "canary" not in repr(refused)
+    assert auth_of((Bearer(), Basic()), "api_key") is None
