@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TextIO
-
-import msgspec
 
 from sidecar.core.redact import redact_text
 from sidecar.wire.event import timestamp
@@ -48,11 +47,16 @@ class JsonLines(logging.Formatter):
             "time": timestamp(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage()[:MAX_MESSAGE],
+            "message": _encodable(record.getMessage()[:MAX_MESSAGE]),
         }
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)[-4 * MAX_MESSAGE :]
-        return msgspec.json.encode(line).decode()
+            line["exception"] = _encodable(self.formatException(record.exc_info)[-4 * MAX_MESSAGE :])
+        return json.dumps(line)  # in ASCII: no character of a stranger breaks the line
+
+
+def _encodable(text: str) -> str:
+    """The text with a lone surrogate, which no UTF-8 holds, written as its escape."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 class TextLines(logging.Formatter):
