@@ -19,6 +19,12 @@ from sidecar.adapters.nats_streams import provision
 from sidecar.app import connected, streams_of
 from sidecar.settings import Settings
 
+# What the tests need is not installed beside a sidecar; HTTPX imports these two wherever it finds them.
+AS_INSTALLED = (
+    "import sys; sys.modules.update(dict.fromkeys(('pygments', 'rich')));"
+    "from sidecar.cli import main; main(prog_name='sidecar')"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Running:
@@ -54,7 +60,7 @@ async def running_sidecar(environment: dict[str, str], nats_url: str) -> AsyncIt
     """A `sidecar run`; until the block ends; it has answered over NATS."""
     client = await nats.connect(nats_url)
     began = time.perf_counter()
-    async with process(sys.executable, "-m", "sidecar", "run", env=environment, read=False) as child:
+    async with process(sys.executable, "-c", AS_INSTALLED, "run", env=environment, read=False) as child:
         while True:
             try:
                 await client.request("$SRV.PING.connector-sidecar", b"", timeout=5)
