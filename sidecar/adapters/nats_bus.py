@@ -74,7 +74,7 @@ class NatsBus:
         self._connection = ConnectionLog(on_event)
         self._inbox_prefix = inbox_prefix
         self._queued = 0
-        self._arrived = 0  # messages handed over since the last write
+        self._open = 0  # messages handed over without a reply yet, as far as can be seen: it only decides on pace
         self._proved = False
         self._echo = self.new_inbox()
         self._echoes: dict[bytes, asyncio.Future[None]] = {}
@@ -142,14 +142,14 @@ class NatsBus:
             if client.pending_data_size <= before:
                 raise BusError(f"not published on {subject}: {plain(error)}") from error
         self._queued += max(0, client.pending_data_size - before)
+        self._open = max(0, self._open - subject.startswith("_"))  # a reply goes to an inbox
 
     async def handed_over(self) -> None:
         """As the port says. Raises BusError when the server takes nothing for a second."""
         client, mark, turns = self._client, self._queued, 0
         give_up = asyncio.get_running_loop().time() + HANDOVER_SECONDS
-        if self._arrived > 1:  # those that came together publish in the same turn of the loop: one write serves them
+        if self._open > 1:  # those that came together publish in the same turn of the loop: one write serves them
             await asyncio.sleep(0)
-        self._arrived = 0
         client.write_now()
         # Others publish meanwhile: what counts is that nothing queued before the mark is left.
         while self.connected and self._queued - client.unwritten < mark:
@@ -162,7 +162,7 @@ class NatsBus:
 
     async def subscribe(self, subject: str, callback: Callable[[Message], None], *, queue: str = "") -> Subscription:
         def deliver(message: Msg) -> None:
-            self._arrived += 1
+            self._open += bool(message.reply)
             try:
                 callback(message)
             except (Exception, asyncio.CancelledError):  # noqa: BLE001 - what leaks into nats-py ends the subscription

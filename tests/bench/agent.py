@@ -16,9 +16,10 @@ from collections.abc import Awaitable, Callable
 INPUT = {"title": "Login fails on Safari", "labels": ["bug", "web"]}
 WARM_SECONDS = 0.5
 Call = Callable[[], Awaitable[None]]
+Close = Callable[[], Awaitable[object]]
 
 
-async def httpx_call(url: str) -> Call:
+async def httpx_call(url: str) -> tuple[Call, Close]:
     import httpx
 
     client = httpx.AsyncClient(verify=ssl.create_default_context())
@@ -28,10 +29,10 @@ async def httpx_call(url: str) -> Call:
         answer = await client.post(f"{url}/items", json=INPUT, headers=headers)
         assert answer.json()["number"] == 812
 
-    return call
+    return call, client.aclose
 
 
-async def aiohttp_call(url: str) -> Call:
+async def aiohttp_call(url: str) -> tuple[Call, Close]:
     import aiohttp
 
     session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, ssl=ssl.create_default_context()))
@@ -41,10 +42,10 @@ async def aiohttp_call(url: str) -> Call:
         async with session.post(f"{url}/items", json=INPUT, headers=headers) as answer:
             assert (await answer.json())["number"] == 812
 
-    return call
+    return call, session.close
 
 
-async def sidecar_call(url: str) -> Call:
+async def sidecar_call(url: str) -> tuple[Call, Close]:
     import nats
 
     client = await nats.connect(url)
@@ -54,7 +55,7 @@ async def sidecar_call(url: str) -> Call:
         answer = await client.request("sidecar.write.default.default.bench.items.create", payload, timeout=30)
         assert json.loads(answer.data)["number"] == 812, answer.data
 
-    return call
+    return call, client.close
 
 
 KINDS = {"httpx": httpx_call, "aiohttp": aiohttp_call, "sidecar": sidecar_call}
@@ -62,7 +63,7 @@ KINDS = {"httpx": httpx_call, "aiohttp": aiohttp_call, "sidecar": sidecar_call}
 
 async def load(kind: str, target: str, in_flight: int, seconds: float) -> dict[str, float]:
     """Keep `in_flight` calls going for the time, after a warm-up; latencies in ms, CPU per call in us."""
-    call = await KINDS[kind](target)
+    call, close = await KINDS[kind](target)
     warm_until = time.perf_counter() + WARM_SECONDS
     end = warm_until + seconds
     took: list[float] = []
@@ -76,6 +77,7 @@ async def load(kind: str, target: str, in_flight: int, seconds: float) -> dict[s
     asyncio.get_running_loop().call_later(WARM_SECONDS, _mark)
     await asyncio.gather(*(one_after_another() for _ in range(in_flight)))
     cpu = _cpu() - _marked[0]
+    await close()
     took.sort()
     return {
         "calls": len(took),
