@@ -21,7 +21,7 @@ from sidecar.core.limit import SOON, Bucket, Budgets, Key, budgets, close, idle,
 from sidecar.core.outcome import outcome
 from sidecar.core.page import secret_parameters, with_page
 from sidecar.core.raw import render_raw
-from sidecar.core.redact import redact_failure, redact_url
+from sidecar.core.redact import SHORT, redact_failure, redact_url, without_secrets
 from sidecar.core.render import render
 from sidecar.core.retry import THROTTLED, Decision, RetryPolicy, retry
 from sidecar.log import defect
@@ -32,7 +32,7 @@ from sidecar.provider import Catalogue, Operation, Provider
 from sidecar.store.credential import Credential
 from sidecar.wire.event import CallEvent, Event
 from sidecar.wire.reply import DryRun, ShownRequest, too_large
-from sidecar.wire.request import decode_input
+from sidecar.wire.request import decode_cursor, decode_input
 from sidecar.wire.subject import Address, call_subject
 
 log = logging.getLogger("sidecar.execute")
@@ -43,13 +43,15 @@ MAX_BUCKETS = 50_000
 class Credentials(Protocol):
     """Where the credentials of connections are kept."""
 
-    async def load(self, tenant: str, connection: str, provider: str) -> Credential | Failure: ...
+    async def load(self, tenant: str, connection: str, provider: str, *, within: float) -> Credential | Failure:
+        """The connection's credential, found within so many seconds, or why it cannot be used."""
 
 
 class Observer(Protocol):
     """Whoever wants to know what happens to calls: metrics, and the trace on NATS."""
 
-    async def emit(self, event: Event) -> None: ...
+    async def emit(self, event: Event) -> bool:
+        """Take the event; false when it is lost."""
 
     async def handed_over(self) -> bool:
         """Whether the events emitted so far have left this process; waits until they have."""
@@ -72,7 +74,9 @@ class Ended(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class Run:
-    """One call under way. `side_effect` is what all its attempts so far may have done, not the last one alone."""
+    """One call under way. `told`: the trace knows that it started. `side_effect` is what all its attempts so far may
+    have done, not the last one alone.
+    """
 
     call: Call
     provider: Provider
@@ -80,6 +84,7 @@ class Run:
     credential: Credential
     auth: Auth
     request: Request
+    told: bool
     trial: bool = False
     attempts: int = 0
     side_effect: SideEffect = SideEffect.NONE
@@ -131,10 +136,10 @@ class Executor:
 
         `credential` is used in place of the connection's stored one: it is tried before it is stored.
         """
-        await self._emit(story.started, call, catalog_hash=self.catalogue.digest, sidecar=self._id)
+        told = await self._emit(story.started, call, catalog_hash=self.catalogue.digest, sidecar=self._id)
         run: Run | None = None
         try:
-            prepared = await self._prepare(call, credential)
+            prepared = await self._prepare(call, credential, told=told)
             if isinstance(prepared, Run):
                 run = prepared
                 result = self._dry(run) if call.dry_run else await self._attempt_until_done(run)
@@ -149,7 +154,7 @@ class Executor:
             result = _defect(call, run, error)
         return await self._end(call, run, result)
 
-    async def _prepare(self, call: Call, given: Credential | None) -> Run | Failure:
+    async def _prepare(self, call: Call, given: Credential | None, *, told: bool) -> Run | Failure:
         """Look up, validate and render: everything that can refuse the call before it costs anything."""
         provider = self.catalogue.providers.get(call.provider)
         if provider is None:
@@ -165,7 +170,7 @@ class Executor:
         invalid = validate(operation, values)
         if invalid is not None:
             return invalid
-        credential = given or await self._credentials.load(call.tenant, call.connection, call.provider)
+        credential = given or await self._load(call)
         if isinstance(credential, Failure):
             return credential
         auth = auth_of(provider.manifest.auth, credential.kind)
@@ -174,7 +179,11 @@ class Executor:
         request = self._render(call, provider, operation, credential, values)
         if isinstance(request, Failure):
             return request
-        return Run(call, provider, operation, credential, auth, request, trial=given is not None)
+        return Run(call, provider, operation, credential, auth, request, told, trial=given is not None)
+
+    async def _load(self, call: Call) -> Credential | Failure:
+        left = max(0.0, call.deadline - self._clock.now())
+        return await self._credentials.load(call.tenant, call.connection, call.provider, within=left)
 
     def _render(
         self, call: Call, provider: Provider, operation: Operation, credential: Credential, values: dict[str, Any]
@@ -202,7 +211,7 @@ class Executor:
             refused = await self._reserve(run, wanted) or await self._renew_credential(run)
             if refused is not None:
                 return last if last and refused.reason is Reason.BEFORE_SEND else refused
-            if call.access is Access.WRITE and run.attempts == 0 and not await self._observer.handed_over():
+            if call.access is Access.WRITE and run.attempts == 0 and not await self._is_told(run):
                 return _untold()
             # Time went by: the provider may have said so to another call, and the deadline may have passed.
             if self._closed(wanted) or self._clock.now() >= call.deadline:
@@ -247,17 +256,22 @@ class Executor:
         until = self._clock.now() + SOON
         return any(self._buckets.get(key, Bucket()).closed_until > until for key, _ in wanted)
 
+    async def _is_told(self, run: Run) -> bool:
+        """Whether `started` has left this process."""
+        return run.told and await self._observer.handed_over()
+
     async def _renew_credential(self, run: Run) -> Failure | None:
         """Before a further attempt: the connection may have been disabled or given another credential meanwhile."""
         if run.attempts == 0 or run.trial:
             return None
-        call = run.call
-        credential = await self._credentials.load(call.tenant, call.connection, call.provider)
+        credential = await self._load(run.call)
         if isinstance(credential, Failure):
             return credential
         auth = auth_of(run.provider.manifest.auth, credential.kind)
         if auth is None:
-            return _unusable(call, credential)
+            return _unusable(run.call, credential)
+        if credential.base_url != run.credential.base_url:  # the request is for the server before: not its secret
+            return _moved(run.call)
         run.credential, run.auth = credential, auth
         return None
 
@@ -280,12 +294,18 @@ class Executor:
         return await self._sender.send(request, deadline=run.call.deadline, max_body=most)
 
     def _outcome(self, run: Run, answer: httpx.Response | Failure) -> Outcome:
+        """What it means, in words that do not repeat the credential."""
+        try:
+            result = self._meaning(run, answer)
+        except Exception as error:  # noqa: BLE001  # of a hook; the exchange is told all the same
+            return _defect(run.call, run, error)
+        if isinstance(result, Failure):
+            return redact_failure(result, run.secrets)
+        return _echoing(run, result) or result
+
+    def _meaning(self, run: Run, answer: httpx.Response | Failure) -> Outcome:
         if not isinstance(answer, Failure):
-            try:
-                result = outcome(run.provider, run.operation, answer, self._clock.wall())
-            except Exception as error:  # noqa: BLE001  # of a hook; the exchange is told all the same
-                return _defect(run.call, run, error)
-            return redact_failure(result, run.secrets) if isinstance(result, Failure) else result
+            return outcome(run.provider, run.operation, answer, self._clock.wall())
         if run.operation.access is Access.READ:  # a read changes nothing, whatever was sent of it
             return msgspec.structs.replace(answer, side_effect=SideEffect.NONE)
         return answer
@@ -318,8 +338,9 @@ class Executor:
     async def _end(self, call: Call, run: Run | None, result: Outcome) -> Ended:
         attempts = run.attempts if run else 0
         operation = self.catalogue.operation(call.provider, call.operation)
-        if isinstance(result, Success) and len(result.body) > self._limits.max_output_bytes:
-            result = too_large(call.access, result, attempts, self._limits.max_output_bytes)
+        most = self._limits.max_output_bytes
+        if isinstance(result, Success) and len(result.body) + len(result.next_cursor or "") > most:
+            result = too_large(call.access, result, attempts, most)
         if isinstance(result, Failure):
             if run and result.side_effect is SideEffect.NONE:  # of the last attempt; an earlier one may have done it
                 result = msgspec.structs.replace(result, side_effect=run.side_effect)
@@ -343,8 +364,13 @@ class Executor:
             secrets=run.secrets,
         )
 
-    async def _emit(self, tell: Callable[..., CallEvent], call: Call, *known: Any, **also: Any) -> None:
-        await self._observer.emit(tell(call, self._clock.now(), self._clock.wall(), *known, **also))
+    async def _emit(self, tell: Callable[..., CallEvent], call: Call, *known: Any, **also: Any) -> bool:
+        """Tell what happened; false when it is lost. No call ends in anything else because it cannot be told."""
+        try:
+            return await self._observer.emit(tell(call, self._clock.now(), self._clock.wall(), *known, **also))
+        except Exception as error:  # logged without the secrets that its words may hold
+            log.exception("an event of call %s could not be told", call.call_id, exc_info=defect(error))
+            return False
 
     def _dry(self, run: Run) -> Success:
         """What would be sent, and nothing sent."""
@@ -378,6 +404,26 @@ def _given_up(run: Run | None) -> Failure:
         reason=Reason.SHUTTING_DOWN,
         detail="the sidecar shuts down and could not finish this call in time",
         side_effect=run.side_effect if run else SideEffect.NONE,
+    )
+
+
+def _echoing(run: Run, success: Success) -> Failure | None:
+    """The failure in place of a success whose cursor would hand the credential to the agent."""
+    cursor = success.next_cursor and decode_cursor(success.next_cursor)
+    if not cursor or without_secrets(cursor, [secret for secret in run.secrets if len(secret) >= SHORT]) == cursor:
+        return None
+    return Failure(
+        reason=Reason.BAD_PROVIDER_RESPONSE,
+        detail=f"{run.provider.manifest.title} wrote the credential into the cursor of the next page",
+        side_effect=run.side_effect,
+        provider_status=success.provider_status,
+    )
+
+
+def _moved(call: Call) -> Failure:
+    return Failure(
+        reason=Reason.CAS_CONFLICT,
+        detail=f"connection {call.connection} of {call.provider} was given another base URL while this call ran",
     )
 
 

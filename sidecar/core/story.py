@@ -72,7 +72,10 @@ def attempt(
         "side_effect": failure.side_effect if failure else None,
         "decided": decision.why,
     }
-    told |= {"said": answer.detail} if isinstance(answer, Failure) else _answered(provider, answer, failure, secrets)
+    if isinstance(answer, Failure):
+        told["said"] = without_secrets(answer.detail, secrets)
+    else:
+        told |= _answered(provider, answer, failure, secrets)
     return Attempt(**told)
 
 

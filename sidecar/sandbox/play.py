@@ -40,7 +40,7 @@ class Stored(msgspec.Struct, frozen=True):
 
     credential: Credential
 
-    async def load(self, tenant: str, connection: str, provider: str) -> Credential | Failure:  # noqa: ARG002  # the same for all
+    async def load(self, tenant: str, connection: str, provider: str, *, within: float) -> Credential | Failure:  # noqa: ARG002  # the same for all
         return self.credential
 
 

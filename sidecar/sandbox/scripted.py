@@ -77,8 +77,9 @@ class EventLog:
     def __init__(self) -> None:
         self.events: list[Event] = []
 
-    async def emit(self, event: Event) -> None:
+    async def emit(self, event: Event) -> bool:
         self.events.append(event)
+        return True
 
     async def handed_over(self) -> bool:
         return True

@@ -25,6 +25,7 @@ FORMAT: Literal[1] = 1
 FRESH_SECONDS = 30.0  # a connection disabled through another sidecar is noticed within this time
 KEPT_SECONDS = 3600.0
 LOOK_SECONDS = 0.25  # how long a call with a known credential waits for a store that may be away
+ASK_SECONDS = 5.0  # how long one that does not say otherwise waits for a credential that is not known here
 ATTEMPTS = 5  # of a compare-and-set that others may win
 
 
@@ -89,20 +90,24 @@ class CredentialStore:
         self._capacity = capacity
         self._cache: OrderedDict[str, _Cached] = OrderedDict()
 
-    async def load(self, tenant: str, connection: str, provider: str) -> Credential | Failure:
-        """The credential, ready to use; or why this connection cannot be used.
+    async def load(
+        self, tenant: str, connection: str, provider: str, *, within: float = ASK_SECONDS
+    ) -> Credential | Failure:
+        """The credential, ready to use, within so many seconds; or why this connection cannot be used.
 
         One that is known goes on being used while the store is away.
         """
         key, now = record_key(tenant, connection, provider), self._clock.now()
         cached = self._cache.get(key)
         if cached is None:
-            return await self._read(tenant, connection, provider)
+            with anyio.move_on_after(within):
+                return await self._read(tenant, connection, provider)
+            return Failure(reason=Reason.STORE_UNAVAILABLE, detail=f"{BUCKET} did not answer before the deadline")
         cached.used = now
         self._cache.move_to_end(key)
         if now - cached.asked >= FRESH_SECONDS:
             cached.asked = now  # one call looks, the others go on with what is known
-            with anyio.move_on_after(LOOK_SECONDS):
+            with anyio.move_on_after(min(LOOK_SECONDS, within)):
                 found = await self._read(tenant, connection, provider)
                 if isinstance(found, Credential) or found.reason is not Reason.STORE_UNAVAILABLE:
                     return found

@@ -31,13 +31,16 @@ class TracePublisher:
         self._prefix = prefix
         self._counters = counters
 
-    async def emit(self, event: Event) -> None:
+    async def emit(self, event: Event) -> bool:
+        """Count it and hand it to the bus; false when it is lost."""
         self._count(event)
         subject = trace_subject(self._prefix, event.tenant, event.connection, event.provider, event_name(event))
         try:
             await self._bus.publish(subject, encoder.encode(event))
         except BusError:
             self._counters.trace_dropped()
+            return False
+        return True
 
     async def handed_over(self) -> bool:
         if not self._bus.connected:

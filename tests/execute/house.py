@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from sidecar.execute import Ended, Executor, Limits
+from sidecar.execute import Credentials, Ended, Executor, Limits
 from sidecar.model import Access, Call, Failure, Reason, SideEffect, Success, TraceContext
 from sidecar.provider import Catalogue, Provider
 from sidecar.sandbox.scripted import EventLog, FixedRandom, ManualClock, ScriptedSender
@@ -40,7 +40,7 @@ class Connections:
         self.found = list(found) or [credential()]
         self.asked: list[tuple[str, str, str]] = []
 
-    async def load(self, tenant: str, connection: str, provider: str) -> Credential | Failure:
+    async def load(self, tenant: str, connection: str, provider: str, *, within: float) -> Credential | Failure:
         self.asked.append((tenant, connection, provider))
         return self.found.pop(0) if len(self.found) > 1 else self.found[0]
 
@@ -62,6 +62,7 @@ class House:
     answers: Iterable[Answer] = ()
     providers: Mapping[str, Provider] = field(default_factory=lambda: {"acme": provider()})
     connections: Connections = field(default_factory=Connections)
+    store: Credentials | None = None  # in place of `connections`
     limits: Limits = field(default_factory=Limits)
     clock: ManualClock = field(default_factory=ManualClock)
     trace: EventLog = field(default_factory=EventLog)
@@ -71,7 +72,7 @@ class House:
         self.sender = World(self)
         self.executor = Executor(
             catalogue=Catalogue(self.providers, "digest"),
-            credentials=self.connections,
+            credentials=self.store or self.connections,
             sender=self.sender,
             clock=self.clock,
             random=FixedRandom(),

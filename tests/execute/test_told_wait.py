@@ -26,7 +26,7 @@ LIMITED = httpx.Response(429, headers={"retry-after": "5"})
 class OneConnection:
     """The same credential for everybody."""
 
-    async def load(self, tenant: str, connection: str, provider: str) -> Credential | Failure:
+    async def load(self, tenant: str, connection: str, provider: str, *, within: float) -> Credential | Failure:
         return Credential(kind="bearer", fields={"token": Secret("t")}, base_url=None, created=0.0, changed=0.0)
 
 
@@ -60,10 +60,10 @@ class SlowTrace(EventLog):
         self.answered = anyio.Event()
         self.writes = 0
 
-    async def emit(self, event: Event) -> None:
-        await super().emit(event)
+    async def emit(self, event: Event) -> bool:
         if isinstance(event, Attempt):
             self.answered.set()
+        return await super().emit(event)
 
     async def handed_over(self) -> bool:
         self.writes += 1
