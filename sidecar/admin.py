@@ -162,7 +162,9 @@ class Administrator:
         if isinstance(ended.outcome, Failure):
             return ended.outcome
         account = dig_text(msgspec.json.decode(ended.outcome.body), (verify.account,)) if verify.account else None
-        return account and without_secrets(account, [secret.reveal() for secret in credential.fields.values()])
+        # A user name may be a key (then no account is called so), but is what many providers call the account.
+        secrets = [secret.reveal() for name, secret in credential.fields.items() if name != "username"]
+        return account and without_secrets(account, secrets)
 
     def _shown(self, address: AdminAddress, credential: Credential, verified: str | Failure | None) -> Connection:
         named = Named(address.tenant, address.connection, address.provider, credential)

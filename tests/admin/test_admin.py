@@ -245,6 +245,13 @@ async def test_an_answer_that_names_no_account(body: bytes) -> None:
     assert await token_of(here) == CANARY
 
 
+async def test_an_account_that_is_the_user_name() -> None:
+    """A user name is no secret: it is how the provider names the account."""
+    here = await house(httpx.Response(200, json={"login": "bot"}), auth=[{"kind": "basic"}])
+    reply = await ask(here, "import", {"fields": {"username": "bot", "password": CANARY}})
+    assert reply.body["account"] == "bot"
+
+
 async def test_an_account_that_is_the_secret() -> None:
     """A provider that names the account by the credential does not get it shown."""
     here = await house(httpx.Response(200, json={"login": CANARY}))
