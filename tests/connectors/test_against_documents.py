@@ -177,7 +177,7 @@ def test_each_kind_of_mistake_is_found(document: Document, change: dict[str, Any
         ({}, False),
     ],
 )
-def test_a_query_is_text(field: dict[str, Any], passes: bool) -> None:  # noqa: FBT001
+def test_a_query_is_text(field: dict[str, Any], passes: bool) -> None:
     """Where the document wants text in a query, a number is right, and a list only when it is joined to one text."""
     query = {"in": "query", "name": "q", "schema": {"type": "string"}}
     document = {"paths": {"/books": {"get": {"parameters": [query]}}}}

@@ -143,7 +143,7 @@ class Ledger:
         attempts = [event for event in told if event["event"] == "attempt" and event["provider"] == provider]
         return sorted(attempts, key=began_at)
 
-    def check(self, holds: bool, otherwise: str) -> None:  # noqa: FBT001  # reads as a sentence
+    def check(self, holds: bool, otherwise: str) -> None:  # reads as a sentence
         if not holds:
             self.wrong(otherwise)
 

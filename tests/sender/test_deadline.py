@@ -31,7 +31,7 @@ async def test_many_scopes_end_each_at_its_own() -> None:
         return loop.time() - start - seconds
 
     late = await asyncio.gather(*(wait(n / 1000) for n in range(1, 100)))
-    assert min(late) >= 0
+    assert min(late) > -1e-6  # the sums of two floats
 
 
 async def test_a_scope_left_in_time_is_forgotten() -> None:
