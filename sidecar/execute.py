@@ -17,7 +17,7 @@ from sidecar.catalogue.validate import nearest, validate
 from sidecar.core import story
 from sidecar.core.base_url import base_url
 from sidecar.core.hint import with_hint
-from sidecar.core.limit import SOON, Bucket, Budgets, Key, budgets, close, idle, leave, reserve
+from sidecar.core.limit import Budgets, Reservation, budgets
 from sidecar.core.outcome import outcome
 from sidecar.core.page import secret_parameters, with_page
 from sidecar.core.raw import render_raw
@@ -29,6 +29,7 @@ from sidecar.manifest import Auth
 from sidecar.model import Access, Call, Failure, Outcome, Reason, Request, SideEffect, Success
 from sidecar.ports import Clock, HttpSender, Random
 from sidecar.provider import Catalogue, Operation, Provider
+from sidecar.quota import Quotas
 from sidecar.store.credential import Credential
 from sidecar.wire.event import CallEvent, Event
 from sidecar.wire.reply import DryRun, ShownRequest, too_large
@@ -36,8 +37,6 @@ from sidecar.wire.request import decode_cursor, decode_input
 from sidecar.wire.subject import Address, call_subject
 
 log = logging.getLogger("sidecar.execute")
-
-MAX_BUCKETS = 50_000
 
 
 class Credentials(Protocol):
@@ -126,7 +125,7 @@ class Executor:
         self._user_agent = user_agent
         self._limits = limits
         self._base_urls = base_urls or {}
-        self._buckets: dict[Key, Bucket] = {}
+        self._quotas = Quotas(clock)
 
     async def run(
         self, call: Call, credential: Credential | None = None, *, given_up: Callable[[Ended], None] | None = None
@@ -214,7 +213,7 @@ class Executor:
             if call.access is Access.WRITE and run.attempts == 0 and not await self._is_told(run):
                 return _untold()
             # Time went by: the provider may have said so to another call, and the deadline may have passed.
-            if self._closed(wanted) or self._clock.now() >= call.deadline:
+            if self._quotas.closed(wanted) or self._clock.now() >= call.deadline:
                 continue
             began = self._clock.now()
             answer, result = await self._exchange(run)
@@ -230,31 +229,14 @@ class Executor:
             await self._clock.sleep(decision.delay)
 
     async def _reserve(self, run: Run, wanted: Budgets) -> Failure | None:
-        """Wait for a unit of every budget; None when the exchange may start now."""
-        lines: frozenset[Key] = frozenset()
-        try:
-            while True:
-                now = self._clock.now()
-                if now >= run.call.deadline:
-                    return Failure(reason=Reason.BEFORE_SEND, detail="the deadline passed before anything was sent")
-                reserved = reserve(wanted, self._buckets, now, run.call.deadline, lines)
-                if isinstance(reserved, Failure):
-                    return reserved
-                self._keep(reserved.buckets, now)
-                lines, wait = reserved.lines, reserved.at - now
-                if wait <= 0:
-                    return None
-                why = "the provider said to wait" if reserved.closed else "the quota is used up"
-                run.why.append(f"waited {wait:.3f} s for bucket {reserved.bucket}: {why}")
-                await self._emit(story.wait, run.call, wait, why, bucket=reserved.bucket)
-                await self._clock.sleep(wait)
-        finally:
-            self._buckets.update(leave(lines, self._buckets))
+        """Wait for a unit of every budget, and tell of each wait."""
 
-    def _closed(self, wanted: Budgets) -> bool:
-        """Whether the provider said to wait, and the time has not come."""
-        until = self._clock.now() + SOON
-        return any(self._buckets.get(key, Bucket()).closed_until > until for key, _ in wanted)
+        async def told(reserved: Reservation, wait: float) -> None:
+            why = "the provider said to wait" if reserved.closed else "the quota is used up"
+            run.why.append(f"waited {wait:.3f} s for bucket {reserved.bucket}: {why}")
+            await self._emit(story.wait, run.call, wait, why, bucket=reserved.bucket)
+
+        return await self._quotas.reserve(wanted, run.call.deadline, told)
 
     async def _is_told(self, run: Run) -> bool:
         """Whether `started` has left this process."""
@@ -326,14 +308,8 @@ class Executor:
     def _observe_limits(self, wanted: Budgets, result: Outcome, decision: Decision) -> None:
         """What the provider said about its limit holds for every call of that budget, not for this one alone."""
         if isinstance(result, Failure) and result.reason in THROTTLED:
-            now = self._clock.now()
             wait = result.retry_after or decision.delay or self._limits.retry.first_throttle_delay
-            self._keep(close(wanted, self._buckets, now + wait), now)
-
-    def _keep(self, changed: Mapping[Key, Bucket], now: float) -> None:
-        self._buckets.update(changed)
-        if len(self._buckets) > MAX_BUCKETS:
-            self._buckets = {key: bucket for key, bucket in self._buckets.items() if not idle(bucket, now)}
+            self._quotas.close(wanted, wait)
 
     async def _end(self, call: Call, run: Run | None, result: Outcome) -> Ended:
         attempts = run.attempts if run else 0
