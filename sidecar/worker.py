@@ -190,17 +190,22 @@ class Worker:
             raise asyncio.CancelledError from given_up
         except Exception as defective:
             log.exception("a message on %s ended in a defect", endpoint.subject, exc_info=defect(defective))
-            failure = Failure(
-                reason=Reason.BUG, detail="a defect of the sidecar; see its log", side_effect=SideEffect.UNKNOWN
-            )
-            answered = Answer(Asked(), failure)
+            answered = Answer(Asked(), _defective(Access.WRITE))
         await self._reply(message, answered)
         error = answered.outcome.reason if isinstance(answered.outcome, Failure) else None
         endpoint.count(self._clock.now() - accepted, error)
         self._counters.in_flight(len(self._tasks) - 1)
 
     async def _reply(self, message: Message, answered: Answer) -> None:
-        await self._publish(message, encode_reply(answered.asked, answered.outcome, self._bus.max_payload))
+        await self._publish(message, self._encoded(answered))
+
+    def _encoded(self, answered: Answer) -> Reply:
+        asked, most = answered.asked, self._bus.max_payload
+        try:
+            return encode_reply(asked, answered.outcome, most)
+        except Exception as error:  # a hook's words may be no UTF-8; the caller is answered all the same
+            log.exception("the reply to call %s could not be written", asked.call_id, exc_info=defect(error))
+            return encode_reply(asked, _defective(asked.access), most)
 
     async def _publish(self, message: Message, reply: Reply) -> None:
         try:
@@ -208,6 +213,9 @@ class Worker:
         except BusError as error:
             self._counters.reply_lost()
             log.warning("a reply could not be published: %s", error)
+        except Exception as error:
+            self._counters.reply_lost()
+            log.exception("a reply could not be published", exc_info=defect(error))
 
     # --- answers -----------------------------------------------------------------------------------------------------
 
@@ -256,6 +264,11 @@ class Worker:
         assert not isinstance(asked, Failure)
         outcome = answer_catalog(self._executor.catalogue, address, asked)
         return Answer(Asked(access=Access.READ, provider=address.provider), outcome)
+
+
+def _defective(access: Access) -> Failure:
+    side_effect = SideEffect.NONE if access is Access.READ else SideEffect.UNKNOWN
+    return Failure(reason=Reason.BUG, detail="a defect of the sidecar; see its log", side_effect=side_effect)
 
 
 def _given_up() -> Failure:

@@ -1,0 +1,90 @@
+"""Settings: the environment over the file, each checked where it was set, none misread in silence."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sidecar.settings import FILE, Settings, SettingsError, load_settings, table, unknown_names
+
+
+def test_nothing_set_is_the_defaults(tmp_path: Path) -> None:
+    """Other variables are nobody's business."""
+    assert load_settings({"HOME": "/root", "SIDECARS": "x"}, tmp_path) == Settings()
+
+
+def test_the_environment_goes_over_the_file(tmp_path: Path) -> None:
+    """What is set in both is the environment's; an empty variable sets nothing."""
+    (tmp_path / FILE).write_text('prefix = "file"\nmax_in_flight = 7\nconnectors = ["a", "b"]\n')
+    found = load_settings({"SIDECAR_PREFIX": "env", "SIDECAR_MAX_IN_FLIGHT": ""}, tmp_path)
+    assert (found.prefix, found.max_in_flight, found.connectors) == ("env", 7, ("a", "b"))
+
+
+def test_lists_and_numbers_are_read_from_text(tmp_path: Path) -> None:
+    """Separated as in PATH, or by commas; spaces around do not count."""
+    environment = {
+        "SIDECAR_CONNECTORS": f"/a{os.pathsep}/b c",
+        "SIDECAR_EGRESS_ALLOW": " redmine.internal:3000, 10.1.0.0/16 ,",
+        "SIDECAR_GRACE_SECONDS": "2.5",
+    }
+    found = load_settings(environment, tmp_path)
+    assert found.connectors == ("/a", "/b c")
+    assert found.egress_allow == ("redmine.internal:3000", "10.1.0.0/16")
+    assert found.grace_seconds == 2.5
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("SIDECAR_MAX_IN_FLIGHT", "0"),
+        ("SIDECAR_MAX_IN_FLIGHT", "many"),
+        ("SIDECAR_MAX_IN_FLIGHT", "1.5"),
+        ("SIDECAR_PREFIX", "a.b"),
+        ("SIDECAR_PREFIX", "*"),
+        ("SIDECAR_REPLICAS", "9"),
+        ("SIDECAR_GRACE_SECONDS", "-1"),
+        ("SIDECAR_LOG_FORMAT", "xml"),
+        ("SIDECAR_LOG_LEVEL", "INFO"),
+        ("SIDECAR_TRACE_MAX_AGE_HOURS", "0"),
+    ],
+)
+def test_a_wrong_value_names_its_variable(tmp_path: Path, name: str, text: str) -> None:
+    """And the table; the value itself is not repeated, it may be a secret in the wrong place."""
+    with pytest.raises(SettingsError) as told:
+        load_settings({name: text + "canary" if text == "many" else text}, tmp_path)
+    assert f"environment variable {name}: " in str(told.value)
+    assert "canary" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("max_in_flight = 0\n", "max_in_flight"),
+        ("max_in_flght = 5\n", "max_in_flght"),
+        ("prefix = [\n", "sidecar.toml: "),
+        ('prefix = 3\nnats_url = "nats://user:canary@nats"\n', "prefix"),
+    ],
+)
+def test_a_wrong_file_is_named(tmp_path: Path, text: str, words: str) -> None:
+    """With the setting; an unknown one is an error there."""
+    (tmp_path / FILE).write_text(text)
+    with pytest.raises(SettingsError) as told:
+        load_settings({}, tmp_path)
+    assert str(tmp_path / FILE) in str(told.value)
+    assert words in str(told.value)
+    assert "canary" not in str(told.value)
+
+
+def test_a_misspelt_variable_is_found() -> None:
+    """It would be ignored in silence."""
+    assert unknown_names({"SIDECAR_PREFFIX": "x", "SIDECAR_PREFIX": "y", "PATH": "z"}) == ["SIDECAR_PREFFIX"]
+
+
+def test_every_setting_is_in_the_table() -> None:
+    """With its variable, its default and what it does."""
+    rows = table().splitlines()
+    assert len(rows) == 2 + len(Settings.__struct_fields__)
+    assert "| `SIDECAR_MAX_IN_FLIGHT` | `1024` | calls at once; more are refused at once |" in rows
+    assert all(row.count("|") == 4 for row in rows)
