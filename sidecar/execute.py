@@ -221,10 +221,12 @@ class Executor:
             decision = self._decide(run, result, jitter)
             self._observe_limits(wanted, result, decision)
             await self._tell_attempt(run, answer, result, decision, began)
-            if decision.delay is None or isinstance(result, Success):
+            if isinstance(result, Success):
+                return result
+            run.why.append(f"attempt {run.attempts}: {decision.why}")
+            if decision.delay is None:
                 return result
             last = result
-            run.why.append(f"attempt {run.attempts}: {decision.why}")
             await self._emit(story.wait, call, decision.delay, decision.why, jitter=jitter)
             await self._clock.sleep(decision.delay)
 

@@ -283,3 +283,21 @@ async def test_a_quota_past_the_deadline() -> None:
     assert (len(here.sender.sent), here.clock.slept) == (1, [])
     await here.success(READ, timeout=5)
     await here.success(WRITE, timeout=5, connection="alice")
+
+
+@pytest.mark.parametrize(
+    ("answers", "why"),
+    [
+        ([httpx.Response(500)], ["attempt 1: no retry: the write may have been done"]),
+        ([REFUSED, LOST], ["attempt 1: retry in", "attempt 2: no retry: the write may have been done"]),
+        ([httpx.Response(400)], ["attempt 1: no retry: PROVIDER_REJECTED does not go away"]),
+    ],
+)
+async def test_the_end_says_why_no_more_was_tried(answers: list[Answer], why: list[str]) -> None:
+    """The last event holds every decision in order, also the one to stop, before the failure's own words."""
+    here = house(*answers)
+    failure = await here.failure(WRITE)
+    *told, last = here.finished.why
+    assert len(told) == len(why)
+    assert all(words.startswith(expected) for words, expected in zip(told, why, strict=True))
+    assert last == failure.detail
