@@ -256,12 +256,11 @@ class Worker:
 
     async def _answer_catalog(self, message: Message, _accepted: float) -> Answer:
         address = parse_catalog(self._prefix, message.subject)
+        if isinstance(address, Failure):
+            return Answer(Asked(access=Access.READ), address)
         asked = decode_input(message.data)
-        for wrong in (address, asked):
-            if isinstance(wrong, Failure):
-                return Answer(Asked(access=Access.READ), wrong)
-        assert not isinstance(address, Failure)
-        assert not isinstance(asked, Failure)
+        if isinstance(asked, Failure):
+            return Answer(Asked(access=Access.READ), asked)
         outcome = answer_catalog(self._executor.catalogue, address, asked)
         return Answer(Asked(access=Access.READ, provider=address.provider), outcome)
 
