@@ -224,7 +224,8 @@ async def until_signal(ready: Callable[[], None] | None = None) -> None:
 async def connected(settings: Settings, url: str) -> AsyncIterator[NatsBus]:
     """A bus for as long as the block lasts."""
     credentials = Path(settings.nats_creds).expanduser() if settings.nats_creds else None
-    bus = await connect(url, name=f"connector-sidecar {socket.gethostname()}", credentials=credentials)
+    name = f"connector-sidecar {socket.gethostname()}"
+    bus = await connect(url, name=name, credentials=credentials, inbox_prefix=settings.inbox_prefix)
     try:
         yield bus
     finally:

@@ -11,9 +11,15 @@ from typing import Annotated, Any, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from sidecar.scope import Scope
+from sidecar.wire.subject import NAME as PROVIDER
+from sidecar.wire.subject import is_name
+
 ENVIRONMENT = "SIDECAR_"
 FILE = "sidecar.toml"
-LISTS = {"connectors": os.pathsep, "egress_allow": ",", "reply_prefixes": ","}
+LISTS = {"connectors": os.pathsep, "egress_allow": ",", "reply_prefixes": ",", "connections": ",", "providers": ","}
+INBOX = r"^[A-Za-z0-9_%-]{1,128}(\.[A-Za-z0-9_%-]{1,128})*$"
+NAME_RULE = "a name is not empty, is not `-`, and has at most 256 characters as a token of a subject"
 
 
 class SettingsError(Exception):
@@ -28,11 +34,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     prefix: Annotated[str, Meta(description="first token of every subject", pattern=r"^[A-Za-z0-9_-]{1,32}$")] = (
         "sidecar"
     )
+    inbox_prefix: Annotated[
+        str, Meta(description="where this process has its own replies sent, without a dot at the end", pattern=INBOX)
+    ] = "_INBOX"
+    tenant: Annotated[str | None, Meta(description="the one tenant that is served; none: every tenant")] = None
+    connections: Annotated[
+        tuple[str, ...], Meta(description="the connections of that tenant that are served; none: every one")
+    ] = ()
+    providers: Annotated[
+        tuple[str, ...], Meta(description="the providers that are served to that tenant; none: every one")
+    ] = ()
     data_dir: Annotated[str, Meta(description="where `sidecar dev` keeps its NATS server, keys and records")] = (
         "~/.local/share/connector-sidecar"
     )
     kek_file: Annotated[
-        str | None, Meta(description="file with the key-encryption keys, readable by its owner alone")
+        str | None, Meta(description="file with the keys of `SIDECAR_TENANT`, else of tenant `default`")
+    ] = None
+    kek_dir: Annotated[
+        str | None, Meta(description="folder with a key file for each tenant, named as its token with `%` as `.`")
     ] = None
     connectors: Annotated[tuple[str, ...], Meta(description="more folders of providers, separated as in PATH")] = ()
     egress_allow: Annotated[
@@ -65,6 +84,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str, Meta(description="`debug`, `info`, `warning` or `error`", pattern="^(debug|info|warning|error)$")
     ] = "info"
 
+    @property
+    def scope(self) -> Scope:
+        return Scope(self.tenant, self.connections, self.providers)
+
 
 def load_settings(environment: Mapping[str, str], folder: Path) -> Settings:
     """The settings of this environment and of `sidecar.toml` in the folder. Raises SettingsError."""
@@ -82,7 +105,9 @@ def load_settings(environment: Mapping[str, str], folder: Path) -> Settings:
         if name.startswith(ENVIRONMENT) and field in known and text != "":
             values[field] = _from_text(field, text)
             _check({field: values[field]}, f"environment variable {name}")
-    return msgspec.convert(values, Settings, strict=False)
+    settings = msgspec.convert(values, Settings, strict=False)
+    _check_together(settings)
+    return settings
 
 
 def unknown_names(environment: Mapping[str, str]) -> list[str]:
@@ -120,6 +145,27 @@ def _check(values: Mapping[str, Any], where: str) -> None:
         msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{where}: {error}; see the table of settings in the README") from error
+
+
+def _check_together(settings: Settings) -> None:
+    """The rules between settings, wherever each was set, and those that a pattern cannot say."""
+    if settings.tenant is not None and not is_name(settings.tenant):
+        raise SettingsError(f"SIDECAR_TENANT: {NAME_RULE}")
+    for variable, names in (("CONNECTIONS", settings.connections), ("PROVIDERS", settings.providers)):
+        if names and settings.tenant is None:
+            raise SettingsError(
+                f"{ENVIRONMENT}{variable} says what of one tenant is served: set SIDECAR_TENANT too, or leave it out"
+            )
+    for name in settings.connections:
+        if not is_name(name):
+            raise SettingsError(f"SIDECAR_CONNECTIONS: {NAME_RULE}")
+    for name in settings.providers:
+        if not PROVIDER.fullmatch(name):
+            raise SettingsError("SIDECAR_PROVIDERS: a provider is a lower-case word of [a-z0-9_], such as github")
+    if settings.kek_file is not None and settings.kek_dir is not None:
+        raise SettingsError(
+            "SIDECAR_KEK_FILE and SIDECAR_KEK_DIR are both set: name the file of one tenant, or the folder of all"
+        )
 
 
 if __name__ == "__main__":

@@ -84,7 +84,13 @@ async def session(settings: Settings, *, quiet: bool = True) -> AsyncIterator[Se
     url, near = nats_url(settings)
     limit = NEAR_SECONDS if near else FAR_SECONDS
     try:
-        bus = await connect(url, name="sidecar command", credentials=credentials_file(settings), timeout=limit)
+        bus = await connect(
+            url,
+            name="sidecar command",
+            credentials=credentials_file(settings),
+            inbox_prefix=settings.inbox_prefix,
+            timeout=limit,
+        )
     except BusError as error:
         hint = f"start {START} again: it is not running" if near else "check SIDECAR_NATS_URL, and that the server runs"
         raise stop(NO_NATS, str(error), hint) from error

@@ -69,6 +69,14 @@ def decode_token(token: str) -> str | None:
     return text if encode_token(text) == token else None
 
 
+def is_name(text: str) -> bool:
+    """Whether a tenant or a connection can be called so: a token can stand for it, and `-` stands for every one."""
+    try:
+        return text != EVERY and decode_token(encode_token(text)) == text
+    except UnicodeEncodeError:
+        return False
+
+
 def call_subject(prefix: str, address: Address) -> str:
     tenant, connection = encode_token(address.tenant), encode_token(address.connection)
     return f"{prefix}.{address.access}.{tenant}.{connection}.{address.provider}.{address.operation}"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.scope import Scope
 from sidecar.settings import FILE, Settings, SettingsError, load_settings, table, unknown_names
 
 
@@ -48,6 +49,9 @@ def test_lists_and_numbers_are_read_from_text(tmp_path: Path) -> None:
         ("SIDECAR_LOG_FORMAT", "xml"),
         ("SIDECAR_LOG_LEVEL", "INFO"),
         ("SIDECAR_TRACE_MAX_AGE_HOURS", "0"),
+        ("SIDECAR_INBOX_PREFIX", "_INBOX."),
+        ("SIDECAR_INBOX_PREFIX", "_INBOX.*"),
+        ("SIDECAR_INBOX_PREFIX", "a..b"),
     ],
 )
 def test_a_wrong_value_names_its_variable(tmp_path: Path, name: str, text: str) -> None:
@@ -56,6 +60,45 @@ def test_a_wrong_value_names_its_variable(tmp_path: Path, name: str, text: str) 
         load_settings({name: text + "canary" if text == "many" else text}, tmp_path)
     assert f"environment variable {name}: " in str(told.value)
     assert "canary" not in str(told.value)
+
+
+def test_what_one_sidecar_serves(tmp_path: Path) -> None:
+    """A tenant, and connections and providers of it, separated by commas; without them, everything."""
+    environment = {
+        "SIDECAR_TENANT": "acme",
+        "SIDECAR_CONNECTIONS": "alice@example.com, bob",
+        "SIDECAR_PROVIDERS": "github,slack",
+    }
+    found = load_settings(environment, tmp_path).scope
+    assert found == Scope("acme", ("alice@example.com", "bob"), ("github", "slack"))
+    assert Settings().scope == Scope()
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({"SIDECAR_CONNECTIONS": "alice"}, "SIDECAR_CONNECTIONS says what of one tenant is served: set SIDECAR_TENANT"),
+        ({"SIDECAR_PROVIDERS": "github"}, "SIDECAR_PROVIDERS says what of one tenant is served: set SIDECAR_TENANT"),
+        ({"SIDECAR_TENANT": "-"}, "SIDECAR_TENANT: a name is not empty, is not `-`"),
+        ({"SIDECAR_TENANT": "é" * 43}, "SIDECAR_TENANT: a name"),
+        ({"SIDECAR_TENANT": "\udc80"}, "SIDECAR_TENANT: a name"),
+        ({"SIDECAR_TENANT": "acme", "SIDECAR_CONNECTIONS": "alice,-"}, "SIDECAR_CONNECTIONS: a name"),
+        ({"SIDECAR_TENANT": "acme", "SIDECAR_PROVIDERS": "GitHub"}, "SIDECAR_PROVIDERS: a provider is a lower-case"),
+        ({"SIDECAR_KEK_FILE": "/a", "SIDECAR_KEK_DIR": "/b"}, "SIDECAR_KEK_FILE and SIDECAR_KEK_DIR are both set"),
+    ],
+)
+def test_settings_that_do_not_fit_together(tmp_path: Path, environment: dict[str, str], told: str) -> None:
+    """Each by its variable, with what to do."""
+    with pytest.raises(SettingsError) as refused:
+        load_settings(environment, tmp_path)
+    assert told in str(refused.value)
+
+
+def test_an_empty_tenant_in_the_file_is_refused(tmp_path: Path) -> None:
+    """It would serve nobody."""
+    (tmp_path / FILE).write_text('tenant = ""\n')
+    with pytest.raises(SettingsError, match="SIDECAR_TENANT: a name is not empty"):
+        load_settings({}, tmp_path)
 
 
 @pytest.mark.parametrize(
