@@ -74,6 +74,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         "_R_.",
     )
     grace_seconds: Annotated[float, Meta(description="time for calls in flight after SIGTERM", ge=0, le=600)] = 20.0
+    heal_seconds: Annotated[
+        float, Meta(description="how long NATS may be away before the process ends, non-zero", ge=1, le=86_400)
+    ] = 300.0
     trace_max_age_hours: Annotated[float, Meta(description="how long the trace is kept", gt=0, le=8_760)] = 168.0
     trace_max_bytes: Annotated[int, Meta(description="size of the trace; the oldest goes first", ge=1 << 20)] = 1 << 30
     replicas: Annotated[int, Meta(description="copies of each stream and bucket (3 on a cluster)", ge=1, le=5)] = 1
