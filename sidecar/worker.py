@@ -98,6 +98,8 @@ class Worker:
         self._subscriptions: list[Subscription] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._refusals: set[asyncio.Task[None]] = set()
+        self._grace: anyio.CancelScope | None = None
+        self._hurried = False
 
     async def start(self) -> None:
         """Subscribe provider by provider, so that a provider nobody serves is NATS's own `no responders`."""
@@ -114,7 +116,7 @@ class Worker:
 
     async def stop(self, grace: float) -> int:
         """Take no more, finish what was taken within `grace` seconds; returns how many calls had to be given up."""
-        with anyio.move_on_after(grace):
+        with anyio.move_on_after(0 if self._hurried else grace) as self._grace:
             for subscription in self._subscriptions:
                 await subscription.drain()
             while pending := self._tasks | self._refusals:
@@ -125,6 +127,12 @@ class Worker:
         if left:
             await asyncio.wait(left, timeout=1)
         return len(left)
+
+    def hurry(self) -> None:
+        """Give up now what is in flight, whatever is left of the grace: `stop` then returns within a second or so."""
+        self._hurried = True
+        if self._grace is not None:
+            self._grace.cancel()
 
     @property
     def in_flight(self) -> int:

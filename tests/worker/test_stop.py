@@ -91,3 +91,28 @@ async def test_an_idle_worker_stops_at_once() -> None:
     await house.start()
     with anyio.fail_after(5):
         assert await house.worker.stop(600) == 0
+
+
+async def test_in_a_hurry() -> None:
+    """However long the grace is, what is in flight is given up and told at once."""
+    house, _ = await busy(READ, WRITE)
+    given_up: list[int] = []
+
+    async def stop() -> None:
+        given_up.append(await house.worker.stop(600))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stop)
+        await house.settled()
+        assert house.bus.published == []
+        house.worker.hurry()
+    assert given_up == [2]
+    assert {reply.body["reason"] for reply in replies(house).values()} == {"SHUTTING_DOWN"}
+
+
+async def test_in_a_hurry_from_the_start() -> None:
+    """The grace is none where hurry was asked for before."""
+    house, _ = await busy(READ)
+    house.worker.hurry()
+    with anyio.fail_after(30):
+        assert await house.worker.stop(600) == 1
