@@ -7,6 +7,7 @@ import contextlib
 import logging
 import secrets
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,16 @@ import nats.errors
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
 
-from sidecar.adapters.nats_client import BusCounts, BusEvent, ConnectionLog, SturdyClient, next_server, plain
+from sidecar.adapters.nats_client import (
+    BusCounts,
+    BusEvent,
+    ConnectionLog,
+    SturdyClient,
+    harmless,
+    next_server,
+    plain,
+)
+from sidecar.adapters.nats_supervision import Pace, Supervision
 from sidecar.adapters.nats_url import NatsUrl, parse_url, shown
 from sidecar.ports import BusError, Message, NoResponders, Subscription
 
@@ -29,6 +39,7 @@ DRAIN_SECONDS = 5.0
 BUSY_TURNS = 16  # loop turns before `handed_over` sleeps: two or three suffice unless the socket is full
 
 _log = logging.getLogger(__name__)
+_PACE = Pace()
 
 
 async def connect(
@@ -39,14 +50,15 @@ async def connect(
     inbox_prefix: str = "_INBOX",
     timeout: float = CONNECT_SECONDS,
     on_event: Callable[[BusEvent], None] | None = None,
+    pace: Pace = _PACE,
 ) -> NatsBus:
-    """A bus on the nats-server at `url` (several URLs are separated by commas).
+    """A bus on the nats-server at `url` (several URLs are separated by commas), supervised until it is closed.
 
     `credentials` is a `.creds` file. Raises BusError within `timeout` seconds when there is no server, when it refuses
     us, or when we may not receive replies on `inbox_prefix`; the text says which, and never holds the password.
     """
     what = f"could not connect to NATS at {shown(url)}"
-    bus = NatsBus(inbox_prefix, on_event)
+    bus = NatsBus(inbox_prefix, ConnectionLog(on_event), pace)
     try:
         target = parse_url(url)
         login: dict[str, Any] = {"user_credentials": _readable(credentials)} if credentials else dict(target.login)
@@ -69,15 +81,18 @@ async def connect(
 class NatsBus:
     """`ports.Bus`. `connect` makes one."""
 
-    def __init__(self, inbox_prefix: str, on_event: Callable[[BusEvent], None] | None = None) -> None:
-        self._client = SturdyClient()
-        self._connection = ConnectionLog(on_event)
+    def __init__(self, inbox_prefix: str, connection: ConnectionLog, pace: Pace = _PACE) -> None:
+        self._client = SturdyClient(connection.counts)
+        self._connection = connection
         self._inbox_prefix = inbox_prefix
+        self._pace = pace
         self._queued = 0
         self._open = 0  # messages handed over without a reply yet, as far as can be seen: it only decides on pace
         self._proved = False
         self._echo = self.new_inbox()
         self._echoes: dict[bytes, asyncio.Future[None]] = {}
+        self._supervision = Supervision(self._client, self._echo, pace)
+        connection.moved = self._supervision.moved
 
     async def open(self, url: NatsUrl, name: str, login: dict[str, Any], *, refused: Callable[[], None]) -> None:
         """Connect, trying until cancelled, and prove that replies reach us; `refused`: trying again cannot help."""
@@ -85,12 +100,12 @@ class NatsBus:
         await self._client.connect(
             url.servers,
             name=name,
-            error_cb=self._connection.error,
-            disconnected_cb=self._connection.disconnected,
-            reconnected_cb=self._connection.reconnected,
+            error_cb=harmless(self._connection.error),
+            disconnected_cb=harmless(self._connection.disconnected),
+            reconnected_cb=harmless(self._connection.reconnected),
             max_reconnect_attempts=-1,
             reconnect_time_wait=1,
-            reconnect_to_server_handler=next_server,
+            reconnect_to_server_handler=partial(next_server, longest=self._pace.retry),
             ping_interval=PING_SECONDS,
             pending_size=2 * BUFFER_BYTES,  # `publish` refuses earlier: at its own bound nats-py waits for the network
             inbox_prefix=self._inbox_prefix,
@@ -101,6 +116,7 @@ class NatsBus:
         await self.subscribe(self._echo, self._on_echo)
         await self.round_trip(PROOF_SECONDS)
         self._proved = True
+        self._supervision.start()
 
     @property
     def counts(self) -> BusCounts:
@@ -116,7 +132,19 @@ class NatsBus:
 
     @property
     def connected(self) -> bool:
-        return self._client.is_connected
+        """Whether messages can be given to NATS: false too while the link looks well and does not answer."""
+        return self._client.is_connected and not self._supervision.doubtful
+
+    @property
+    def check_seconds(self) -> float:
+        """What the last self-check took."""
+        return self._supervision.check_seconds
+
+    async def beyond_healing(self) -> str:
+        """Return when the connection could not be healed within `pace.heal`; the text says why."""
+        await self._supervision.lost.wait()
+        said = plain(self.last_error)
+        return self._supervision.why + (f" (last: {said})" if said else "")
 
     @property
     def server_version(self) -> str:
@@ -132,20 +160,25 @@ class NatsBus:
         client = self._client
         before = client.pending_data_size
         if before > BUFFER_BYTES:
+            self.counts.refused += 1
             raise BusError(f"not published on {subject}: the buffer is full ({before} bytes wait for the nats-server)")
         try:
             await client.publish(subject, payload, reply, dict(headers) if headers else None)
         except nats.errors.Error as error:
+            self.counts.refused += 1
             raise BusError(f"not published on {subject}: {plain(error)}") from error
         except (OSError, RuntimeError) as error:
             # The socket broke under the flush that followed; what is in the buffer goes out after the reconnect.
             if client.pending_data_size <= before:
+                self.counts.refused += 1
                 raise BusError(f"not published on {subject}: {plain(error)}") from error
         self._queued += max(0, client.pending_data_size - before)
         self._open = max(0, self._open - subject.startswith("_"))  # a reply goes to an inbox
 
     async def handed_over(self) -> None:
-        """As the port says. Raises BusError when the server takes nothing for a second."""
+        """As the port says. Raises BusError when the server takes nothing for a second. A kernel takes what is written
+        to a half-open link, too; that link is found `doubtful` in seconds, and is then as disconnected.
+        """
         client, mark, turns = self._client, self._queued, 0
         give_up = asyncio.get_running_loop().time() + HANDOVER_SECONDS
         if self._open > 1:  # those that came together publish in the same turn of the loop: one write serves them
@@ -196,7 +229,7 @@ class NatsBus:
 
     async def round_trip(self, timeout: float) -> float:
         """As the port says; by our own inbox, as nats-py's flush and rtt hurt its read loop when they time out."""
-        if not self.connected:
+        if not self._client.is_connected:
             raise BusError("not connected to NATS")
         loop = asyncio.get_running_loop()
         token, started = secrets.token_bytes(8), loop.time()
@@ -213,7 +246,8 @@ class NatsBus:
         return loop.time() - started
 
     async def close(self) -> None:
-        self._connection.closing = True
+        self._connection.closing = self._client.ending = True
+        self._supervision.stop()
         with anyio.CancelScope(shield=True):
             try:
                 if self.connected and self._proved:
@@ -242,7 +276,9 @@ class NatsBus:
 
     def _on_echo(self, message: Message) -> None:
         arrived = self._echoes.get(message.data)
-        if arrived is not None and not arrived.done():
+        if arrived is None:
+            self._supervision.heard(message.data)
+        elif not arrived.done():
             arrived.set_result(None)
 
 

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from nats import errors
 from nats.aio.client import Client, Server, Srv
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.protocol import parser
+from nats.protocol import command, parser
 
 # nats-py splits a MSG line at any whitespace, the server only at space and tab. With \v or \f in a subject any agent
 # could break our connection, or name another subscription as the receiver.
@@ -50,6 +52,9 @@ class BusCounts:
     """What went wrong on the bus since the start, for metrics."""
 
     reconnects: int = 0
+    heals: int = 0  # connections left because they answered nothing, though the socket looked well
+    lost: int = 0  # messages given to a connection that broke before it was proved that the server had them
+    refused: int = 0  # messages not published: no room, or no connection that would take them
     callback_errors: int = 0
     malformed: int = 0
     slow_consumer_drops: int = 0
@@ -61,10 +66,11 @@ class Malformed(errors.Error):
 
 
 class ConnectionLog:
-    """What nats-py reports, counted and logged. nats-py awaits these in its loops: none may raise or wait."""
+    """What nats-py reports, counted and logged. nats-py awaits these in its loops: none may wait."""
 
-    def __init__(self, on_event: Callable[[BusEvent], None] | None) -> None:
+    def __init__(self, on_event: Callable[[BusEvent], None] | None = None) -> None:
         self.counts = BusCounts()
+        self.moved: Callable[[], None] = _nothing
         self.last_error: Exception | None = None
         self.up = asyncio.Event()
         self.closing = False
@@ -87,17 +93,22 @@ class ConnectionLog:
             self.refused()
         else:
             _log.debug("nats: %s", said)
+            if not self.up.is_set():
+                self.moved()
 
     async def disconnected(self) -> None:
+        known = not self.up.is_set()
         self.up.clear()
-        if not self.closing:
+        self.moved()
+        if not self.closing and not known:
             _log.warning("lost the connection to NATS; reconnecting")
             self._tell(BusEvent.DISCONNECTED)
 
     async def reconnected(self) -> None:
         self.up.set()
+        self.moved()
         self.counts.reconnects += 1
-        _log.warning("connected to NATS again")
+        _log.warning("connected to NATS again; up to %d messages were lost so far", self.counts.lost)
         self._tell(BusEvent.RECONNECTED)
 
     def _tell(self, event: BusEvent) -> None:
@@ -109,23 +120,72 @@ class ConnectionLog:
             _log.exception("the callback for %s failed", event)
 
 
-class SturdyClient(Client):
-    """A client that reconnects for ever, whatever a peer or the server sends."""
+def harmless(callback: Callable[..., Awaitable[None]]) -> Callable[..., Coroutine[Any, Any, None]]:
+    """The callback as nats-py can bear it: what it raises, a leaked cancellation too, goes to the log.
 
-    def __init__(self) -> None:
+    In nats-py a raising `error_cb` ended the read loop, one of the other two the reconnecting.
+    """
+
+    async def call(*arguments: object) -> None:
+        try:
+            await callback(*arguments)
+        except (Exception, asyncio.CancelledError):
+            if _cancelled():
+                raise
+            with contextlib.suppress(Exception):  # a log that cannot be written must not end the connection either
+                _log.exception("a callback of the connection to NATS failed")
+
+    return call
+
+
+class SturdyClient(Client):
+    """A client that reconnects for ever, whatever a peer or the server sends, until `ending` is set."""
+
+    def __init__(self, counts: BusCounts) -> None:
         super().__init__()
+        self.ending = False
+        self._counts = counts
+        self._asked = self._proved = 0  # of the messages published so far: before the last `ask`; known to have arrived
         self._handed_over: dict[int, Callable[[Msg], None]] = {}
+
+    @property
+    def stuck(self) -> bool:
+        """Not connected, and no task that would change it."""
+        return not self.is_connected and (self._reconnection_task is None or self._reconnection_task.done())
+
+    def ask(self, subject: str, token: bytes) -> None:
+        self._asked = self.stats["out_msgs"]
+        line = command.pub_cmd(subject, "", token)
+        self._pending.append(line)
+        self._pending_data_size += len(line)
+        if self._flush_queue is not None and self._flush_queue.empty():
+            self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
+
+    def prove(self) -> None:
+        self._proved = max(self._proved, self._asked)
+
+    def rebuild(self, why: str) -> None:
+        """Leave this connection and make another, whatever state it is in. Subscriptions and what waits go along."""
+        if self.ending:
+            return
+        _log.error("leaving the connection to NATS for another: %s", why)
+        self._counts.heals += 1
+        self._status = Client.RECONNECTING
+        self._ps.reset()
+        self.abandon()
+        if self._reconnection_task is not None:
+            self._reconnection_task.cancel()
+        self._reconnection_task = asyncio.get_running_loop().create_task(self._attempt_reconnect())
 
     @property
     def unwritten(self) -> int:
         """Bytes published and not yet taken by the kernel: nats-py's own buffer and the transport's."""
-        writer = getattr(self._transport, "_io_writer", None)
-        size: int = writer.transport.get_write_buffer_size() if writer is not None else 0
-        return self.pending_data_size + size
+        return self.pending_data_size + self._written()
 
     def write_now(self) -> None:
         """Write what is published to the socket at once, without the loop turns until the flusher has its turn."""
-        if self._pending_data_size and self.is_connected and self._transport is not None:
+        # What a full socket does not take stays with us, and goes along to the next connection.
+        if self._pending_data_size and self.is_connected and self._transport is not None and not self._written():
             self._transport.write(b"".join(self._pending))
             self._pending, self._pending_data_size = [], 0
 
@@ -135,13 +195,23 @@ class SturdyClient(Client):
         """
         self._handed_over[subscription._id] = callback  # noqa: SLF001 - nats-py tells it nowhere else
 
+    def _written(self) -> int:
+        """Bytes that the transport has and the kernel has not."""
+        writer = getattr(self._transport, "_io_writer", None)
+        size: int = writer.transport.get_write_buffer_size() if writer is not None else 0
+        return size
+
     def abandon(self) -> None:
-        """Close the socket at once, and end the requests that wait: their replies cannot come any more."""
+        """Close the socket at once, and end the requests that wait: their replies cannot come any more.
+
+        An orderly close would first wait until the peer took all that is written: of a half-open link, for ever.
+        """
         for future in list(self._resp_map.values()):
             if not future.done():
                 future.set_exception(errors.Error("the connection broke before the reply came"))
-        if self._transport is not None:
-            self._transport.close()  # type: ignore[no-untyped-call]  # nats-py left it bare
+        writer = getattr(self._transport, "_io_writer", None)
+        if writer is not None:
+            writer.transport.abort()
 
     def _remove_sub(self, sid: int, max_msgs: int = 0) -> None:
         self._handed_over.pop(sid, None)
@@ -188,12 +258,12 @@ class SturdyClient(Client):
     async def _read_loop(self) -> None:
         """A read loop ended by an unforeseen exception left a client that says it is connected and hears nothing."""
         await super()._read_loop()
-        task = asyncio.current_task()
-        if self.is_connected and not (task and task.cancelling()):
+        if self.is_connected and not _cancelled():
             await self._process_op_err(errors.Error("the read loop ended"))
 
     async def _attempt_reconnect(self) -> None:
         """An exception other than the three that nats-py expects left the client reconnecting for ever."""
+        self._count_lost()
         self.abandon()
         while not self.is_closed:
             try:
@@ -204,6 +274,27 @@ class SturdyClient(Client):
             else:
                 return
 
+    async def _close(self, status: int, do_cbs: bool = True) -> None:  # noqa: FBT001, FBT002 - as nats-py has it
+        """nats-py closes for good where it knows no better. Until we end, `stuck` says so, and it is rebuilt."""
+        if status == Client.CLOSED and not self.ending:
+            self._status = Client.RECONNECTING
+        else:
+            await super()._close(status, do_cbs)
+
+    def _count_lost(self) -> None:
+        """What was given to the connection since the last proof: whether the server had it is not known."""
+        published: int = self.stats["out_msgs"]
+        waiting = sum(line.startswith((b"PUB ", b"HPUB ")) for line in self._pending)
+        self._counts.lost += max(0, published - waiting - self._proved)
+        self._proved = published - waiting
+
+    def _read_creds_user_jwt(self, creds: Any) -> bytearray:
+        """While the file was being written nats-py read it for ever, and the loop with it."""
+        return _between(creds, b"BEGIN NATS USER JWT")
+
+    def _read_creds_user_nkey(self, creds: Any) -> bytearray:
+        return _between(creds, b"BEGIN USER NKEY SEED")
+
     def _connect_command(self) -> bytes:
         """A `tls://` URL went in clear, password and all, to a server that did not ask for TLS."""
         server = self._current_server
@@ -212,10 +303,10 @@ class SturdyClient(Client):
         return super()._connect_command()
 
 
-def next_server(servers: list[Server], _info: dict[str, Any]) -> tuple[Server, float]:
+def next_server(servers: list[Server], _info: dict[str, Any], *, longest: float = MAX_DELAY) -> tuple[Server, float]:
     """The server that failed least, and a jittered wait: a cluster's clients do not come back all at once."""
     server = min(servers, key=lambda candidate: (candidate.reconnects, _dice.random()))
-    return server, min(MAX_DELAY, FIRST_DELAY * 2 ** min(server.reconnects, 10)) * (0.5 + _dice.random())
+    return server, min(longest, FIRST_DELAY * 2 ** min(server.reconnects, 10)) * (0.5 + _dice.random())
 
 
 def plain(error: BaseException | None) -> str:
@@ -223,6 +314,25 @@ def plain(error: BaseException | None) -> str:
     if error is None:
         return ""
     return str(error).removeprefix("nats: ").strip("'") or type(error).__name__
+
+
+def _nothing() -> None:
+    pass
+
+
+def _cancelled() -> bool:
+    """Whether somebody wants the running task to end; else a CancelledError leaked from something else."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _between(creds: Any, marker: bytes) -> bytearray:
+    """The line after the marker's. Raises errors.Error, which nats-py takes as an attempt that failed."""
+    lines = Path(str(creds)).read_bytes().splitlines()
+    for line, after in itertools.pairwise(lines):
+        if marker in line and after and not after.startswith(b"-"):
+            return bytearray(after)
+    raise errors.Error(f"the credentials file holds no {marker.decode().removeprefix('BEGIN ')}")
 
 
 def _warn(text: str, what: str, count: int) -> None:
