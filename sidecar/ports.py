@@ -102,11 +102,18 @@ class Bus(Protocol):
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One value of a bucket with the revision that a compare-and-set must name."""
+    """The last message of a key, with the revision that a compare-and-set must name.
+
+    `message_id` is its writer's name for that write; `follows` the revision it replaced (0: nothing was there), None
+    where the writer named none. `deleted`: it marks that the key is not there any more.
+    """
 
     key: str
     value: bytes
     revision: int
+    message_id: str = ""
+    follows: int | None = None
+    deleted: bool = False
 
 
 class StoreConflict(Exception):
@@ -140,7 +147,7 @@ class Store(Protocol):
 
 
 class KeyUnavailable(Exception):
-    """The key-encryption key that sealed this record is not at hand. The text names the key id."""
+    """A key-encryption key is not at hand: the one that sealed a record (the text names its id), or any of a tenant."""
 
 
 class SealBroken(Exception):
@@ -148,12 +155,25 @@ class SealBroken(Exception):
 
 
 class Keys(Protocol):
-    """Envelope encryption. `place` binds the sealed bytes to where they are kept: moved elsewhere they do not open."""
+    """Envelope encryption. `place` binds the sealed bytes to where they are kept: moved elsewhere they do not open.
 
-    def seal(self, tenant: str, place: str, plain: bytes) -> bytes: ...
+    A tenant may have several keys, told apart by their ids: the newest seals, all open.
+    """
+
+    def seal(self, tenant: str, place: str, plain: bytes) -> bytes:
+        """Raises KeyUnavailable where the tenant has no key."""
 
     def open(self, tenant: str, place: str, sealed: bytes) -> bytes:
         """Raises KeyUnavailable or SealBroken."""
+
+    def rewrap(self, tenant: str, place: str, sealed: bytes) -> bytes | None:
+        """The same content under the newest key; None when it is under it already. Raises as `open`."""
+
+    def held(self, tenant: str) -> tuple[str, ...]:
+        """The ids of the tenant's keys, the newest last. Raises KeyUnavailable."""
+
+    def key_of(self, sealed: bytes) -> str:
+        """The id of the key that sealed it, whether it is held or not. Raises SealBroken."""
 
 
 class SchemaProblems(Protocol):
