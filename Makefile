@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 SHARED ?= ../shared
 export SHARED
 
-.PHONY: demo test check lint types contracts schemas real bench-quick kill-test lock clean
+.PHONY: demo test check lint types contracts schemas real bench-quick kill-test image-test lock clean
 
 demo: $(VENV)/ready  ## everything on this machine, no account needed (KEEP=1 leaves it running)
 	@$(BIN)/python -m sidecar.sandbox.demo
@@ -35,10 +35,14 @@ real: $(VENV)/ready  ## real Synapse, Redmine and PocketBase, called through NAT
 bench-quick: $(VENV)/ready  ## start, memory, latency and throughput beside HTTPX and aiohttp, one run
 	$(BIN)/python -m tests.bench.quick
 
+image-test: $(VENV)/ready  ## build, lint and run the image, render and check the manifests (needs SHARED and root)
+	$(BIN)/python -m tests.deploy.image
+
 lock: $(VENV)/ready  ## pin every dependency again, with hashes and without addresses
 	$(BIN)/python -m pip install -q uv
 	$(BIN)/uv pip compile -q pyproject.toml --universal --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements.txt
 	$(BIN)/uv pip compile -q pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements-dev.txt
+	$(BIN)/uv pip compile -q deploy/requirements-build.in --constraints requirements-dev.txt --universal --generate-hashes --no-emit-index-url --no-header --no-annotate -o deploy/requirements-build.txt
 
 $(VENV)/ready: requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; set PYTHON=")'
