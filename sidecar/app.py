@@ -16,7 +16,6 @@ from typing import Protocol
 import anyio
 
 from sidecar.adapters.aiohttp_sender import AiohttpSender
-from sidecar.adapters.cryptography_keys import FileKeys, KeyFileError, create_key_file, read_key_file
 from sidecar.adapters.json_schema import compile_schema
 from sidecar.adapters.nats_bus import NatsBus, connect
 from sidecar.adapters.nats_server import embedded_server
@@ -27,10 +26,11 @@ from sidecar.adapters.system import SystemClock, SystemRandom
 from sidecar.adapters.uvicorn_listener import listener
 from sidecar.adapters.yaml_file import read_yaml
 from sidecar.admin import Administrator
-from sidecar.catalogue.load import load_catalogue
+from sidecar.catalogue.load import load_catalogue, narrowed
 from sidecar.core.egress import parse_allow
 from sidecar.execute import Executor, Limits
 from sidecar.http import operations
+from sidecar.keys import keys_on_a_laptop, keys_to_run
 from sidecar.micro import Service
 from sidecar.model import VERSION
 from sidecar.ports import BusError, Formats, Keys
@@ -65,6 +65,16 @@ def provider_folders_of(settings: Settings) -> list[Path]:
     packaged = Path(__file__).parent / "connectors"
     own = packaged if packaged.is_dir() else Path(__file__).parent.parent / "connectors"
     return [own, *(Path(folder).expanduser() for folder in settings.connectors)]
+
+
+def catalogue_of(settings: Settings) -> Catalogue:
+    """The providers that are served. Raises ManifestError, and Unfit where one that should be served is not there."""
+    whole = load_catalogue(provider_folders_of(settings), FORMATS)
+    unknown = [name for name in settings.providers if name not in whole.providers]
+    if unknown:
+        known = ", ".join(sorted(whole.providers))
+        raise Unfit(tuple(f"SIDECAR_PROVIDERS: there is no provider {name}; there are: {known}" for name in unknown))
+    return narrowed(whole, settings.scope)
 
 
 @asynccontextmanager
@@ -137,10 +147,10 @@ async def run(settings: Settings, started: Callable[[Sidecar], None]) -> None:
     """`sidecar run`: serve until SIGTERM or SIGINT. Raises Unfit with everything it needs that is not there."""
     if settings.nats_url is None:
         raise Unfit(("SIDECAR_NATS_URL is not set: name the NATS server, such as nats://user:password@nats:4222",))
-    catalogue = load_catalogue(provider_folders_of(settings), FORMATS)
+    catalogue = catalogue_of(settings)
     async with connected(settings, settings.nats_url) as bus:
         lacking = await missing(bus, streams_of(settings))
-        keys = _keys(settings.kek_file)
+        keys = keys_to_run(settings, SystemClock().now)
         if lacking or isinstance(keys, str):
             wrong = [f"{what}; `sidecar dev` makes it" for what in lacking]
             raise Unfit((*wrong, keys) if isinstance(keys, str) else tuple(wrong))
@@ -158,7 +168,7 @@ class Sandbox(Protocol):
 async def development(settings: Settings, sandbox: Sandbox | None) -> AsyncIterator[tuple[Sidecar, str]]:
     """A sidecar with all it needs, and the URL of its NATS."""
     folder = Path(settings.data_dir).expanduser()
-    catalogue = load_catalogue(provider_folders_of(settings), FORMATS)
+    catalogue = catalogue_of(settings)
     async with AsyncExitStack() as parts:
         url = settings.nats_url
         if url is None:
@@ -166,14 +176,12 @@ async def development(settings: Settings, sandbox: Sandbox | None) -> AsyncItera
         bus = await parts.enter_async_context(connected(settings, url))
         for done in await provision(bus, streams_of(settings)):
             log.info("%s", done)
-        key_file = Path(settings.kek_file).expanduser() if settings.kek_file else folder / "kek"
-        create_key_file(key_file)
         base_urls = await parts.enter_async_context(sandbox(catalogue)) if sandbox else None
         running = await parts.enter_async_context(
             sidecar(
                 settings,
                 bus=bus,
-                keys=read_key_file(key_file),
+                keys=keys_on_a_laptop(settings, SystemClock().now),
                 catalogue=catalogue,
                 base_urls=base_urls,
                 egress_allow=("127.0.0.1",) if sandbox else (),
@@ -198,16 +206,6 @@ def streams_of(settings: Settings) -> tuple[StreamSpec, ...]:
         trace_seconds=round(settings.trace_max_age_hours * 3600),
         trace_bytes=settings.trace_max_bytes,
     )
-
-
-def _keys(file: str | None) -> FileKeys | str:
-    """The keys of the file, or what is wrong with it."""
-    if file is None:
-        return "SIDECAR_KEK_FILE is not set: name the file with the key-encryption key"
-    try:
-        return read_key_file(Path(file).expanduser())
-    except KeyFileError as error:
-        return str(error)
 
 
 async def until_signal(ready: Callable[[], None] | None = None) -> None:

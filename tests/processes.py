@@ -14,7 +14,7 @@ from pathlib import Path
 
 import nats
 
-from sidecar.adapters.cryptography_keys import create_key_file
+from sidecar.adapters.key_file import create_key_file
 from sidecar.adapters.nats_streams import provision
 from sidecar.app import connected, streams_of
 from sidecar.settings import Settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +20,7 @@ from sidecar.manifest import Operation as OperationFact
 from sidecar.model import Access
 from sidecar.ports import CompileSchema, FormatError, Formats
 from sidecar.provider import Catalogue, Operation, Parameter, Provider
+from sidecar.scope import Scope
 
 NOT_SCHEMA = ("in", "name", "nameFrom", "style", "fileName")
 
@@ -34,6 +35,15 @@ def load_catalogue(folders: Iterable[Path], formats: Formats) -> Catalogue:
             if provider.name in providers:
                 raise ManifestError(f"{place}: provider {provider.name} is already served from {origin[provider.name]}")
             providers[provider.name], origin[provider.name] = provider, place
+    return _catalogue(providers)
+
+
+def narrowed(whole: Catalogue, scope: Scope) -> Catalogue:
+    """The catalogue of a sidecar that serves this scope: its providers, and a digest of them alone."""
+    return _catalogue({name: provider for name, provider in whole.providers.items() if scope.holds_provider(name)})
+
+
+def _catalogue(providers: Mapping[str, Provider]) -> Catalogue:
     together = "".join(f"{name}:{providers[name].digest}\n" for name in sorted(providers))
     return Catalogue(providers, hashlib.sha256(together.encode()).hexdigest()[:16])
 

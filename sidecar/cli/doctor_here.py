@@ -7,14 +7,14 @@ from pathlib import Path
 
 import msgspec
 
-from sidecar.adapters.cryptography_keys import KeyFileError, read_key_file
-from sidecar.app import FORMATS, provider_folders_of
-from sidecar.catalogue.load import load_catalogue
+from sidecar.adapters.key_file import KeyFileError, read_key_file
+from sidecar.app import Unfit, catalogue_of
 from sidecar.catalogue.read import ManifestError
 from sidecar.catalogue.validate import nearest
 from sidecar.cli.doctor_line import Line, fail, ok, warn
 from sidecar.cli.session import SANDBOX
 from sidecar.core.egress import EgressAllow, parse_allow
+from sidecar.key_places import places_in_production, places_on_a_laptop
 from sidecar.provider import Catalogue
 from sidecar.settings import ENVIRONMENT, FILE, Settings, SettingsError, load_settings, unknown_names
 from sidecar.trace.line import counted
@@ -46,17 +46,23 @@ def look_here(environment: Mapping[str, str], folder: Path, tell: Tell) -> Here:
 
 
 def key_lines(settings: Settings) -> list[Line]:
-    """The key file that `run` would use; where none is named, the one that `dev` made."""
-    data_dir = Path(settings.data_dir).expanduser()
-    made = [data_dir / "kek", data_dir / SANDBOX / "kek"]
-    named = [Path(settings.kek_file).expanduser()] if settings.kek_file else [path for path in made if path.is_file()]
-    if not named:
-        return [warn("key", "no key file is named", "set SIDECAR_KEK_FILE for sidecar run; sidecar dev makes its own")]
+    """The key files that `run` would use; where none is named, those that `dev` made."""
+    sandbox = msgspec.structs.replace(settings, data_dir=str(Path(settings.data_dir) / SANDBOX))
+    places = places_in_production(settings)
+    made = [file for at in (settings, sandbox) for file in places_on_a_laptop(at).files_there() if file.is_file()]
+    files = places.files_there() if places else made
+    if not files:
+        mend = "set SIDECAR_KEK_FILE or SIDECAR_KEK_DIR for sidecar run; sidecar dev makes its own"
+        return [warn("key", f"{places.folder} has no key file" if places else "no key file is named", mend)]
+    return [_key_line(file) for file in files]
+
+
+def _key_line(file: Path) -> Line:
     try:
-        keys = read_key_file(named[0])
+        newest = list(read_key_file(file))[-1]
     except KeyFileError as error:
-        return [fail("key", str(error), "keep the key safe: without it no stored credential can be opened")]
-    return [ok("key", f"{named[0]}, new records are sealed with {keys.newest}")]
+        return fail("key", str(error), "keep the key safe: without it no stored credential can be opened")
+    return ok("key", f"{file}, new records are sealed with {newest}")
 
 
 def _unknown(name: str) -> Line:
@@ -75,7 +81,10 @@ def _settings_seen(environment: Mapping[str, str], folder: Path) -> str:
 
 def _catalogue(settings: Settings, tell: Tell) -> Catalogue | None:
     try:
-        catalogue = load_catalogue(provider_folders_of(settings), FORMATS)
+        catalogue = catalogue_of(settings)
+    except Unfit as error:
+        tell(fail("catalogue", str(error), "correct SIDECAR_PROVIDERS"))
+        return None
     except ManifestError as error:
         tell(fail("catalogue", str(error), "see what is wrong with the folder: sidecar provider check FOLDER"))
         return None

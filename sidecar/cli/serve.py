@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import anyio
 
-from sidecar.adapters.cryptography_keys import KeyFileError
+from sidecar.adapters.key_file import KeyFileError
 from sidecar.adapters.nats_binary import ServerError
 from sidecar.adapters.nats_streams import StreamRefused
 from sidecar.adapters.uvicorn_listener import AddressError

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.adapters.cryptography_keys import create_key_file
+from sidecar.adapters.key_file import create_key_file
 from sidecar.cli.doctor_here import Here, key_lines
 from sidecar.cli.doctor_line import Level, Line, fail, lines_text, ok
 from sidecar.cli.doctor_nats import Sidecar, address_line, clock_line, sidecar_lines

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.adapters.cryptography_keys import KeyFileError, create_key_file
+from sidecar.adapters.key_file import KeyFileError, create_key_file
 from sidecar.adapters.nats_binary import ServerError
 from sidecar.adapters.nats_directory import in_use
 from sidecar.adapters.nats_streams import StreamRefused
@@ -70,13 +70,12 @@ def first_line(process: subprocess.Popen[str]) -> str:
 
 
 def test_dev_starts_all_it_needs_and_ends_well(sidecar: Command, tmp_path: Path) -> None:
-    """A server, streams, a key; commands find it there; a second one there is refused; SIGTERM ends it."""
+    """A server, streams; commands find it there; a second one there is refused; SIGTERM ends it."""
     data_dir = tmp_path / "data"
     with started("dev", "--json", "--data-dir", str(data_dir)) as process:
         told = json.loads(first_line(process))
         assert told["nats_url"].startswith("nats://sidecar:")
         assert {"github", "slack"} <= set(told["providers"])
-        assert (data_dir / "kek").stat().st_mode & 0o777 == 0o600
         assert sidecar("provider", "list", env={"SIDECAR_DATA_DIR": str(data_dir)}).exit_code == 0
         second = ended("dev", "--data-dir", str(data_dir))
         assert second.returncode == 69
@@ -100,6 +99,7 @@ def test_the_sandbox_answers_and_keeps_to_itself(sidecar: Command, tmp_path: Pat
         assert not any("\x1b" in line for line in lines)
         assert sidecar("call", "github.users.me", env=here).exit_code == 0
         assert not in_use(tmp_path / "data")
+        assert (tmp_path / "data" / "sandbox" / "keys" / "default").stat().st_mode & 0o777 == 0o600
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=PATIENCE) == 0
 
@@ -127,7 +127,7 @@ def test_run_tells_everything_that_is_missing_at_once(nats_url: str, tmp_path: P
     assert done.stdout == ""
     assert "refused   FAILED_PRECONDITION / NOT_READY" in done.stderr
     assert "SIDECAR_TRACE" in done.stderr
-    assert "SIDECAR_KEK_FILE is not set" in done.stderr
+    assert "neither SIDECAR_KEK_FILE nor SIDECAR_KEK_DIR is set" in done.stderr
     assert "Traceback" not in done.stderr
 
 

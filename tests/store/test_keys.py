@@ -1,30 +1,15 @@
-"""Sealing: opens where it was sealed and nowhere else; the key file is kept private and is never guessed at."""
+"""Sealing: opens where it was sealed and nowhere else; another key takes over without touching the content."""
 
 from __future__ import annotations
-
-import base64
-import os
-import stat
-from pathlib import Path
 
 import msgspec
 import pytest
 
-from sidecar.adapters.cryptography_keys import (
-    FileKeys,
-    KeyFileError,
-    create_key_file,
-    open_to_others,
-    read_key_file,
-)
+from sidecar.adapters.cryptography_keys import FileKeys
 from sidecar.ports import KeyUnavailable, SealBroken
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 PLAIN = b'{"token":"hunter2"}'
-
-
-def key_line(key_id: str, key: bytes) -> str:
-    return f"{key_id} {base64.b64encode(key).decode()}\n"
 
 
 @pytest.fixture
@@ -100,92 +85,48 @@ def test_a_newer_format_is_told(keys: FileKeys) -> None:
         keys.open("acme", "B|k", msgspec.msgpack.encode([2, *parts[1:]]))
 
 
-def test_a_key_file_is_made_once_and_private(tmp_path: Path) -> None:
-    """The first start makes a file that only its owner reads, whatever the umask; the next one leaves it."""
-    path = tmp_path / "new" / "kek"
-    before = os.umask(0)
-    try:
-        create_key_file(path)
-    finally:
-        os.umask(before)
-    made = path.read_bytes()
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    create_key_file(path)
-    assert path.read_bytes() == made
-    assert [file.name for file in path.parent.iterdir()] == ["kek"]
+def test_rewrapping_changes_the_wrapping_alone() -> None:
+    """The content stays byte for byte; the newest key opens it, the old one is not needed any more."""
+    sealed = FileKeys({"old": OLD}).seal("acme", "B|k", PLAIN)
+    rewrapped = FileKeys({"old": OLD, "new": NEW}).rewrap("acme", "B|k", sealed)
+    assert rewrapped is not None
+    assert FileKeys({"new": NEW}).open("acme", "B|k", rewrapped) == PLAIN
+    before, after = msgspec.msgpack.decode(sealed), msgspec.msgpack.decode(rewrapped)
+    assert [one == other for one, other in zip(before, after, strict=True)] == [
+        True, False, False, False, True, True, False,
+    ]  # fmt: skip
 
 
-def test_two_key_files_have_keys_of_different_names(tmp_path: Path) -> None:
-    """A record of a key file that was lost is told as one whose key is missing, not as damaged."""
-    create_key_file(tmp_path / "a")
-    create_key_file(tmp_path / "b")
-    sealed = read_key_file(tmp_path / "a").seal("acme", "B|k", PLAIN)
-    with pytest.raises(KeyUnavailable):
-        read_key_file(tmp_path / "b").open("acme", "B|k", sealed)
+def test_what_the_newest_key_sealed_is_not_rewrapped() -> None:
+    """Nothing is written where nothing would change."""
+    both = FileKeys({"old": OLD, "new": NEW})
+    assert both.rewrap("acme", "B|k", both.seal("acme", "B|k", PLAIN)) is None
 
 
-def test_reads_keys_with_comments(tmp_path: Path) -> None:
-    """Comments and empty lines are skipped; the last line's key seals."""
-    path = tmp_path / "kek"
-    path.write_text(f"# ours\n\n{key_line('old', OLD)}{key_line('new', NEW)[:-1]}  # since May\n")
-    path.chmod(0o600)
-    keys = read_key_file(path)
-    assert keys.newest == "new"
-    assert keys.open("acme", "B|k", FileKeys({"old": OLD}).seal("acme", "B|k", PLAIN)) == PLAIN
+@pytest.mark.parametrize(("tenant", "place"), [("evil", "B|k"), ("acme", "B|other")])
+def test_rewrapping_moves_nothing(tenant: str, place: str) -> None:
+    """A record in a place that is not its own is not made at home there."""
+    sealed = FileKeys({"old": OLD}).seal("acme", "B|k", PLAIN)
+    with pytest.raises(SealBroken):
+        FileKeys({"old": OLD, "new": NEW}).rewrap(tenant, place, sealed)
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o601, 0o644, 0o777])
-def test_a_key_file_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
-    """Any right of group or others is a refusal that says how to mend it."""
-    path = tmp_path / "kek"
-    create_key_file(path)
-    path.chmod(mode)
-    with pytest.raises(KeyFileError, match=rf"open to others \(mode {mode:o}\); run: chmod 600 {path}"):
-        read_key_file(path)
+def test_damage_is_not_rewrapped() -> None:
+    """Whatever byte of an old record is flipped, no new one is made of it."""
+    both = FileKeys({"old": OLD, "new": NEW})
+    sealed = FileKeys({"old": OLD}).seal("acme", "B|k", PLAIN)
+    for position in range(len(sealed)):
+        damaged = bytearray(sealed)
+        damaged[position] ^= 1
+        with pytest.raises(SealBroken):
+            both.rewrap("acme", "B|k", bytes(damaged))
 
 
-@pytest.mark.parametrize(
-    ("mode", "owner", "us", "refused"),
-    [
-        (0o600, 1000, 1000, False),
-        (0o400, 0, 1000, False),
-        (0o440, 0, 1000, False),  # a Kubernetes Secret with fsGroup
-        (0o460, 0, 1000, True),
-        (0o444, 0, 1000, True),
-        (0o440, 0, 0, True),
-        (0o440, 1000, 1000, True),
-    ],
-)
-def test_who_may_read_a_key_file(mode: int, owner: int, us: int, refused: bool) -> None:
-    """A group may read root's file, so that a mounted Secret reaches a process that is not root; nothing more."""
-    assert open_to_others(stat.S_IFREG | mode, owner, us) is refused
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("", "holds no key"),
-        ("# nothing\n", "holds no key"),
-        ("only\n", "line 1"),
-        ("k1 c2hvcnQ=\n", "line 1"),
-        ("k1 not-base64!\n", "line 1"),
-        (key_line("k1", OLD) + "k2 x y\n", "line 2"),
-        (key_line("k1", OLD) + key_line("k1", NEW), "line 2: id 'k1' stands there twice"),
-        ("schlüssel\n", "cannot be read"),
-    ],
-)
-def test_a_malformed_key_file_is_refused(tmp_path: Path, text: str, said: str) -> None:
-    """What is not understood is refused with file and line, and no key is repeated in the message."""
-    path = tmp_path / "kek"
-    path.write_text(text, encoding="utf-8")
-    path.chmod(0o600)
-    with pytest.raises(KeyFileError, match=said) as refused:
-        read_key_file(path)
-    assert str(path) in str(refused.value)
-    assert base64.b64encode(NEW).decode() not in str(refused.value)
-
-
-def test_a_missing_key_file_is_told(tmp_path: Path) -> None:
-    """A file that is not there is told with how to get one."""
-    with pytest.raises(KeyFileError, match="is not there; `sidecar dev` makes one"):
-        read_key_file(tmp_path / "kek")
+def test_the_key_of_a_record_is_told_without_it() -> None:
+    """Also where the key is not at hand; damage is damage."""
+    sealed = FileKeys({"old": OLD}).seal("acme", "B|k", PLAIN)
+    here = FileKeys({"older": NEW, "new": NEW})
+    assert here.key_of(sealed) == "old"
+    assert here.held("acme") == ("older", "new")
+    with pytest.raises(SealBroken):
+        here.key_of(sealed[:-1])
