@@ -146,7 +146,6 @@ class Writing(msgspec.Struct, frozen=True):
     wanted: Wanted
     until: float = 0.0
     pauses: int = 0
-    looking: bool = False
     unanswered: bool = False
     fenced: bool = False
     last: int | None = None
@@ -167,9 +166,7 @@ def step(state: Writing, event: Event, now: float, jitter: float) -> tuple[Writi
         case Full(said):  # tells nothing of the earlier attempts
             return _look(replace(state, said=said), now)
         case NoAnswer(said, reached):
-            # A look without an answer changes nothing of what is known about the attempts.
-            carried_out = reached and not state.looking
-            return _pause(replace(state, said=said, unanswered=state.unanswered or carried_out), now, jitter)
+            return _pause(replace(state, said=said, unanswered=state.unanswered or reached), now, jitter)
         case InProcess():
             return _pause(replace(state, unanswered=True), now, jitter)
         case Found(entry):
@@ -190,13 +187,13 @@ def _until(wanted: Wanted, now: float) -> float:
 def _put(state: Writing, now: float) -> tuple[Writing, Effect]:
     if now >= state.until:
         return state, Done(_given_up(state))
-    return replace(state, looking=False), Put(state.wanted.message_id, state.wanted.expected or 0)
+    return state, Put(state.wanted.message_id, state.wanted.expected or 0)
 
 
 def _look(state: Writing, now: float) -> tuple[Writing, Effect]:
     if now >= state.until:
         return state, Done(_given_up(state))
-    return replace(state, looking=True), Look()
+    return state, Look()
 
 
 def _pause(state: Writing, now: float, jitter: float) -> tuple[Writing, Effect]:
