@@ -38,11 +38,14 @@ class Records(Generic[T]):
 
     async def write(self, tenant: str, key: str, value: T, revision: int | None) -> int | Failure:
         """Write over exactly this revision (None: the record must not be there); returns the new one."""
-        sealed = self._keys.seal(tenant, self._place(key), msgspec.json.encode(value))
         try:
+            sealed = self._keys.seal(tenant, self._place(key), msgspec.json.encode(value))
             if revision is None:
                 return await self._store.create(self._bucket, key, sealed)
             return await self._store.update(self._bucket, key, sealed, revision)
+        except KeyUnavailable as error:
+            detail = f"record {key} cannot be sealed: {error}"
+            return Failure(reason=Reason.KEY_UNAVAILABLE, detail=detail, cause=error)
         except StoreConflict as error:
             return Failure(reason=Reason.CAS_CONFLICT, detail=f"record {key} was changed meanwhile", cause=error)
         except StoreFull as error:
