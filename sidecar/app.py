@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import signal
@@ -21,6 +22,7 @@ from sidecar.adapters.nats_bus import NatsBus, connect
 from sidecar.adapters.nats_server import embedded_server
 from sidecar.adapters.nats_store import NatsStore
 from sidecar.adapters.nats_streams import StreamSpec, missing, provision, required
+from sidecar.adapters.nats_supervision import Pace
 from sidecar.adapters.prometheus_metrics import CONTENT_TYPE, Metrics
 from sidecar.adapters.system import SystemClock, SystemRandom
 from sidecar.adapters.uvicorn_listener import listener
@@ -31,7 +33,8 @@ from sidecar.core.egress import parse_allow
 from sidecar.execute import Executor, Limits
 from sidecar.http import operations
 from sidecar.keys import keys_on_a_laptop, keys_to_run
-from sidecar.micro import Service
+from sidecar.lifetime import Lifetime
+from sidecar.micro import Service, metadata
 from sidecar.model import VERSION
 from sidecar.ports import BusError, Formats, Keys
 from sidecar.provider import Catalogue
@@ -57,6 +60,7 @@ class Sidecar:
     administrator: Administrator
     worker: Worker
     metrics: Metrics
+    lifetime: Lifetime
     operations_address: str | None
 
 
@@ -92,13 +96,14 @@ async def sidecar(
     `base_urls` and `egress_allow` are the sandbox's: providers that answer on loopback instead of the real ones.
     """
     async with AsyncExitStack() as parts:
-        clock, random = SystemClock(), SystemRandom()
+        clock, random, lifetime = SystemClock(), SystemRandom(), Lifetime()
         sender = AiohttpSender(allow=parse_allow((*settings.egress_allow, *egress_allow)))
         parts.push_async_callback(sender.aclose)
         metrics = Metrics(lambda provider, name: catalogue.operation(provider, name) is not None, catalogue.digest)
         trace = TracePublisher(bus, settings.prefix, metrics)
         credentials = CredentialStore(NatsStore(bus), keys, clock, capacity=settings.connections_cached)
-        service = _service(catalogue, clock.wall(), random.token(8).hex())
+        about = metadata(catalogue.digest, catalogue.providers, settings.scope)
+        service = Service(random.token(8).hex(), clock.wall(), about)
         executor = Executor(
             catalogue=catalogue,
             credentials=credentials,
@@ -126,25 +131,32 @@ async def sidecar(
             random=random,
             service=service,
             admission=Admission(settings.max_in_flight, settings.max_timeout_ms, settings.reply_prefixes),
+            scope=settings.scope,
         )
+        lifetime.hurry = worker.hurry
+        metrics.watch(bus)
         address = None
         if settings.operations_address is not None:
-            pages = operations(lambda: _unready(bus), metrics.exposition, CONTENT_TYPE)
+            pages = operations(lambda: _unready(bus, lifetime), metrics.exposition, CONTENT_TYPE)
             address = await parts.enter_async_context(listener(pages, settings.operations_address))
         await worker.start()
         _settle()
         await bus.round_trip(READY_SECONDS)  # the server has our subscriptions before anybody is told that we serve
+        lifetime.serving = True
         try:
-            yield Sidecar(bus, catalogue, administrator, worker, metrics, address)
+            yield Sidecar(bus, catalogue, administrator, worker, metrics, lifetime, address)
         finally:
+            lifetime.ending.set()
             with anyio.CancelScope(shield=True):
-                given_up = await worker.stop(settings.grace_seconds)
-                if given_up:
-                    log.warning("%d calls could not be finished within %g s", given_up, settings.grace_seconds)
+                lifetime.given_up = await worker.stop(settings.grace_seconds)
+                if lifetime.given_up:
+                    log.warning("%d calls could not be finished in time", lifetime.given_up)
 
 
 async def run(settings: Settings, started: Callable[[Sidecar], None]) -> None:
-    """`sidecar run`: serve until SIGTERM or SIGINT. Raises Unfit with everything it needs that is not there."""
+    """`sidecar run`: serve until SIGTERM or SIGINT. Raises Unfit with everything it needs that is not there, BusError
+    when NATS stays away, GivenUp when calls were in flight at the end.
+    """
     if settings.nats_url is None:
         raise Unfit(("SIDECAR_NATS_URL is not set: name the NATS server, such as nats://user:password@nats:4222",))
     catalogue = catalogue_of(settings)
@@ -155,7 +167,8 @@ async def run(settings: Settings, started: Callable[[Sidecar], None]) -> None:
             wrong = [f"{what}; `sidecar dev` makes it" for what in lacking]
             raise Unfit((*wrong, keys) if isinstance(keys, str) else tuple(wrong))
         async with sidecar(settings, bus=bus, keys=keys, catalogue=catalogue) as running:
-            await until_signal(partial(started, running))
+            await until_end(running, partial(started, running))
+    finished(running)
 
 
 class Sandbox(Protocol):
@@ -208,14 +221,36 @@ def streams_of(settings: Settings) -> tuple[StreamSpec, ...]:
     )
 
 
-async def until_signal(ready: Callable[[], None] | None = None) -> None:
-    """Return at the first SIGTERM or SIGINT. `ready` is called as soon as one would be noticed."""
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        if ready is not None:
-            ready()
-        async for number in signals:
-            log.info("%s: taking no more calls, finishing those in flight", signal.Signals(number).name)
-            return
+class GivenUp(Exception):
+    """Calls were still in flight at the end. Each had its reply, which says what is known of it."""
+
+
+async def until_end(running: Sidecar, ready: Callable[[], None] | None = None) -> None:
+    """Return at the first SIGTERM or SIGINT; one that comes later hurries the end. Raises BusError when the connection
+    to NATS cannot be healed. `ready` is called as soon as a signal would be noticed.
+    """
+    loop, lifetime = asyncio.get_running_loop(), running.lifetime
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lifetime.signal, number)  # until the loop is closed
+    if ready is not None:
+        ready()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_until_lost, running)
+        await lifetime.ending.wait()
+        tasks.cancel_scope.cancel()
+    if lifetime.lost is not None:
+        raise BusError(lifetime.lost)
+
+
+async def _until_lost(running: Sidecar) -> None:
+    running.lifetime.lose(await running.bus.beyond_healing())
+
+
+def finished(running: Sidecar) -> None:
+    """Raises GivenUp when the end could not wait for every call."""
+    number = running.lifetime.given_up
+    if number:
+        raise GivenUp(f"{number} calls were given up; their replies and the trace say what is known of each")
 
 
 @asynccontextmanager
@@ -223,7 +258,8 @@ async def connected(settings: Settings, url: str) -> AsyncIterator[NatsBus]:
     """A bus for as long as the block lasts."""
     credentials = Path(settings.nats_creds).expanduser() if settings.nats_creds else None
     name = f"connector-sidecar {socket.gethostname()}"
-    bus = await connect(url, name=name, credentials=credentials, inbox_prefix=settings.inbox_prefix)
+    pace = Pace(heal=settings.heal_seconds)
+    bus = await connect(url, name=name, credentials=credentials, inbox_prefix=settings.inbox_prefix, pace=pace)
     try:
         yield bus
     finally:
@@ -238,15 +274,14 @@ def _settle() -> None:
     gc.set_threshold(10_000, 20, 20)
 
 
-async def _unready(bus: NatsBus) -> str | None:
+async def _unready(bus: NatsBus, lifetime: Lifetime) -> str | None:
     """Why no call can be served now, or None."""
+    if lifetime.unready is not None:
+        return lifetime.unready
+    if not bus.connected:
+        return "NATS does not answer: not connected"
     try:
         await bus.round_trip(READY_SECONDS)
     except BusError as error:
         return f"NATS does not answer: {error}"
     return None
-
-
-def _service(catalogue: Catalogue, wall: float, identity: str) -> Service:
-    metadata = {"catalog_hash": catalogue.digest, "providers": ",".join(sorted(catalogue.providers))}
-    return Service(identity, wall, metadata)

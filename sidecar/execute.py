@@ -21,7 +21,8 @@ from sidecar.core.limit import Budgets, Reservation, budgets
 from sidecar.core.outcome import outcome
 from sidecar.core.page import secret_parameters, with_page
 from sidecar.core.raw import render_raw
-from sidecar.core.redact import SHORT, redact_failure, redact_url, without_secrets
+from sidecar.core.redact import redact_failure, redact_url
+from sidecar.core.refusal import access_mismatch, echoing, moved, stopped, unknown_operation, untold, unusable
 from sidecar.core.render import render
 from sidecar.core.retry import THROTTLED, Decision, RetryPolicy, retry
 from sidecar.log import defect
@@ -30,11 +31,11 @@ from sidecar.model import Access, Call, Failure, Outcome, Reason, Request, SideE
 from sidecar.ports import Clock, HttpSender, Random
 from sidecar.provider import Catalogue, Operation, Provider
 from sidecar.quota import Quotas
+from sidecar.stop import Stop
 from sidecar.store.credential import Credential
 from sidecar.wire.event import CallEvent, Event
 from sidecar.wire.reply import DryRun, ShownRequest, too_large
-from sidecar.wire.request import decode_cursor, decode_input
-from sidecar.wire.subject import Address, call_subject
+from sidecar.wire.request import decode_input
 
 log = logging.getLogger("sidecar.execute")
 
@@ -74,7 +75,7 @@ class Ended(msgspec.Struct, frozen=True):
 @dataclass(slots=True)
 class Run:
     """One call under way. `told`: the trace knows that it started. `side_effect` is what all its attempts so far may
-    have done, not the last one alone.
+    have done, not the last one alone. `began`: when the exchange began that has not ended yet.
     """
 
     call: Call
@@ -84,9 +85,11 @@ class Run:
     auth: Auth
     request: Request
     told: bool
+    stop: Stop
     trial: bool = False
     attempts: int = 0
     side_effect: SideEffect = SideEffect.NONE
+    began: float | None = None
     why: list[str] = field(default_factory=list)
 
     @property
@@ -127,42 +130,43 @@ class Executor:
         self._base_urls = base_urls or {}
         self._quotas = Quotas(clock)
 
-    async def run(
-        self, call: Call, credential: Credential | None = None, *, given_up: Callable[[Ended], None] | None = None
-    ) -> Ended:
-        """The call's end. Never raises but when cancelled: a defect becomes `INTERNAL/BUG`, logged. Then `given_up` is
-        told how it ended.
+    async def run(self, call: Call, credential: Credential | None = None, stop: Stop | None = None) -> Ended:
+        """The call's end. A defect becomes `INTERNAL/BUG`, logged; a cancellation by `stop` becomes its reason, any
+        other one is raised again when the end was told.
 
         `credential` is used in place of the connection's stored one: it is tried before it is stored.
         """
+        stop = stop or Stop()
         told = await self._emit(story.started, call, catalog_hash=self.catalogue.digest, sidecar=self._id)
         run: Run | None = None
         try:
-            prepared = await self._prepare(call, credential, told=told)
+            prepared = await self._prepare(call, credential, stop, told=told)
             if isinstance(prepared, Run):
                 run = prepared
                 result = self._dry(run) if call.dry_run else await self._attempt_until_done(run)
             else:
                 result = prepared
         except asyncio.CancelledError:
-            ended = await self._end(call, run, _given_up(run))
-            if given_up is not None:
-                given_up(ended)
-            raise
+            ours = stop.arrived()
+            result = await self._stopped(run, stop.reason or Reason.SHUTTING_DOWN)
+            if not ours:
+                await self._end(call, run, result)
+                raise
         except Exception as error:  # noqa: BLE001  # logged without the secrets that its words may hold
             result = _defect(call, run, error)
+        stop.settle()
         return await self._end(call, run, result)
 
-    async def _prepare(self, call: Call, given: Credential | None, *, told: bool) -> Run | Failure:
+    async def _prepare(self, call: Call, given: Credential | None, stop: Stop, *, told: bool) -> Run | Failure:
         """Look up, validate and render: everything that can refuse the call before it costs anything."""
         provider = self.catalogue.providers.get(call.provider)
         if provider is None:
             return Failure(reason=Reason.UNKNOWN_PROVIDER, detail=f"provider {call.provider} is not served here")
         operation = provider.operations.get(call.operation)
         if operation is None:
-            return _unknown_operation(provider, call)
+            return unknown_operation(call, nearest(call.operation, provider.operations))
         if operation.access is not call.access:
-            return _access_mismatch(self._prefix, call, operation)
+            return access_mismatch(self._prefix, call, operation)
         values = decode_input(call.payload)
         if isinstance(values, Failure):
             return values
@@ -174,11 +178,11 @@ class Executor:
             return credential
         auth = auth_of(provider.manifest.auth, credential.kind)
         if auth is None:
-            return _unusable(call, credential)
+            return unusable(call, credential.kind)
         request = self._render(call, provider, operation, credential, values)
         if isinstance(request, Failure):
             return request
-        return Run(call, provider, operation, credential, auth, request, told, trial=given is not None)
+        return Run(call, provider, operation, credential, auth, request, told, stop, trial=given is not None)
 
     async def _load(self, call: Call) -> Credential | Failure:
         left = max(0.0, call.deadline - self._clock.now())
@@ -211,15 +215,18 @@ class Executor:
             if refused is not None:
                 return last if last and refused.reason is Reason.BEFORE_SEND else refused
             if call.access is Access.WRITE and run.attempts == 0 and not await self._is_told(run):
-                return _untold()
+                return untold()
             # Time went by: the provider may have said so to another call, and the deadline may have passed.
             if self._quotas.closed(wanted) or self._clock.now() >= call.deadline:
                 continue
-            began = self._clock.now()
+            began = run.began = self._clock.now()
             answer, result = await self._exchange(run)
+            run.began = None
             jitter = self._random.jitter()
             decision = self._decide(run, result, jitter)
             self._observe_limits(wanted, result, decision)
+            if decision.delay is None:
+                run.stop.settle()
             await self._tell_attempt(run, answer, result, decision, began)
             if isinstance(result, Success):
                 return result
@@ -253,9 +260,9 @@ class Executor:
             return credential
         auth = auth_of(run.provider.manifest.auth, credential.kind)
         if auth is None:
-            return _unusable(run.call, credential)
+            return unusable(run.call, credential.kind)
         if credential.base_url != run.credential.base_url:  # the request is for the server before: not its secret
-            return _moved(run.call)
+            return moved(run.call)
         run.credential, run.auth = credential, auth
         return None
 
@@ -265,17 +272,19 @@ class Executor:
         run.attempts += 1
         if run.call.access is Access.WRITE:  # until its end is known
             run.side_effect = SideEffect.UNKNOWN
-        answer = await self._send(run)
+        request = authorise(run.request, run.auth, _revealed(run.credential), self._user_agent)
+        most = run.provider.manifest.max_response_bytes or self._limits.max_response_bytes
+        try:
+            answer = await self._sender.send(request, deadline=run.call.deadline, max_body=most)
+        except asyncio.CancelledError:
+            if not request.extensions.get("sent", True):
+                run.side_effect = before
+            raise
         result = self._outcome(run, answer)
         if run.call.access is Access.WRITE:
             done = SideEffect.DONE if isinstance(result, Success) else result.side_effect
             run.side_effect = done if before is SideEffect.NONE else before
         return answer, result
-
-    async def _send(self, run: Run) -> httpx.Response | Failure:
-        request = authorise(run.request, run.auth, _revealed(run.credential), self._user_agent)
-        most = run.provider.manifest.max_response_bytes or self._limits.max_response_bytes
-        return await self._sender.send(request, deadline=run.call.deadline, max_body=most)
 
     def _outcome(self, run: Run, answer: httpx.Response | Failure) -> Outcome:
         """What it means, in words that do not repeat the credential."""
@@ -285,7 +294,7 @@ class Executor:
             return _defect(run.call, run, error)
         if isinstance(result, Failure):
             return redact_failure(result, run.secrets)
-        return _echoing(run, result) or result
+        return echoing(result, run.secrets, run.provider.manifest.title, run.side_effect) or result
 
     def _meaning(self, run: Run, answer: httpx.Response | Failure) -> Outcome:
         if not isinstance(answer, Failure):
@@ -312,6 +321,16 @@ class Executor:
         if isinstance(result, Failure) and result.reason in THROTTLED:
             wait = result.retry_after or decision.delay or self._limits.retry.first_throttle_delay
             self._quotas.close(wanted, wait)
+
+    async def _stopped(self, run: Run | None, reason: Reason) -> Failure:
+        """What a call ends in that was told to stop; of the exchange that this cut off the trace is told too."""
+        if run is None:
+            return stopped(reason, 0, under_way=False, side_effect=SideEffect.NONE)
+        began, run.began = run.began, None
+        result = stopped(reason, run.attempts, under_way=began is not None, side_effect=run.side_effect)
+        if began is not None:
+            await self._tell_attempt(run, result, result, Decision(None, "the call was told to stop"), began)
+        return result
 
     async def _end(self, call: Call, run: Run | None, result: Outcome) -> Ended:
         attempts = run.attempts if run else 0
@@ -375,62 +394,3 @@ def _defect(call: Call, run: Run | None, error: Exception) -> Failure:
         detail=f"a defect of the sidecar ended this call; its log names call {call.call_id}",
         side_effect=run.side_effect if run else SideEffect.NONE,
     )
-
-
-def _given_up(run: Run | None) -> Failure:
-    return Failure(
-        reason=Reason.SHUTTING_DOWN,
-        detail="the sidecar shuts down and could not finish this call in time",
-        side_effect=run.side_effect if run else SideEffect.NONE,
-    )
-
-
-def _echoing(run: Run, success: Success) -> Failure | None:
-    """The failure in place of a success whose cursor would hand the credential to the agent."""
-    cursor = success.next_cursor and decode_cursor(success.next_cursor)
-    if not cursor or without_secrets(cursor, [secret for secret in run.secrets if len(secret) >= SHORT]) == cursor:
-        return None
-    return Failure(
-        reason=Reason.BAD_PROVIDER_RESPONSE,
-        detail=f"{run.provider.manifest.title} wrote the credential into the cursor of the next page",
-        side_effect=run.side_effect,
-        provider_status=success.provider_status,
-    )
-
-
-def _moved(call: Call) -> Failure:
-    return Failure(
-        reason=Reason.CAS_CONFLICT,
-        detail=f"connection {call.connection} of {call.provider} was given another base URL while this call ran",
-    )
-
-
-def _untold() -> Failure:
-    return Failure(
-        reason=Reason.STORE_UNAVAILABLE,
-        detail="NATS takes no messages now, so that this write could not be told before it was sent; it was not sent",
-        retry_after=1.0,
-    )
-
-
-def _unknown_operation(provider: Provider, call: Call) -> Failure:
-    close_by = nearest(call.operation, provider.operations)
-    asked = f"{call.provider} has no operation {call.operation}"
-    detail = f"{asked}; did you mean {close_by}?" if close_by else asked
-    return Failure(reason=Reason.UNKNOWN_OPERATION, detail=detail)
-
-
-def _access_mismatch(prefix: str, call: Call, operation: Operation) -> Failure:
-    what = f"{call.provider}.{call.operation}"
-    address = Address(operation.access, call.tenant, call.connection, call.provider, call.operation)
-    right = call_subject(prefix, address)
-    return Failure(
-        reason=Reason.ACCESS_MISMATCH,
-        detail=f"{what} is a {operation.access} operation and was sent to a {call.access} subject; publish on {right}",
-        hint=f"publish on {right}",
-    )
-
-
-def _unusable(call: Call, credential: Credential) -> Failure:
-    detail = f"the stored credential is of kind {credential.kind}, which {call.provider} does not take (any more)"
-    return Failure(reason=Reason.NO_CREDENTIAL, detail=detail)

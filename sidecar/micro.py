@@ -5,18 +5,32 @@ https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-32.md
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 
 from sidecar.model import VERSION
+from sidecar.scope import Scope
 from sidecar.wire.event import timestamp
+from sidecar.wire.subject import encode_token
 
 NAME = "connector-sidecar"
 QUEUE = "sidecar"  # the queue group never varies: two names would do every call twice
 DESCRIPTION = "Calls third-party APIs as the right end user, within their quotas, and explains every call."
 VERBS = ("PING", "INFO", "STATS")
+
+
+def metadata(catalog_hash: str, providers: Iterable[str], scope: Scope) -> dict[str, str]:
+    """What the process says of itself: which catalogue, which providers, and whose calls, where not everybody's. Lists
+    are of tokens, so that no name can hold the comma.
+    """
+    served = {"catalog_hash": catalog_hash, "providers": ",".join(sorted(filter(scope.holds_provider, providers)))}
+    if scope.tenant is not None:
+        served["tenant"] = encode_token(scope.tenant)
+    if scope.connections:
+        served["connections"] = ",".join(map(encode_token, scope.connections))
+    return served
 
 
 @dataclass(slots=True)
@@ -25,6 +39,7 @@ class Endpoint:
 
     name: str
     subject: str
+    queue: str = QUEUE
     num_requests: int = 0
     num_errors: int = 0
     last_error: str = ""
@@ -71,14 +86,14 @@ class Service:
         return msgspec.json.encode(body)
 
     def _described(self, endpoint: Endpoint) -> dict[str, object]:
-        return {"name": endpoint.name, "subject": endpoint.subject, "queue_group": QUEUE, "metadata": {}}
+        return {"name": endpoint.name, "subject": endpoint.subject, "queue_group": endpoint.queue, "metadata": {}}
 
     def _counted(self, endpoint: Endpoint) -> dict[str, object]:
         average = endpoint.processing_time // endpoint.num_requests if endpoint.num_requests else 0
         return {
             "name": endpoint.name,
             "subject": endpoint.subject,
-            "queue_group": QUEUE,
+            "queue_group": endpoint.queue,
             "num_requests": endpoint.num_requests,
             "num_errors": endpoint.num_errors,
             "last_error": endpoint.last_error,

@@ -60,6 +60,7 @@ class Reason(StrEnum):
     ACCESS_MISMATCH = "ACCESS_MISMATCH"
     IDEMPOTENCY_UNSUPPORTED = "IDEMPOTENCY_UNSUPPORTED"
     HEADER_UNSUPPORTED = "HEADER_UNSUPPORTED"
+    CALL_ID_IN_USE = "CALL_ID_IN_USE"
     PROVIDER_REJECTED = "PROVIDER_REJECTED"
     NO_CREDENTIAL = "NO_CREDENTIAL"
     CREDENTIAL_REJECTED = "CREDENTIAL_REJECTED"
@@ -68,6 +69,7 @@ class Reason(StrEnum):
     SCOPE_MISSING = "SCOPE_MISSING"
     PROVIDER_FORBIDDEN = "PROVIDER_FORBIDDEN"
     EGRESS_BLOCKED = "EGRESS_BLOCKED"
+    TENANT_DENIED = "TENANT_DENIED"
     PROVIDER_NOT_FOUND = "PROVIDER_NOT_FOUND"
     UNKNOWN_PROVIDER = "UNKNOWN_PROVIDER"
     UNKNOWN_OPERATION = "UNKNOWN_OPERATION"
@@ -82,6 +84,7 @@ class Reason(StrEnum):
     LOCAL_RATE_LIMITED = "LOCAL_RATE_LIMITED"
     QUEUE_FULL = "QUEUE_FULL"
     STORE_FULL = "STORE_FULL"
+    CANCELLED_BY_CALLER = "CANCELLED_BY_CALLER"
     BEFORE_SEND = "BEFORE_SEND"
     CONNECT_FAILED = "CONNECT_FAILED"
     PROVIDER_UNAVAILABLE = "PROVIDER_UNAVAILABLE"
@@ -111,6 +114,7 @@ MEANINGS: dict[Reason, Meaning] = {
     Reason.ACCESS_MISMATCH: Meaning(Code.INVALID_ARGUMENT, 400, "The operation belongs to the other kind of subject"),
     Reason.IDEMPOTENCY_UNSUPPORTED: Meaning(Code.INVALID_ARGUMENT, 400, "An idempotency key cannot be honoured here"),
     Reason.HEADER_UNSUPPORTED: Meaning(Code.INVALID_ARGUMENT, 400, "A header asks for what cannot be honoured here"),
+    Reason.CALL_ID_IN_USE: Meaning(Code.INVALID_ARGUMENT, 400, "Another call in flight has this call id"),
     Reason.PROVIDER_REJECTED: Meaning(Code.INVALID_ARGUMENT, 400, "The provider rejected the request"),
     Reason.NO_CREDENTIAL: Meaning(Code.UNAUTHENTICATED, 401, "The connection has no credential"),
     Reason.CREDENTIAL_REJECTED: Meaning(Code.UNAUTHENTICATED, 401, "The provider rejected the credential"),
@@ -119,6 +123,7 @@ MEANINGS: dict[Reason, Meaning] = {
     Reason.SCOPE_MISSING: Meaning(Code.PERMISSION_DENIED, 403, "The credential lacks a scope"),
     Reason.PROVIDER_FORBIDDEN: Meaning(Code.PERMISSION_DENIED, 403, "The provider refused permission"),
     Reason.EGRESS_BLOCKED: Meaning(Code.PERMISSION_DENIED, 403, "The address may not be called"),
+    Reason.TENANT_DENIED: Meaning(Code.PERMISSION_DENIED, 403, "The sidecar does not serve it"),
     Reason.PROVIDER_NOT_FOUND: Meaning(Code.NOT_FOUND, 404, "The provider does not have it"),
     Reason.UNKNOWN_PROVIDER: Meaning(Code.NOT_FOUND, 404, "No such provider is served"),
     Reason.UNKNOWN_OPERATION: Meaning(Code.NOT_FOUND, 404, "The provider has no such operation"),
@@ -135,6 +140,7 @@ MEANINGS: dict[Reason, Meaning] = {
     ),
     Reason.QUEUE_FULL: Meaning(Code.RESOURCE_EXHAUSTED, 429, "The sidecar has no room for another call", Again.YES),
     Reason.STORE_FULL: Meaning(Code.RESOURCE_EXHAUSTED, 429, "The store is full", Again.YES),
+    Reason.CANCELLED_BY_CALLER: Meaning(Code.CANCELLED, 499, "The caller cancelled the call"),
     Reason.BEFORE_SEND: Meaning(Code.DEADLINE_EXCEEDED, 504, "The deadline passed before anything was sent", Again.YES),
     Reason.CONNECT_FAILED: Meaning(Code.UNAVAILABLE, 503, "The provider could not be reached", Again.YES),
     Reason.PROVIDER_UNAVAILABLE: Meaning(Code.UNAVAILABLE, 503, "The provider is unavailable", Again.YES),

@@ -37,8 +37,9 @@ class HttpSender(Protocol):
     The answer's body is whole, decoded, and at most `max_body` bytes. A `Failure` says in `side_effect` what is known
     about sent bytes: `none` (not one byte of the request left), `unknown` (some did, no status came), `done` (a status
     came, the body did not). `deadline` is a moment of the running loop's clock; nothing outlives it.
-    Cancellation leaves the sender whole. `response.extensions` may hold `reused` (bool: the connection was kept alive)
-    and `first_byte` (seconds from start to the status line).
+    Cancellation leaves the sender whole; `request.extensions["sent"]` (bool) then says whether any byte of the request
+    may have left. `response.extensions` may hold `reused` (bool: the connection was kept alive) and `first_byte`
+    (seconds from start to the status line).
     """
 
     async def send(self, request: httpx.Request, *, deadline: float, max_body: int) -> httpx.Response | Failure: ...

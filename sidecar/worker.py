@@ -1,4 +1,4 @@
-"""One message in, exactly one reply out: admission, decoding, answering, replying; and the drain at the end.
+"""One message in, exactly one reply out: admission, answering, replying; and the drain at the end.
 
 This is the one place that calls `create_task`. A subscription's callback only hands over to it.
 """
@@ -8,26 +8,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Protocol
 
 import anyio
 import msgspec
 
 from sidecar.admin import Administrator
-from sidecar.catalogue.answer import answer as answer_catalog
-from sidecar.execute import Ended, Executor, Observer
+from sidecar.answer import Answer, Answers
+from sidecar.execute import Executor, Observer
 from sidecar.log import defect
 from sidecar.micro import QUEUE, VERBS, Endpoint, Service
-from sidecar.model import Access, Call, Failure, Outcome, Reason, SideEffect
+from sidecar.model import Access, Failure, Reason, SideEffect, Success
 from sidecar.ports import Bus, BusError, Clock, Message, Random, Subscription
-from sidecar.wire.reply import Asked, Reply, encode_reply
-from sidecar.wire.request import Arrival, decode_input, decode_request
-from sidecar.wire.subject import parse_admin, parse_catalog
+from sidecar.scope import Scope
+from sidecar.stop import Stop
+from sidecar.wire.interest import Interest, Kind, interests
+from sidecar.wire.reply import Asked, Reply, cancel_reply, encode_reply
 
 log = logging.getLogger("sidecar.worker")
 
 NO_SUBJECT = re.compile(r"[*>\s]|\.\.|\.$")  # wildcards, white space, empty tokens: nothing is published there
+LAST_SECONDS = 1.0  # for calls that were told to stop to say so
+EVERYTHING = Scope()
 
 
 class Admission(msgspec.Struct, frozen=True):
@@ -50,26 +53,11 @@ class Counters(Protocol):
     def reply_lost(self) -> None: ...
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """What goes into the reply."""
-
-    asked: Asked
-    outcome: Outcome
-
-
-class _GivenUp(Exception):
-    """A call was cancelled; `answer` says what is known of it."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__()
-        self.answer = answer
-
-
-Answerer = Callable[[Message, float], Awaitable[Answer]]
+Answerer = Callable[[Message, float, Stop], Awaitable[Answer]]
 
 
 class Worker:
-    """Serves the subjects of every provider in the catalogue."""
+    """Serves the subjects of the scope, for every provider in it that the catalogue has."""
 
     def __init__(
         self,
@@ -84,53 +72,69 @@ class Worker:
         random: Random,
         service: Service,
         admission: Admission,
+        scope: Scope = EVERYTHING,
     ) -> None:
         self._bus = bus
-        self._prefix = prefix
-        self._executor = executor
-        self._administrator = administrator
-        self._observer = observer
+        self._interests = interests(prefix, scope, executor.catalogue.providers)
         self._counters = counters
         self._clock = clock
-        self._random = random
         self._service = service
         self._admission = admission
+        self._answers = Answers(
+            prefix=prefix,
+            scope=scope,
+            executor=executor,
+            administrator=administrator,
+            observer=observer,
+            clock=clock,
+            random=random,
+            max_timeout_ms=admission.max_timeout_ms,
+        )
         self._subscriptions: list[Subscription] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._refusals: set[asyncio.Task[None]] = set()
+        self._last_subscriptions: list[Subscription] = []  # drained when nothing is in flight any more
+        self._tasks: dict[asyncio.Task[Answer], Stop] = {}
+        self._others: set[asyncio.Task[None]] = set()  # refusals, answers to cancels and to the service protocol
         self._grace: anyio.CancelScope | None = None
-        self._hurried = False
+        self._over = False
 
     async def start(self) -> None:
-        """Subscribe provider by provider, so that a provider nobody serves is NATS's own `no responders`."""
+        """Subscribe to what the scope wants, and to the service protocol."""
         for verb in VERBS:
             for subject in self._service.subjects(verb):
                 await self._subscribe_protocol(verb, subject)
-        for provider in self._executor.catalogue.providers:
-            for access in Access:
-                subject = f"{self._prefix}.{access}.*.*.{provider}.>"
-                await self._subscribe(f"{access}_{provider}", subject, self._answer_call)
-            await self._subscribe(f"admin_{provider}", f"{self._prefix}.admin.*.*.{provider}.*", self._answer_admin)
-        await self._subscribe("admin", f"{self._prefix}.admin.*.*.-.*", self._answer_admin)
-        await self._subscribe("catalog", f"{self._prefix}.catalog.*.>", self._answer_catalog)
+        answerers = {
+            Kind.CALL: self._answers.call,
+            Kind.ADMIN: self._answers.admin,
+            Kind.CATALOG: self._answers.catalog,
+        }
+        for interest in self._interests:
+            if interest.kind is Kind.CANCEL:
+                await self._subscribe_cancel(interest)
+            else:
+                await self._subscribe(interest, answerers[interest.kind])
 
     async def stop(self, grace: float) -> int:
-        """Take no more, finish what was taken within `grace` seconds; returns how many calls had to be given up."""
-        with anyio.move_on_after(0 if self._hurried else grace) as self._grace:
-            for subscription in self._subscriptions:
-                await subscription.drain()
-            while pending := self._tasks | self._refusals:
+        """Take no more, finish what was taken within `grace` seconds; returns how many calls had to be given up.
+
+        Until nothing is in flight any more, calls can be cancelled.
+        """
+        with anyio.move_on_after(0 if self._over else grace) as self._grace:
+            await _drained(self._subscriptions)
+            while pending := self._tasks.keys() | self._others:
                 await asyncio.wait(pending)
-        left = [task for task in self._tasks if not task.done()]
-        for task in left:
+        self._over = True
+        given_up = [stop.tell(Reason.SHUTTING_DOWN) for stop in self._tasks.values()]
+        with anyio.move_on_after(LAST_SECONDS):
+            while pending := self._tasks.keys() | self._others:
+                await asyncio.wait(pending)
+            await _drained(self._last_subscriptions)
+        for task in self._tasks.keys() | self._others:
             task.cancel()
-        if left:
-            await asyncio.wait(left, timeout=1)
-        return len(left)
+        return sum(given_up)
 
     def hurry(self) -> None:
         """Give up now what is in flight, whatever is left of the grace: `stop` then returns within a second or so."""
-        self._hurried = True
+        self._over = True
         if self._grace is not None:
             self._grace.cancel()
 
@@ -140,22 +144,38 @@ class Worker:
 
     # --- admission ---------------------------------------------------------------------------------------------------
 
-    async def _subscribe(self, name: str, subject: str, answer: Answerer) -> None:
-        endpoint = Endpoint(name, subject)
-        self._service.endpoints.append(endpoint)
+    async def _subscribe(self, interest: Interest, answer: Answerer) -> None:
+        endpoint = self._endpoint(interest, QUEUE)
 
         def hand_over(message: Message) -> None:
             if self._may_answer(message):
                 self._admit(message, answer, endpoint)
 
-        self._subscriptions.append(await self._bus.subscribe(subject, hand_over, queue=QUEUE))
+        self._subscriptions.append(await self._bus.subscribe(interest.subject, hand_over, queue=QUEUE))
+
+    async def _subscribe_cancel(self, interest: Interest) -> None:
+        """Every sidecar hears every cancel, as nobody knows who holds the call."""
+        endpoint = self._endpoint(interest, "")
+        loop = asyncio.get_running_loop()
+
+        def hand_over(message: Message) -> None:
+            if not message.reply or self._may_answer(message):
+                # A turn of the loop later: a call that came right before it has then begun.
+                loop.call_soon(self._cancel, message, endpoint)
+
+        self._last_subscriptions.append(await self._bus.subscribe(interest.subject, hand_over))
 
     async def _subscribe_protocol(self, verb: str, subject: str) -> None:
         def hand_over(message: Message) -> None:
             if self._may_answer(message):
-                self._spawn(self._refusals, self._publish(message, Reply(self._service.answer(verb), {})))
+                self._spawn(self._publish(message, Reply(self._service.answer(verb), {})))
 
         self._subscriptions.append(await self._bus.subscribe(subject, hand_over))
+
+    def _endpoint(self, interest: Interest, queue: str) -> Endpoint:
+        endpoint = Endpoint(interest.name, interest.subject, queue)
+        self._service.endpoints.append(endpoint)
+        return endpoint
 
     def _may_answer(self, message: Message) -> bool:
         """Whether the reply goes to an inbox. Anything else would be published with our rights, not the caller's."""
@@ -166,43 +186,71 @@ class Worker:
         return False
 
     def _admit(self, message: Message, answer: Answerer, endpoint: Endpoint) -> None:
-        if len(self._tasks) >= self._admission.max_in_flight:
-            self._counters.refused("queue_full")
-            failure = Failure(
-                reason=Reason.QUEUE_FULL,
-                detail=f"{len(self._tasks)} calls are in flight, as many as this sidecar takes",
-                retry_after=1.0,
-            )
-            self._spawn(self._refusals, self._publish(message, encode_reply(Asked(), failure, self._bus.max_payload)))
+        if self._over or len(self._tasks) >= self._admission.max_in_flight:
+            failure = _closing() if self._over else _full(len(self._tasks))
+            self._counters.refused("shutting_down" if self._over else "queue_full")
+            self._spawn(self._publish(message, encode_reply(Asked(), failure, self._bus.max_payload)))
             return
-        self._spawn(self._tasks, self._serve(message, answer, endpoint, self._clock.now()))
+        stop = Stop()
+        work = self._serve(message, answer, endpoint, self._clock.now(), stop)
+        task = stop.task = asyncio.get_running_loop().create_task(work)
+        self._tasks[task] = stop
+        task.add_done_callback(self._ended)
         self._counters.in_flight(len(self._tasks))
 
-    def _spawn(self, kept: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
+    def _ended(self, task: asyncio.Task[Answer]) -> None:
+        del self._tasks[task]
+        self._counters.in_flight(len(self._tasks))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
-        kept.add(task)
-        task.add_done_callback(kept.discard)
+        self._others.add(task)
+        task.add_done_callback(self._others.discard)
 
     # --- one message -------------------------------------------------------------------------------------------------
 
-    async def _serve(self, message: Message, answer: Answerer, endpoint: Endpoint, accepted: float) -> None:
+    async def _serve(
+        self, message: Message, answer: Answerer, endpoint: Endpoint, accepted: float, stop: Stop
+    ) -> Answer:
         """Answer one message, whatever happens."""
         try:
-            answered = await answer(message, accepted)
-        except asyncio.CancelledError:
+            answered = await answer(message, accepted, stop)
+        except asyncio.CancelledError:  # of what has no end of its own to tell, as a call has
+            stop.arrived()
             answered = Answer(Asked(), _given_up())
-            await self._reply(message, answered)
-            raise
-        except _GivenUp as given_up:
-            await self._reply(message, given_up.answer)
-            raise asyncio.CancelledError from given_up
         except Exception as defective:
             log.exception("a message on %s ended in a defect", endpoint.subject, exc_info=defect(defective))
             answered = Answer(Asked(), _defective(Access.WRITE))
+        stop.settle()
+        if answered.refused is not None:
+            self._counters.refused(answered.refused)
         await self._reply(message, answered)
         error = answered.outcome.reason if isinstance(answered.outcome, Failure) else None
         endpoint.count(self._clock.now() - accepted, error)
-        self._counters.in_flight(len(self._tasks) - 1)
+        return answered
+
+    def _cancel(self, message: Message, endpoint: Endpoint) -> None:
+        """Stop the call that the subject names, and tell what became of it.
+
+        Only who holds it replies. What is malformed is not answered either: every sidecar would, and no call has such
+        an id, so that what silence says (nobody holds it) is true.
+        """
+        held = self._answers.named_by(message.subject)
+        if isinstance(held, Failure):
+            self._counters.refused("out_of_scope" if held.reason is Reason.TENANT_DENIED else "malformed")
+        elif held is not None:
+            held.tell(Reason.CANCELLED_BY_CALLER)
+            self._spawn(self._tell_canceller(message, held, endpoint, self._clock.now()))
+
+    async def _tell_canceller(self, message: Message, held: Stop, endpoint: Endpoint, accepted: float) -> None:
+        """What became of the call, when it has ended: a moment later where it was told to."""
+        await asyncio.wait([held.task])
+        endpoint.count(self._clock.now() - accepted, None)
+        if message.reply and not held.task.cancelled():
+            answered: Answer = held.task.result()
+            asked = Asked(call_id=answered.asked.call_id, access=Access.READ)
+            became = Success(body=msgspec.json.encode(cancel_reply(answered.asked, answered.outcome)))
+            await self._reply(message, Answer(asked, became))
 
     async def _reply(self, message: Message, answered: Answer) -> None:
         await self._publish(message, self._encoded(answered))
@@ -225,52 +273,20 @@ class Worker:
             self._counters.reply_lost()
             log.exception("a reply could not be published", exc_info=defect(error))
 
-    # --- answers -----------------------------------------------------------------------------------------------------
 
-    async def _answer_call(self, message: Message, accepted: float) -> Answer:
-        arrival = Arrival(accepted, self._clock.wall(), self._random.token(34), self._admission.max_timeout_ms)
-        call = decode_request(self._prefix, message.subject, message.headers, message.data, arrival)
-        if isinstance(call, Failure):
-            self._counters.refused("malformed")
-            return Answer(Asked(), call)
-        unfinished: list[Ended] = []
-        try:
-            ended = await self._executor.run(call, given_up=unfinished.append)
-        except asyncio.CancelledError as cancelled:
-            if unfinished:
-                raise _GivenUp(self._answered(call, unfinished[0])) from cancelled
-            raise
-        return self._answered(call, ended)
+async def _drained(subscriptions: Iterable[Subscription]) -> None:
+    async with anyio.create_task_group() as drains:
+        for subscription in subscriptions:
+            drains.start_soon(subscription.drain)
 
-    def _answered(self, call: Call, ended: Ended) -> Answer:
-        asked = Asked(
-            call_id=call.call_id,
-            provider=call.provider,
-            operation=call.operation,
-            access=call.access,
-            trace=call.trace,
-            catalog_hash=self._executor.catalogue.digest,
-            attempts=ended.attempts,
-        )
-        return Answer(asked, ended.outcome)
 
-    async def _answer_admin(self, message: Message, _accepted: float) -> Answer:
-        address = parse_admin(self._prefix, message.subject)
-        if isinstance(address, Failure):
-            return Answer(Asked(), address)
-        outcome = await self._administrator.answer(address, message.data)
-        await self._observer.emit(self._administrator.event(address, outcome))
-        return Answer(Asked(provider=address.provider), outcome)
+def _full(number: int) -> Failure:
+    detail = f"{number} calls are in flight, as many as this sidecar takes"
+    return Failure(reason=Reason.QUEUE_FULL, detail=detail, retry_after=1.0)
 
-    async def _answer_catalog(self, message: Message, _accepted: float) -> Answer:
-        address = parse_catalog(self._prefix, message.subject)
-        if isinstance(address, Failure):
-            return Answer(Asked(access=Access.READ), address)
-        asked = decode_input(message.data)
-        if isinstance(asked, Failure):
-            return Answer(Asked(access=Access.READ), asked)
-        outcome = answer_catalog(self._executor.catalogue, address, asked)
-        return Answer(Asked(access=Access.READ, provider=address.provider), outcome)
+
+def _closing() -> Failure:
+    return Failure(reason=Reason.SHUTTING_DOWN, detail="the sidecar is shutting down and begins nothing more")
 
 
 def _defective(access: Access) -> Failure:
@@ -281,7 +297,7 @@ def _defective(access: Access) -> Failure:
 def _given_up() -> Failure:
     return Failure(
         reason=Reason.SHUTTING_DOWN,
-        detail="the sidecar is shutting down and could not finish this call in time",
+        detail="the sidecar is shutting down and could not finish this in time",
         side_effect=SideEffect.UNKNOWN,
         hint="look at the provider, or at the trace, whether it happened",
     )

@@ -41,14 +41,14 @@ BODY_DETAILS = {
 class Exchange:
     """One exchange, and how far it came: that decides what a failure says about the provider's side."""
 
-    __slots__ = ("_max_body", "_pool", "_request", "_sent", "_started", "_status")
+    __slots__ = ("_max_body", "_pool", "_request", "_started", "_status", "sent")
 
     def __init__(self, pool: Pool, request: httpx.Request, max_body: int) -> None:
         self._pool = pool
         self._request = request
         self._max_body = max_body
         self._started = monotonic()
-        self._sent = False
+        self.sent = False
         self._status: int | None = None
 
     async def run(self) -> httpx.Response | Failure:
@@ -84,7 +84,7 @@ class Exchange:
             max_field_size=MAX_HEADER,
             max_headers=MAX_HEADERS,
         )
-        self._sent = True
+        self.sent = True
         if len(content) <= JOINED:
             lent.transport.write(head + content)
         else:
@@ -164,7 +164,7 @@ class Exchange:
         error = error or TimeoutError()
         if self._status is not None:
             return self._bad_body(Reason.RESPONSE_TRUNCATED, error)
-        if self._sent:
+        if self.sent:
             detail = "the request was sent, and the deadline passed before an answer"
             return self._failed(Reason.OUTCOME_UNKNOWN, detail, error)
         return self._failed(Reason.BEFORE_SEND, "the deadline passed before a connection was there", error)
@@ -176,7 +176,7 @@ class Exchange:
         return self._failed(reason, f"status {self._status}: {detail}", error)
 
     def _failed(self, reason: Reason, detail: str, error: BaseException | None = None) -> Failure:
-        side_effect = SideEffect.UNKNOWN if self._sent else SideEffect.NONE
+        side_effect = SideEffect.UNKNOWN if self.sent else SideEffect.NONE
         return Failure(
             reason=reason,
             detail=f"{self._request.url.netloc.decode('ascii')}: {detail}",

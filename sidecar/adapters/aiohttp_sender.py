@@ -66,6 +66,9 @@ class AiohttpSender(httpx.AsyncBaseTransport):
                 return await exchange.run()
         except TimeoutError as error:
             return exchange.past_deadline(error)
+        except asyncio.CancelledError:
+            request.extensions["sent"] = exchange.sent
+            raise
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """As HTTPX asks; the longest of its four limits bounds the whole exchange. Raises httpx.TransportError."""

@@ -57,7 +57,7 @@ class ManualClock:
 
 
 class FixedRandom:
-    """Dice that always show the same jitter; tokens count up, so that no two are alike."""
+    """Dice that always show the same jitter; tokens count up, so that no two are alike in any part."""
 
     def __init__(self, jitter: float = 0.5) -> None:
         self._jitter = jitter
@@ -68,7 +68,7 @@ class FixedRandom:
 
     def token(self, size: int) -> bytes:
         self._tokens += 1
-        return self._tokens.to_bytes(8, "big").rjust(size, b"\0")[-size:]
+        return (self._tokens.to_bytes(8, "big") * (size // 8 + 1))[:size]
 
 
 class EventLog:

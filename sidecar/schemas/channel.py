@@ -42,6 +42,7 @@ PARAMETERS = {
     "provider": "The third-party API: `[a-z][a-z0-9_]*`. On admin subjects `-` stands for every one.",
     "operation": "The operation, such as `issues.create`: its dots make further tokens of the subject.",
     "verb": "`verify`, `disable`, `enable` or `revoke`.",
+    "call_id": "The call's id, as its `Call-Id` header said (a UUID).",
     "event": "`started`, `attempt`, `wait`, `finished` or `admin`.",
     "id": "The id of one process, as `$SRV.PING` tells it.",
 }
@@ -60,6 +61,7 @@ MESSAGES = {
     "output": Message("Output", "The call succeeded.", "ReplyHeaders"),
     "dryRun": Message("DryRun", "The request that would have been sent.", "ReplyHeaders"),
     "failure": Message("FailureReply", "It failed, or was refused; one shape for every provider.", "FailureHeaders"),
+    "cancelled": Message("CancelReply", "What became of the call that was to be cancelled."),
     "nothing": Message("Nothing", "A question that the subject asks in full."),
     "search": Message("SearchRequest", "Words to search for."),
     "toolsRequest": Message("ToolsRequest", "Whose form to give tool definitions in."),
@@ -85,6 +87,13 @@ _ASKED = ("call", "nothing", "search", "toolsRequest", "import", *_EVENTS)
 CHANNELS = {
     "read": Channel(f"sidecar.read.{_CALL}", "Operations that change nothing at the provider.", ("call",)),
     "write": Channel(f"sidecar.write.{_CALL}", "Operations that change something at the provider.", ("call",)),
+    "cancel": Channel(
+        "sidecar.cancel.{tenant}.{connection}.{call_id}",
+        "End a call in flight. Every sidecar hears it and the one that holds the call replies: no reply means that "
+        "nobody holds it (it has ended, or never began, or the subject is not well formed). Without a reply subject it "
+        "is obeyed too.",
+        ("nothing",),
+    ),
     "catalogProviders": Channel("sidecar.catalog.{tenant}.providers", "Which providers are served.", ("nothing",)),
     "catalogOperations": Channel(
         "sidecar.catalog.{tenant}.operations.{provider}", "Which operations a provider has.", ("nothing",)
@@ -143,6 +152,12 @@ OPERATIONS = {
         messages=("call",),
         replies=_CALLED,
         queued=True,
+    ),
+    "cancel": Operation(
+        summary="End a call in flight; only the sidecar that holds it replies.",
+        channel="cancel",
+        messages=("nothing",),
+        replies=("cancelled", "failure"),
     ),
     **{
         channel: Operation(

@@ -14,6 +14,7 @@ FIELDS = {
     "body_base64": "The request's body in base64, where it is not text.",
     "bucket": "The rate-limit budget that decided.",
     "call_id": "The call's id (UUID): from the request's `Call-Id`, else a UUIDv7 of ours.",
+    "cancelled": "Whether the cancel ended the call; false: it ended otherwise before it could be cancelled.",
     "catalog_hash": "Digest of the catalogue the sidecar serves.",
     "changed": "When the record was last changed (RFC 3339, UTC).",
     "code": "gRPC canonical code. A program that meets a reason it does not know decides by this.",
@@ -91,6 +92,7 @@ FIELDS = {
 OF_STRUCT = {
     ("Admin", "connection"): "Whose account at the provider; `-` stands for every one.",
     ("Admin", "provider"): "The third-party API; `-` stands for every one.",
+    ("CancelReply", "side_effect"): "What is known of the provider's side: `none`, `unknown`, `done`.",
     ("Connection", "status"): "`active`, `disabled` or `revoked`; `unreadable` when the record cannot be opened.",
     ("Connection", "kind"): "The kind of credential: `api_key`, `bearer`, `basic`; `unknown` when it cannot be read.",
     ("DescribedOperation", "request"): "HTTP method and path of the request it makes.",

@@ -23,7 +23,11 @@ _COMMON = {
 }
 
 _REQUEST = {
-    header.CALL_ID: _text("A UUID of the caller's for this call; without it the sidecar makes one.", format="uuid"),
+    header.CALL_ID: _text(
+        "A UUID of the caller's for this call; without it the sidecar makes one. The call is cancelled by it, and no "
+        "other call of the connection in flight may have it.",
+        format="uuid",
+    ),
     header.TIMEOUT_MS: _text(
         f"Milliseconds until the reply is due, {DEFAULT_TIMEOUT_MS} when left out. The sidecar has an upper bound; "
         "the caller's own time-out should be a second longer.",

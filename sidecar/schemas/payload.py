@@ -12,7 +12,7 @@ from sidecar.catalogue.answer import DescribedOperation, ListedOperation, Listed
 from sidecar.model import MEANINGS
 from sidecar.schemas.field import FIELDS, OF_STRUCT
 from sidecar.wire.event import Admin, Attempt, Finished, Started, Wait
-from sidecar.wire.reply import DryRun, FailureReply
+from sidecar.wire.reply import CancelReply, DryRun, FailureReply
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 URN = "urn:connector-sidecar:schema:"
@@ -21,6 +21,7 @@ URN = "urn:connector-sidecar:schema:"
 PAYLOADS: dict[str, tuple[Any, str]] = {
     "failure": (FailureReply, "FailureReply"),
     "dry-run": (DryRun, "DryRun"),
+    "cancel": (CancelReply, "CancelReply"),
     "trace-started": (Started, "Started"),
     "trace-attempt": (Attempt, "Attempt"),
     "trace-wait": (Wait, "Wait"),

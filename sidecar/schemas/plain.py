@@ -66,7 +66,8 @@ PLAIN: dict[str, dict[str, Any]] = {
     "ServicePing": _service("ping", "The process answers."),
     "ServiceInfo": _service(
         "info",
-        "What the process serves; `metadata` has the catalogue hash.",
+        "What the process serves; `metadata` has the catalogue hash, the providers, and `tenant` and `connections` "
+        "(tokens) where it serves no others.",
         description=TEXT,
         endpoints={
             "type": "array",

@@ -69,6 +69,18 @@ class DryRun(msgspec.Struct, frozen=True, kw_only=True):
     credential: str
 
 
+class CancelReply(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a call that was to be cancelled: `cancelled`, or it ended otherwise before it could be.
+
+    `outcome` is `ok`, or the failure's reason, as the call's own reply tells it.
+    """
+
+    call_id: str
+    cancelled: bool
+    outcome: str
+    side_effect: SideEffect
+
+
 class Reply(msgspec.Struct, frozen=True):
     """One message ready to be published."""
 
@@ -138,6 +150,17 @@ def failure_reply(asked: Asked, failure: Failure) -> FailureReply:
         errors=failure.problems,
         call_id=asked.call_id,
     )
+
+
+def cancel_reply(asked: Asked, outcome: Outcome) -> CancelReply:
+    """What a canceller is told of the call, from how it ended."""
+    done = asked.access is Access.WRITE and asked.attempts > 0
+    if isinstance(outcome, Failure):
+        word, side_effect = str(outcome.reason), outcome.side_effect
+    else:
+        word, side_effect = "ok", SideEffect.DONE if done else SideEffect.NONE
+    cancelled = word == Reason.CANCELLED_BY_CALLER
+    return CancelReply(call_id=asked.call_id or "", cancelled=cancelled, outcome=word, side_effect=side_effect)
 
 
 def too_large(access: Access, success: Success, attempts: int, most: int) -> Failure:

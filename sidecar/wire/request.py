@@ -12,12 +12,11 @@ import msgspec
 
 from sidecar.model import Call, Failure, Reason, TraceContext
 from sidecar.wire import header
-from sidecar.wire.subject import parse_call
+from sidecar.wire.subject import CALL_ID, parse_call
 
 DEFAULT_TIMEOUT_MS = 30_000
 MAX_CURSOR = 8_192
 TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
-UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)  # RFC 9562 section 4
 
 # What a later version will honour. Until then it is refused: a caller who sends it relies on it.
 UNSUPPORTED = {
@@ -150,7 +149,7 @@ def _call_id(given: Mapping[str, str], arrival: Arrival) -> str | Failure:
     text = given.get(header.CALL_ID.lower())
     if text is None:
         return call_id_at(arrival.wall, arrival.dice)
-    if not UUID.fullmatch(text):
+    if not CALL_ID.fullmatch(text):
         return Failure(reason=Reason.MALFORMED, detail=f"Call-Id must be a UUID, not {text[:60]!r}")
     return text.lower()
 

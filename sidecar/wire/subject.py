@@ -16,6 +16,7 @@ from sidecar.model import Access, Failure, Reason
 
 PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+CALL_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)  # RFC 9562 section 4
 OPERATION = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 EVERY = "-"
 MAX_TOKEN = 256
@@ -49,6 +50,14 @@ class CatalogAddress(msgspec.Struct, frozen=True):
     verb: str
     provider: str | None = None
     operation: str | None = None
+
+
+class CancelAddress(msgspec.Struct, frozen=True):
+    """`sidecar.cancel.<tenant>.<connection>.<call_id>`: which call is to end. The id in lower case."""
+
+    tenant: str
+    connection: str
+    call_id: str
 
 
 @lru_cache(maxsize=8_192)
@@ -90,6 +99,10 @@ def admin_subject(prefix: str, address: AdminAddress) -> str:
 def catalog_subject(prefix: str, address: CatalogAddress) -> str:
     rest = [part for part in (address.provider, address.operation) if part]
     return ".".join([prefix, "catalog", encode_token(address.tenant), address.verb, *rest])
+
+
+def cancel_subject(prefix: str, address: CancelAddress) -> str:
+    return f"{prefix}.cancel.{encode_token(address.tenant)}.{encode_token(address.connection)}.{address.call_id}"
 
 
 def trace_subject(prefix: str, tenant: str, connection: str, provider: str, event: str) -> str:
@@ -135,6 +148,19 @@ def parse_catalog(prefix: str, subject: str) -> CatalogAddress | Failure:
     if isinstance(names, Failure):
         return names
     return CatalogAddress(names[0], verb, rest[0] if rest else None, ".".join(rest[1:]) or None)
+
+
+def parse_cancel(prefix: str, subject: str) -> CancelAddress | Failure:
+    tokens = _tokens(prefix, subject)
+    if tokens is None or len(tokens) != 4 or tokens[0] != "cancel":  # noqa: PLR2004
+        return malformed(subject, f"a cancel's subject is {prefix}.cancel.<tenant>.<connection>.<call id>")
+    _, tenant, connection, call_id = tokens
+    names = _names(subject, tenant, connection)
+    if isinstance(names, Failure):
+        return names
+    if not CALL_ID.fullmatch(call_id):
+        return malformed(subject, "a call id is a UUID")
+    return CancelAddress(*names, call_id.lower())
 
 
 def malformed(subject: str, rule: str) -> Failure:

@@ -21,8 +21,9 @@ from sidecar.schemas.field import FIELDS, OF_STRUCT
 from sidecar.schemas.files import FOLDER, drift, files, write
 from sidecar.schemas.payload import PAYLOADS, components, schema
 from sidecar.wire import header
-from sidecar.wire.subject import parse_admin, parse_call, parse_catalog
+from sidecar.wire.subject import parse_admin, parse_call, parse_cancel, parse_catalog
 
+CALL_ID = "0190a8b0-1234-7abc-8def-0123456789ab"
 HEADERS = {value for name, value in vars(header).items() if name.isupper() and isinstance(value, str)}
 DOCUMENT = asyncapi()
 
@@ -193,12 +194,12 @@ def test_every_parameter_of_an_address_is_described() -> None:
 
 def test_addresses_are_subjects_the_sidecar_understands() -> None:
     """With names in the places of its parameters, each address parses as what its channel says."""
-    parsers = {"catalog": parse_catalog, "admin": parse_admin} | dict.fromkeys(
+    parsers = {"catalog": parse_catalog, "admin": parse_admin, "cancel": parse_cancel} | dict.fromkeys(
         (access.value for access in Access), parse_call
     )
     seen = set()
     for channel in DOCUMENT["channels"].values():
-        subject = re.sub(r"{\w+}", "name", channel["address"] or "")
+        subject = re.sub(r"{\w+}", "name", (channel["address"] or "").replace("{call_id}", CALL_ID))
         kind = subject.split(".")[1] if subject.startswith("sidecar.") else ""
         if kind in parsers:
             seen.add(kind)

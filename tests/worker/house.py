@@ -14,12 +14,14 @@ import msgspec
 from sidecar.adapters.cryptography_keys import FileKeys
 from sidecar.admin import Administrator
 from sidecar.execute import Executor, Limits
+from sidecar.key_admin import KeyAdministrator
 from sidecar.micro import Service
 from sidecar.model import Failure
 from sidecar.ports import BusError, HttpSender, Message, Subscription
 from sidecar.provider import Catalogue, Provider
 from sidecar.sandbox.scripted import WALL, EventLog, FixedRandom, ManualClock, ScriptedSender
-from sidecar.store.credential import Credential, CredentialStore
+from sidecar.store.credential import BUCKET, Credential, CredentialStore
+from sidecar.store.rewrap import SealedRecords
 from sidecar.store.secret import Secret
 from sidecar.wire.event import Admin
 from sidecar.worker import Admission, Worker
@@ -173,8 +175,13 @@ class House:
             user_agent="test",
             limits=Limits(),
         )
+        sealed = SealedRecords(self.memory, KEY, (BUCKET,), self.clock.now)
         self.administrator = Administrator(
-            executor=self.executor, credentials=self.credentials, clock=self.clock, random=random
+            executor=self.executor,
+            credentials=self.credentials,
+            keys=KeyAdministrator(sealed),
+            clock=self.clock,
+            random=random,
         )
         self.service = Service("id1", WALL, {"catalog_hash": "digest"})
         self.worker = Worker(

@@ -50,11 +50,10 @@ async def test_info_lists_what_is_subscribed() -> None:
     await house.start()
     body = (await house.ask("$SRV.INFO")).body
     assert body["description"]
-    served = {line.subject for line in house.bus.lines if line.queue}
-    assert {endpoint["subject"] for endpoint in body["endpoints"]} == served
+    served = {(line.subject, line.queue) for line in house.bus.lines if not line.subject.startswith("$SRV")}
+    assert {(endpoint["subject"], endpoint["queue_group"]) for endpoint in body["endpoints"]} == served
     for endpoint in body["endpoints"]:
         assert set(endpoint) == {"name", "subject", "queue_group", "metadata"}
-        assert endpoint["queue_group"] == "sidecar"
         assert re.fullmatch(r"[A-Za-z0-9_-]+", endpoint["name"])
     names = [endpoint["name"] for endpoint in body["endpoints"]]
     assert len(names) == len(set(names))

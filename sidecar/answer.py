@@ -1,0 +1,127 @@
+"""Who answers what: a message of each kind decoded, held against the scope, and given to whoever answers it.
+
+Calls in flight are known here by their id, which is how a cancel finds them.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from sidecar.admin import Administrator
+from sidecar.catalogue.answer import answer as answer_catalog
+from sidecar.core.refusal import call_id_in_use
+from sidecar.execute import Ended, Executor, Observer
+from sidecar.model import Access, Call, Failure, Outcome, Reason
+from sidecar.ports import Clock, Message, Random
+from sidecar.scope import Scope
+from sidecar.stop import Stop
+from sidecar.wire.interest import denied
+from sidecar.wire.reply import Asked
+from sidecar.wire.request import Arrival, decode_input, decode_request
+from sidecar.wire.subject import EVERY, CancelAddress, parse_admin, parse_cancel, parse_catalog
+
+REFUSED = {  # what is counted of a refusal that comes before a call has begun
+    Reason.TENANT_DENIED: "out_of_scope",
+    Reason.CALL_ID_IN_USE: "call_id_in_use",
+}
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What goes into the reply; `refused` says in a word why nothing was begun."""
+
+    asked: Asked
+    outcome: Outcome
+    refused: str | None = None
+
+
+class Answers:
+    """Answers messages within the scope of this sidecar."""
+
+    def __init__(
+        self,
+        *,
+        prefix: str,
+        scope: Scope,
+        executor: Executor,
+        administrator: Administrator,
+        observer: Observer,
+        clock: Clock,
+        random: Random,
+        max_timeout_ms: int,
+    ) -> None:
+        self._prefix = prefix
+        self._scope = scope
+        self._executor = executor
+        self._administrator = administrator
+        self._observer = observer
+        self._clock = clock
+        self._random = random
+        self._max_timeout_ms = max_timeout_ms
+        self._in_flight: dict[CancelAddress, Stop] = {}
+
+    async def call(self, message: Message, accepted: float, stop: Stop) -> Answer:
+        """A call of an agent."""
+        arrival = Arrival(accepted, self._clock.wall(), self._random.token(34), self._max_timeout_ms)
+        call = decode_request(self._prefix, message.subject, message.headers, message.data, arrival)
+        if isinstance(call, Failure):
+            return Answer(Asked(), call, "malformed")
+        # Before the first await: a cancel that comes right behind its call finds it.
+        named = CancelAddress(call.tenant, call.connection, call.call_id)
+        refusal = denied(self._scope, call.tenant, call.connection, call.provider)
+        if refusal is None and named in self._in_flight:
+            refusal = call_id_in_use(self._prefix, call)
+        if refusal is not None:
+            return self._answered(call, Ended(refusal, 0), REFUSED[refusal.reason])
+        self._in_flight[named] = stop
+        try:
+            ended = await self._executor.run(call, stop=stop)
+        finally:
+            del self._in_flight[named]
+        return self._answered(call, ended)
+
+    def named_by(self, cancel: str) -> Stop | Failure | None:
+        """The call in flight that the subject of a cancel names; None when it is not held here."""
+        address = parse_cancel(self._prefix, cancel)
+        if isinstance(address, Failure):
+            return address
+        return denied(self._scope, address.tenant, address.connection) or self._in_flight.get(address)
+
+    async def admin(self, message: Message, _accepted: float, _stop: Stop) -> Answer:
+        """What an operator asks."""
+        address = parse_admin(self._prefix, message.subject)
+        if isinstance(address, Failure):
+            return Answer(Asked(), address)
+        asked = Asked(provider=address.provider)
+        provider = None if address.provider == EVERY and not self._scope.providers else address.provider
+        refusal = denied(self._scope, address.tenant, address.connection, provider)
+        if refusal is not None:
+            return Answer(asked, refusal, REFUSED[refusal.reason])
+        outcome = await self._administrator.answer(address, message.data)
+        await self._observer.emit(self._administrator.event(address, outcome))
+        return Answer(asked, outcome)
+
+    async def catalog(self, message: Message, _accepted: float, _stop: Stop) -> Answer:
+        """What there is to call. The catalogue is the same for all sidecars, also where one serves a part of it."""
+        address = parse_catalog(self._prefix, message.subject)
+        if isinstance(address, Failure):
+            return Answer(Asked(access=Access.READ), address)
+        asked = Asked(access=Access.READ, provider=address.provider)
+        refusal = denied(self._scope, address.tenant)
+        if refusal is not None:
+            return Answer(asked, refusal, REFUSED[refusal.reason])
+        values = decode_input(message.data)
+        if isinstance(values, Failure):
+            return Answer(asked, values)
+        return Answer(asked, answer_catalog(self._executor.catalogue, address, values))
+
+    def _answered(self, call: Call, ended: Ended, refused: str | None = None) -> Answer:
+        asked = Asked(
+            call_id=call.call_id,
+            provider=call.provider,
+            operation=call.operation,
+            access=call.access,
+            trace=call.trace,
+            catalog_hash=self._executor.catalogue.digest,
+            attempts=ended.attempts,
+        )
+        return Answer(asked, ended.outcome, refused)

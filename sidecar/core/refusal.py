@@ -1,0 +1,85 @@
+"""What a call is told that ends before, or without, a provider's answer: one sentence for each case."""
+
+from __future__ import annotations
+
+from sidecar.core.redact import SHORT, without_secrets
+from sidecar.model import Call, Failure, Reason, SideEffect, Success
+from sidecar.provider import Operation
+from sidecar.wire.request import decode_cursor
+from sidecar.wire.subject import Address, CancelAddress, call_subject, cancel_subject
+
+WHY_STOPPED = {
+    Reason.CANCELLED_BY_CALLER: "a message on the call's cancel subject ended it",
+    Reason.SHUTTING_DOWN: "the sidecar shuts down and could not finish this call in time: it ended",
+}
+
+
+def stopped(reason: Reason, attempts: int, *, under_way: bool, side_effect: SideEffect) -> Failure:
+    """The end of a call that was told to stop; `under_way`: during the exchange that is counted last."""
+    if under_way:
+        when = f"during attempt {attempts}"
+    else:
+        when = f"before attempt {attempts + 1}" if attempts else "before anything was sent"
+    return Failure(reason=reason, detail=f"{WHY_STOPPED[reason]} {when}", side_effect=side_effect)
+
+
+def unknown_operation(call: Call, close_by: str | None) -> Failure:
+    asked = f"{call.provider} has no operation {call.operation}"
+    detail = f"{asked}; did you mean {close_by}?" if close_by else asked
+    return Failure(reason=Reason.UNKNOWN_OPERATION, detail=detail)
+
+
+def access_mismatch(prefix: str, call: Call, operation: Operation) -> Failure:
+    what = f"{call.provider}.{call.operation}"
+    address = Address(operation.access, call.tenant, call.connection, call.provider, call.operation)
+    right = call_subject(prefix, address)
+    return Failure(
+        reason=Reason.ACCESS_MISMATCH,
+        detail=f"{what} is a {operation.access} operation and was sent to a {call.access} subject; publish on {right}",
+        hint=f"publish on {right}",
+    )
+
+
+def call_id_in_use(prefix: str, call: Call) -> Failure:
+    """Of two calls with one id nobody could say which one a cancel or a trace means; and a call that is sent again
+    because its reply is late would be done twice.
+    """
+    cancel = cancel_subject(prefix, CancelAddress(call.tenant, call.connection, call.call_id))
+    return Failure(
+        reason=Reason.CALL_ID_IN_USE,
+        detail=f"a call of connection {call.connection} with Call-Id {call.call_id} is in flight, so this is not begun",
+        hint=f"give every call a Call-Id of its own, or none; to end the one in flight publish on {cancel}",
+    )
+
+
+def unusable(call: Call, kind: str) -> Failure:
+    detail = f"the stored credential is of kind {kind}, which {call.provider} does not take (any more)"
+    return Failure(reason=Reason.NO_CREDENTIAL, detail=detail)
+
+
+def moved(call: Call) -> Failure:
+    return Failure(
+        reason=Reason.CAS_CONFLICT,
+        detail=f"connection {call.connection} of {call.provider} was given another base URL while this call ran",
+    )
+
+
+def untold() -> Failure:
+    return Failure(
+        reason=Reason.STORE_UNAVAILABLE,
+        detail="NATS takes no messages now, so that this write could not be told before it was sent; it was not sent",
+        retry_after=1.0,
+    )
+
+
+def echoing(success: Success, secrets: list[str], title: str, side_effect: SideEffect) -> Failure | None:
+    """The failure in place of a success whose cursor would hand the credential to the agent."""
+    cursor = success.next_cursor and decode_cursor(success.next_cursor)
+    if not cursor or without_secrets(cursor, [secret for secret in secrets if len(secret) >= SHORT]) == cursor:
+        return None
+    return Failure(
+        reason=Reason.BAD_PROVIDER_RESPONSE,
+        detail=f"{title} wrote the credential into the cursor of the next page",
+        side_effect=side_effect,
+        provider_status=success.provider_status,
+    )
