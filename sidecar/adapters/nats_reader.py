@@ -1,11 +1,15 @@
 """Reads what a stream holds now, from a moment or the last of each subject, through a consumer of our own.
 
-The filter is part of the API subject, so that a permission can confine a reader to a tenant.
+The filter is part of the API subject, so that a permission can confine a reader to a tenant. The consumer pushes into
+our own inbox and goes when nobody listens there: to pull from it, to look at it or to delete it would need rights that
+no permission can confine, as their subjects hold a consumer's name only.
+API subjects used: `CONSUMER.CREATE.<stream>.<name>.<filter>`, `$JS.FC.<stream>.<name>.<id>`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from typing import Any
@@ -14,16 +18,16 @@ import anyio
 import msgspec
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from sidecar.adapters.nats_jetstream import API, SECOND_NS, STATUS, Answer, ApiRefused, JetStreamBus, ask, description
+from sidecar.adapters.nats_jetstream import SECOND_NS, STATUS, Answer, ApiRefused, JetStreamBus, ask, description
 from sidecar.adapters.nats_streams import TRACE
 from sidecar.ports import Bus, BusError, Message, StoreUnavailable
 
-BATCH = 2000
-BATCH_BYTES = 16 * 1024 * 1024
-IDLE_SECONDS = 5.0
-KEEP_SECONDS = 30
-REQUEST_ENDED = ("408", "409")
-UNSERVED = "Nats-Pending-Messages"
+HEARTBEAT_SECONDS = 2.0
+SILENCE_SECONDS = 10.0
+KEEP_SECONDS = 2.0
+CREATE_SECONDS = 5.0
+HEALTHY = "100"  # a heartbeat, or a question whether we keep pace
+STALLED = "Nats-Consumer-Stalled"
 
 
 class TraceEntry(msgspec.Struct, frozen=True):
@@ -61,79 +65,71 @@ async def stored(
     Raises StoreUnavailable, also when the connection broke and messages were lost on the way.
     """
     inbox = bus.new_inbox()
-    name = inbox.rpartition(".")[2]
-    left = await _create(bus, stream, name, pattern, options)
-    sender, receiver = anyio.create_memory_object_stream[Message](2 * BATCH)
+    sender, receiver = anyio.create_memory_object_stream[Message](math.inf)  # flow control bounds it, at 32 MiB
     subscription = await bus.subscribe(inbox, sender.send_nowait)
     try:
-        seen = underway = 0
+        left, seen = await _create(bus, stream, pattern, inbox, options), 0
         while left > 0:
-            if underway <= 0:
-                underway += await _ask_for_more(bus, stream, name, inbox, min(left, BATCH))
             message = await _next(receiver, stream)
             if message.subject == inbox:  # a status; messages come on their own subjects
-                underway -= _given_up(message, stream)
+                await _keep_going(bus, message, stream)
                 continue
             position, pending = _position(message)
             if position != seen + 1:
                 raise StoreUnavailable(f"{position - seen - 1} messages of {stream} were lost on the way; try again")
-            seen, left, underway = position, min(left - 1, pending), underway - 1
+            seen, left = position, min(left - 1, pending)
             yield message
     finally:
-        with anyio.CancelScope(shield=True), contextlib.suppress(BusError, StoreUnavailable, ApiRefused):
+        with anyio.CancelScope(shield=True), contextlib.suppress(BusError):
             await subscription.drain()
             receiver.close()
             sender.close()
-            await ask(bus, f"CONSUMER.DELETE.{stream}.{name}", None, Answer, 1.0)
 
 
-async def _create(bus: Bus, stream: str, name: str, pattern: str, options: dict[str, Any]) -> int:
+async def _create(bus: Bus, stream: str, pattern: str, inbox: str, options: dict[str, Any]) -> int:
     """Make the consumer; how many messages it will deliver as of now."""
+    name = inbox.rpartition(".")[2]
     config = {
         "name": name,
         "filter_subject": pattern,
+        "deliver_subject": inbox,
         "ack_policy": "none",
+        "flow_control": True,
+        "idle_heartbeat": round(HEARTBEAT_SECONDS * SECOND_NS),
         "mem_storage": True,
         "num_replicas": 1,
-        "inactive_threshold": KEEP_SECONDS * SECOND_NS,
+        "inactive_threshold": round(KEEP_SECONDS * SECOND_NS),
         **options,
     }
     try:
         body = {"stream_name": stream, "config": config}
-        return (await ask(bus, f"CONSUMER.CREATE.{stream}.{name}.{pattern}", body, _Consumer, IDLE_SECONDS)).num_pending
+        verb = f"CONSUMER.CREATE.{stream}.{name}.{pattern}"
+        return (await ask(bus, verb, body, _Consumer, CREATE_SECONDS)).num_pending
     except ApiRefused as refused:
         raise StoreUnavailable(f"{stream} cannot be read: {refused}") from refused
 
 
-async def _ask_for_more(bus: JetStreamBus, stream: str, name: str, inbox: str, size: int) -> int:
-    size_bytes = max(BATCH_BYTES, 2 * bus.max_payload)
-    request = {"batch": size, "max_bytes": size_bytes, "expires": int(IDLE_SECONDS * SECOND_NS)}
+async def _keep_going(bus: Bus, status: Message, stream: str) -> None:
+    """Answer what the server asks about our pace: only then it sends on. Raises StoreUnavailable at its other words."""
+    headers = status.headers or {}
+    if headers.get(STATUS) != HEALTHY:
+        raise StoreUnavailable(f"{stream} cannot be read on: {headers.get(STATUS)} {description(headers)}")
+    asked = status.reply or headers.get(STALLED)
     try:
-        await bus.publish(f"{API}.CONSUMER.MSG.NEXT.{stream}.{name}", msgspec.json.encode(request), reply=inbox)
+        if asked:
+            await bus.publish(asked, b"")
     except BusError as error:
         raise StoreUnavailable(f"{stream} cannot be read on: {error}") from error
-    return size
-
-
-def _given_up(status: Message, stream: str) -> int:
-    """How many messages of a request the server will not send, having ended it: it expired, or their bytes were enough.
-
-    A request that was served whole ends with a status too, that says none.
-    """
-    headers = status.headers or {}
-    if headers.get(STATUS) in REQUEST_ENDED and UNSERVED in headers:
-        return int(headers[UNSERVED])
-    raise StoreUnavailable(f"{stream} cannot be read on: {headers.get(STATUS)} {description(headers)}")
 
 
 async def _next(receiver: MemoryObjectReceiveStream[Message], stream: str) -> Message:
     with contextlib.suppress(anyio.WouldBlock):
         return receiver.receive_nowait()
     try:
-        with anyio.fail_after(2 * IDLE_SECONDS):
+        with anyio.fail_after(SILENCE_SECONDS):
             return await receiver.receive()
     except TimeoutError:
-        raise StoreUnavailable(f"{stream} delivered nothing for {2 * IDLE_SECONDS:g} s") from None
+        raise StoreUnavailable(f"{stream} delivered nothing for {SILENCE_SECONDS:g} s") from None
 
 
 def _position(message: Message) -> tuple[int, int]:
