@@ -11,6 +11,7 @@ import msgspec
 
 from sidecar.execute import Credentials, Ended, Executor, Limits
 from sidecar.model import Access, Call, Failure, Reason, SideEffect, Success, TraceContext
+from sidecar.ports import HttpSender
 from sidecar.provider import Catalogue, Provider
 from sidecar.sandbox.scripted import EventLog, FixedRandom, ManualClock, ScriptedSender
 from sidecar.store.credential import Credential
@@ -67,13 +68,14 @@ class House:
     clock: ManualClock = field(default_factory=ManualClock)
     trace: EventLog = field(default_factory=EventLog)
     before: Callable[[], None] = lambda: None
+    network: HttpSender | None = None  # in place of `answers`
 
     def __post_init__(self) -> None:
         self.sender = World(self)
         self.executor = Executor(
             catalogue=Catalogue(self.providers, "digest"),
             credentials=self.store or self.connections,
-            sender=self.sender,
+            sender=self.network or self.sender,
             clock=self.clock,
             random=FixedRandom(),
             observer=self.trace,
