@@ -16,6 +16,7 @@ from sidecar.adapters.nats_binary import find_server
 from sidecar.adapters.nats_bus import NatsBus, connect
 from sidecar.adapters.nats_jetstream import Answer, ApiRefused, ask
 from sidecar.adapters.nats_streams import CREDENTIALS, StreamRefused, provision, required
+from sidecar.nats_server_config import NOW, cluster_settings, server_settings
 from sidecar.ports import BusError, StoreUnavailable
 from tests.cluster.node import Node, Place, kill_all
 
@@ -23,7 +24,7 @@ NAMES = ("n1", "n2", "n3")
 READY_SECONDS = 60.0
 ASK_SECONDS = 2.0
 PAUSE_SECONDS = 0.1
-SYNC_ALWAYS = "always"
+ROUTE_USER = "route"
 
 
 class _Peer(msgspec.Struct, frozen=True):
@@ -95,9 +96,7 @@ class Cluster:
 
 
 @asynccontextmanager
-async def running_cluster(
-    folder: Path, places: Sequence[Place], *, sync_interval: str = SYNC_ALWAYS
-) -> AsyncIterator[Cluster]:
+async def running_cluster(folder: Path, places: Sequence[Place], *, sync_interval: str = NOW) -> AsyncIterator[Cluster]:
     """Nodes at these places, provisioned; killed with the end of the block. `folder` takes configurations and logs."""
     program = await find_server(logging.getLogger(__name__))
     secret = secrets.token_hex(8)
@@ -121,20 +120,14 @@ def loopback(folder: Path) -> list[Place]:
 
 
 def node_config(place: Place, places: Sequence[Place], sync_interval: str, secret: str) -> dict[str, object]:
-    """What a node of ours is started with."""
+    """What we ship, at this place; for a proof that the proofs can fail, with another `sync_interval`."""
+    host, port = place.route
+    routes = [f"nats-route://{ROUTE_USER}:{secret}@{peer.route[0]}:{peer.route[1]}" for peer in places]
     return {
         "server_name": place.name,
-        "host": place.client[0],
-        "port": place.client[1],
-        "max_payload": 1024 * 1024,
-        "jetstream": {"store_dir": str(place.store), "sync_interval": sync_interval},
-        "cluster": {
-            "name": "sidecar",
-            "host": place.route[0],
-            "port": place.route[1],
-            "authorization": {"user": "route", "password": secret},
-            "routes": [f"nats-route://route:{secret}@{host}:{port}" for host, port in (peer.route for peer in places)],
-        },
+        "listen": f"{place.client[0]}:{place.client[1]}",
+        **server_settings(store_dir=str(place.store), sync_interval=sync_interval),
+        "cluster": cluster_settings(host=host, port=port, routes=routes, login=(ROUTE_USER, secret)),
     }
 
 

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
+from sidecar.nats_server_config import config_text
 from tests.fixtures_nats import state_of, until
 
 STOP_SECONDS = 60.0
@@ -34,7 +33,7 @@ class Node:
         self._log = folder / f"{place.name}.log"
         self._process: subprocess.Popen[bytes] | None = None
         file = folder / f"{place.name}.conf"
-        file.write_bytes(msgspec.json.encode(config))  # JSON is a legal configuration
+        file.write_text(config_text(config))
         self._command = [*place.inside, str(program), "-c", str(file)]
 
     @property

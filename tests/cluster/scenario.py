@@ -11,6 +11,7 @@ from pathlib import Path
 import anyio
 
 from sidecar.adapters.nats_bus import NatsBus
+from sidecar.nats_server_config import NOW
 from tests.cluster.cluster import NAMES, Cluster, loopback, running_cluster
 from tests.cluster.disk import Disk, disk
 from tests.cluster.node import Node, kill_all, pause_all
@@ -20,7 +21,7 @@ ACKS_A_KILL = 5000
 SETTLE_ACKS = 100
 PAUSED_SECONDS = 5.0
 ORDERLY_PAUSE_SECONDS = 1.5
-ALWAYS, DEFAULT = "always", "2m"
+SERVER_DEFAULT = "2m"
 
 
 async def kills(folder: Path, count: int) -> Row:
@@ -84,7 +85,7 @@ async def _sent_away(folder: Path, count: int, scenario: str, number: signal.Sig
 
 async def power_cut(folder: Path, count: int) -> Row:
     """The power of all three nodes goes at once, the first time moments after the bucket was made."""
-    async with _on_disks(folder, ALWAYS) as (cluster, disks, buses):
+    async with _on_disks(folder, NOW) as (cluster, disks, buses):
         async with trial(buses, warm=count // 4) as running:
             for _ in range(3):
                 async with running.fault(acks=count // 4):
@@ -94,7 +95,7 @@ async def power_cut(folder: Path, count: int) -> Row:
 
 async def power_cut_control(folder: Path, count: int) -> Row:
     """The same on the server's own default, `sync_interval: 2m`, must lose writes: else the cut cuts nothing."""
-    async with _on_disks(folder, DEFAULT) as (cluster, disks, buses):
+    async with _on_disks(folder, SERVER_DEFAULT) as (cluster, disks, buses):
         async with trial(buses, warm=count // 4) as running:
             pass
         await _cut(cluster, disks)
