@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 SHARED ?= ../shared
 export SHARED
 
-.PHONY: demo test check lint types contracts schemas real bench-quick kill-test image-test lock clean
+.PHONY: demo test check lint types contracts schemas real bench-quick durability kill-test image-test lock clean
 
 demo: $(VENV)/ready  ## everything on this machine, no account needed (KEEP=1 leaves it running)
 	@$(BIN)/python -m sidecar.sandbox.demo
@@ -31,6 +31,9 @@ schemas: $(VENV)/ready
 
 real: $(VENV)/ready  ## real Synapse, Redmine and PocketBase, called through NATS (needs SHARED)
 	$(BIN)/python -m tests.real.run
+
+durability: $(VENV)/ready  ## three nodes killed, paused, cut off, their power cut: what was acknowledged is there (COUNT=2000 for a short run; root for all)
+	$(BIN)/python -m tests.cluster.run
 
 bench-quick: $(VENV)/ready  ## start, memory, latency and throughput beside HTTPX and aiohttp, one run
 	$(BIN)/python -m tests.bench.quick
