@@ -236,6 +236,7 @@ class NatsBus:
         arrived = self._echoes[token] = loop.create_future()
         try:
             await self.publish(self._echo, token)
+            before = self._client.published
             with anyio.fail_after(timeout):
                 await arrived
         except TimeoutError:
@@ -243,6 +244,7 @@ class NatsBus:
             raise BusError(text) from None
         finally:
             del self._echoes[token]
+        self._client.prove(before)
         return loop.time() - started
 
     async def close(self) -> None:
@@ -253,7 +255,10 @@ class NatsBus:
                 if self.connected and self._proved:
                     await self.round_trip(CLOSE_SECONDS)  # the server has then read all that was published before
             except BusError as error:
-                _log.warning("closing the connection to NATS; what was published last may be lost: %s", error)
+                _log.warning("closing the connection to NATS: %s", error)
+            if self._proved and self._client.unproved:
+                self.counts.lost += self._client.unproved
+                _log.warning("up to %d of the messages published last are lost", self._client.unproved)
             try:
                 with anyio.move_on_after(CLOSE_SECONDS):
                     await self._client.close()

@@ -145,7 +145,7 @@ class SturdyClient(Client):
         super().__init__()
         self.ending = False
         self._counts = counts
-        self._asked = self._proved = 0  # of the messages published so far: before the last `ask`; known to have arrived
+        self._proved = 0  # of the messages published so far, those known to have reached the server
         self._handed_over: dict[int, Callable[[Msg], None]] = {}
 
     @property
@@ -153,16 +153,27 @@ class SturdyClient(Client):
         """Not connected, and no task that would change it."""
         return not self.is_connected and (self._reconnection_task is None or self._reconnection_task.done())
 
-    def ask(self, subject: str, token: bytes) -> None:
-        self._asked = self.stats["out_msgs"]
+    @property
+    def published(self) -> int:
+        """How many messages were published so far."""
+        number: int = self.stats["out_msgs"]
+        return number
+
+    @property
+    def unproved(self) -> int:
+        """Of them, those of which it is not known that they reached the server."""
+        return max(0, self.published - self._proved)
+
+    def ask(self, subject: str, token: bytes) -> int:
         line = command.pub_cmd(subject, "", token)
         self._pending.append(line)
         self._pending_data_size += len(line)
         if self._flush_queue is not None and self._flush_queue.empty():
             self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
+        return self.published
 
-    def prove(self) -> None:
-        self._proved = max(self._proved, self._asked)
+    def prove(self, number: int) -> None:
+        self._proved = max(self._proved, number)
 
     def rebuild(self, why: str) -> None:
         """Leave this connection and make another, whatever state it is in. Subscriptions and what waits go along."""
@@ -283,10 +294,9 @@ class SturdyClient(Client):
 
     def _count_lost(self) -> None:
         """What was given to the connection since the last proof: whether the server had it is not known."""
-        published: int = self.stats["out_msgs"]
         waiting = sum(line.startswith((b"PUB ", b"HPUB ")) for line in self._pending)
-        self._counts.lost += max(0, published - waiting - self._proved)
-        self._proved = published - waiting
+        self._counts.lost += max(0, self.unproved - waiting)
+        self._proved = self.published - waiting
 
     def _read_creds_user_jwt(self, creds: Any) -> bytearray:
         """While the file was being written nats-py read it for ever, and the loop with it."""

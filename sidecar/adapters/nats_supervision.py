@@ -110,11 +110,11 @@ class Link(Protocol):
     @property
     def stuck(self) -> bool: ...
 
-    def ask(self, subject: str, token: bytes) -> None:
-        """Publish at once, in this turn of the loop."""
+    def ask(self, subject: str, token: bytes) -> int:
+        """Publish in this turn of the loop; how many messages were published before."""
 
-    def prove(self) -> None:
-        """All that was published before the last `ask` reached the server."""
+    def prove(self, number: int) -> None:
+        """So many of the messages published reached the server."""
 
     def rebuild(self, why: str) -> None:
         """Leave this connection and make another, whatever state it is in."""
@@ -135,6 +135,7 @@ class Supervision:
         self._pace = pace
         self._watch = LinkWatch(pace, self._loop.time())
         self._token = b""
+        self._before = 0
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -157,7 +158,7 @@ class Supervision:
         if token and token == self._token:
             self._token = b""
             self.check_seconds = self._watch.proved(self._loop.time())
-            self._link.prove()
+            self._link.prove(self._before)
 
     def _tick(self) -> None:
         self._timer = self._loop.call_later(self._pace.tick, self._tick)
@@ -171,7 +172,7 @@ class Supervision:
         match self._watch.tick(now, connected=link.is_connected, stuck=link.stuck):
             case Do.CHECK:
                 self._token = secrets.token_bytes(8)
-                link.ask(self._echo, self._token)
+                self._before = link.ask(self._echo, self._token)
             case Do.REBUILD:
                 link.rebuild(
                     f"no message to ourselves came back within {self._pace.silent:g} s"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 from sidecar.model import VERSION
 
@@ -15,7 +18,31 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MAX_OPERATIONS = 200  # series per operation; the rest is counted as `other`
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
+BUS_COUNTS = {
+    "reconnects": "Connections to NATS made after the first.",
+    "heals": "Connections to NATS left because they looked well and answered nothing.",
+    "lost": "Messages given to a connection that broke before NATS was known to have them: at most so many are lost.",
+    "refused": "Messages not published: no room, or nobody to take them.",
+    "callback_errors": "Defects of our own in taking a message.",
+    "malformed": "Messages that could not be taken apart.",
+    "slow_consumer_drops": "Messages dropped because too many waited to be read.",
+    "permission_violations": "Subjects that NATS refused us.",
+}
+
 KnownOperation = Callable[[str, str], bool]
+
+
+class WatchedBus(Protocol):
+    """What is shown of the bus. `counts` has an attribute for each of BUS_COUNTS."""
+
+    @property
+    def connected(self) -> bool: ...
+
+    @property
+    def check_seconds(self) -> float: ...
+
+    @property
+    def counts(self) -> object: ...
 
 
 class Metrics:
@@ -104,6 +131,10 @@ class Metrics:
     def trace_dropped(self) -> None:
         self._trace_dropped.inc()
 
+    def watch(self, bus: WatchedBus) -> None:
+        """Show the figures of this bus from now on."""
+        self.registry.register(_BusFigures(bus))
+
     def exposition(self) -> bytes:
         """Everything in Prometheus's text format."""
         return generate_latest(self.registry)
@@ -123,3 +154,19 @@ class Metrics:
             return "other"
         self._operations.add((provider, operation))
         return operation
+
+
+class _BusFigures(Collector):
+    """The bus's own figures, read when somebody asks: the bus counts integers and knows no metrics."""
+
+    def __init__(self, bus: WatchedBus) -> None:
+        self._bus = bus
+
+    def collect(self) -> Iterable[Metric]:
+        bus = self._bus
+        yield GaugeMetricFamily("sidecar_nats_up", "Whether NATS can be given messages.", value=float(bus.connected))
+        yield GaugeMetricFamily(
+            "sidecar_nats_check_seconds", "What the last message to ourselves took.", value=bus.check_seconds
+        )
+        for name, text in BUS_COUNTS.items():
+            yield CounterMetricFamily(f"sidecar_nats_{name}", text, value=getattr(bus.counts, name))

@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from sidecar.adapters.nats_url import shown
-from sidecar.app import FORMATS, Sidecar, development, provider_folders_of, until_signal
+from sidecar.app import FORMATS, Sidecar, development, finished, provider_folders_of, until_end
 from sidecar.cli import BEGAN
 from sidecar.cli.failure import EXIT_CODES, Stopped, stop
 from sidecar.cli.options import json_option
@@ -88,7 +88,8 @@ async def _dev(
             subject=operation and call_subject(settings.prefix, Address(Access.READ, "default", "default", *operation)),
         )
         tell = partial(put_json, as_facts(started, running)) if as_json else partial(put, greeting(started))
-        await until_signal(tell)
+        await until_end(running, tell)
+    finished(running)
 
 
 def example(catalogue: Catalogue) -> tuple[str, str] | None:

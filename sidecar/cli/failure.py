@@ -56,6 +56,7 @@ NO_SIDECAR = "NO_SIDECAR"
 NO_REPLY = "NO_REPLY"
 BAD_REPLY = "BAD_REPLY"
 NOT_READY = "NOT_READY"
+GIVEN_UP = "GIVEN_UP"
 UNKNOWN_CALL = "UNKNOWN_CALL"
 AMBIGUOUS_CALL = "AMBIGUOUS_CALL"
 NOT_SERVED_YET = "NOT_SERVED_YET"
@@ -69,6 +70,7 @@ LOCAL: dict[str, tuple[Code, int, str]] = {
     NO_REPLY: (Code.DEADLINE_EXCEEDED, 504, "No reply came in time"),
     BAD_REPLY: (Code.UNKNOWN, 502, "The reply is not one of a sidecar"),
     NOT_READY: (Code.FAILED_PRECONDITION, 400, "Something that it needs is missing"),
+    GIVEN_UP: (Code.UNKNOWN, 502, "Calls in flight were given up"),
     UNKNOWN_CALL: (Code.NOT_FOUND, 404, "The trace has no such call"),
     AMBIGUOUS_CALL: (Code.INVALID_ARGUMENT, 400, "Several calls end like this"),
     NOT_SERVED_YET: (Code.UNIMPLEMENTED, 501, "This version does not serve it"),

@@ -13,9 +13,9 @@ from sidecar.adapters.key_file import KeyFileError
 from sidecar.adapters.nats_binary import ServerError
 from sidecar.adapters.nats_streams import StreamRefused
 from sidecar.adapters.uvicorn_listener import AddressError
-from sidecar.app import Unfit
+from sidecar.app import GivenUp, Unfit
 from sidecar.catalogue.read import ManifestError
-from sidecar.cli.failure import NO_NATS, NOT_READY, SETTINGS, Stopped, stop
+from sidecar.cli.failure import GIVEN_UP, NO_NATS, NOT_READY, SETTINGS, Stopped, stop
 from sidecar.core.egress import parse_allow
 from sidecar.log import configure_log
 from sidecar.model import Problem, Reason
@@ -64,6 +64,8 @@ def _stopped(error: BaseException) -> Stopped | None:
             return stop(NOT_READY, str(error), "see sidecar doctor, which checks all it needs", errors=errors)
         case ServerError():
             return stop(NO_NATS, str(error))
+        case GivenUp():
+            return stop(GIVEN_UP, str(error), "look at `sidecar trace show` of each")
         case BusError():
             return stop(NO_NATS, str(error), "check SIDECAR_NATS_URL, and that the server runs")
         case StoreUnavailable():

@@ -19,7 +19,7 @@ import click
 import nats
 
 from sidecar.adapters.nats_server import ServerError
-from sidecar.app import FORMATS, development, provider_folders_of, until_signal
+from sidecar.app import FORMATS, development, provider_folders_of, until_end
 from sidecar.sandbox.agent import Agent, NoReply
 from sidecar.sandbox.read import all_cases
 from sidecar.sandbox.server import OfflineProviders
@@ -72,7 +72,7 @@ async def demonstrate(keep: bool, colour: bool | None, say: Callable[[str], None
                 await client.close()
             go_on(url, keep=keep, say=say)
             if keep:
-                await until_signal()
+                await until_end(running)
 
 
 def go_on(url: str, *, keep: bool, say: Callable[[str], None]) -> None:

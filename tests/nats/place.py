@@ -65,7 +65,7 @@ class OwnServer:
     async def start(self) -> None:
         for stale in self._folder.glob("*.ports"):
             stale.unlink()
-        command = [self._program, "-c", self._folder / "nats.conf"]
+        command = [str(self._program), "-c", str(self._folder / "nats.conf")]
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)  # noqa: ASYNC220 - takes a moment
         await until(lambda: list(self._folder.glob("*.ports")))
 

@@ -72,7 +72,7 @@ class Proxy:
         """RST to every client."""
         for pair in self._pairs:
             still_open = pair.client.get_extra_info("socket")
-            if still_open is not None:
+            with contextlib.suppress(OSError, AttributeError):  # closed meanwhile
                 still_open.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             pair.client.transport.abort()
             pair.server.close()
