@@ -20,6 +20,7 @@ FILE_BYTES = 8 * 1024 * 1024 * 1024
 
 WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 COMMENT = "#"  # a key that begins so is a comment, and its value is nothing
+INCLUDE = "include"
 NOW = "always"
 
 
@@ -63,12 +64,24 @@ def _lines(config: Mapping[str, object], indent: str) -> list[str]:
     for key, value in config.items():
         if key.startswith(COMMENT):
             lines.append(f"{indent}{key}")
+        elif key == INCLUDE:
+            lines.append(f"{indent}{INCLUDE} {_value(value)}")
         elif isinstance(value, Mapping):
             lines += [f"{indent}{_key(key)} {{", *_lines(value, f"{indent}  "), f"{indent}}}"]
         elif isinstance(value, list | tuple) and value:
-            lines += [f"{indent}{_key(key)}: [", *(f"{indent}  {_value(item)}" for item in value), f"{indent}]"]
+            lines += [f"{indent}{_key(key)}: [", *_items(value, f"{indent}  "), f"{indent}]"]
         else:
             lines.append(f"{indent}{_key(key)}: {_value(value)}")
+    return lines
+
+
+def _items(items: Sequence[object], indent: str) -> list[str]:
+    lines: list[str] = []
+    for item in items:
+        if isinstance(item, Mapping) and any(isinstance(value, Mapping) for value in item.values()):
+            lines += [f"{indent}{{", *_lines(item, f"{indent}  "), f"{indent}}}"]
+        else:
+            lines.append(f"{indent}{_value(item)}")
     return lines
 
 
