@@ -1,4 +1,7 @@
-"""What an operator asks of connections: import, list, verify, disable, enable, revoke. A secret is never shown."""
+"""What an operator asks of connections: import, list, verify, disable, enable, revoke. A secret is never shown.
+
+What is asked of keys is answered in `key_admin.py`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from sidecar.core.base_url import base_url
 from sidecar.core.dig import dig_text
 from sidecar.core.redact import without_secrets
 from sidecar.execute import Executor
+from sidecar.key_admin import KEY_VERBS, KeyAdministrator
 from sidecar.manifest import Auth
 from sidecar.model import Access, Call, Failure, Outcome, Problem, Reason, Success
 from sidecar.ports import Clock, Random
@@ -21,7 +25,7 @@ from sidecar.wire.request import call_id_at, trace_context
 from sidecar.wire.subject import EVERY, AdminAddress
 
 VERIFY_SECONDS = 20.0
-VERBS = ("import", "list", "verify", "disable", "enable", "revoke")
+VERBS = ("import", "list", "verify", "disable", "enable", "revoke", *KEY_VERBS)
 
 
 class ImportRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,9 +58,18 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
 class Administrator:
     """Answers the admin subjects. One writer of credentials: nothing else changes them."""
 
-    def __init__(self, *, executor: Executor, credentials: CredentialStore, clock: Clock, random: Random) -> None:
+    def __init__(
+        self,
+        *,
+        executor: Executor,
+        credentials: CredentialStore,
+        keys: KeyAdministrator,
+        clock: Clock,
+        random: Random,
+    ) -> None:
         self._executor = executor
         self._credentials = credentials
+        self._keys = keys
         self._clock = clock
         self._random = random
 
@@ -64,6 +77,8 @@ class Administrator:
         """The answer to `sidecar.admin.<tenant>.<connection>.<provider>.<verb>`."""
         if address.verb == "list":
             return await self._list(address)
+        if address.verb in KEY_VERBS:
+            return await self._keys.answer(address, payload)
         if EVERY in (address.connection, address.provider):
             return Failure(reason=Reason.MALFORMED, detail=f"{address.verb} takes one connection of one provider")
         provider = self._executor.catalogue.providers.get(address.provider)

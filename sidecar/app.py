@@ -32,6 +32,7 @@ from sidecar.catalogue.load import load_catalogue, narrowed
 from sidecar.core.egress import parse_allow
 from sidecar.execute import Executor, Limits
 from sidecar.http import operations
+from sidecar.key_admin import KeyAdministrator
 from sidecar.keys import keys_on_a_laptop, keys_to_run
 from sidecar.lifetime import Lifetime
 from sidecar.micro import Service, metadata
@@ -39,7 +40,9 @@ from sidecar.model import VERSION
 from sidecar.ports import BusError, Formats, Keys
 from sidecar.provider import Catalogue
 from sidecar.settings import Settings
+from sidecar.store.credential import BUCKET as CREDENTIALS
 from sidecar.store.credential import CredentialStore
+from sidecar.store.rewrap import SealedRecords
 from sidecar.trace.publish import TracePublisher
 from sidecar.worker import Admission, Worker
 
@@ -48,6 +51,7 @@ log = logging.getLogger("sidecar.app")
 FORMATS = Formats(read_yaml, compile_schema)
 USER_AGENT = f"connector-sidecar/{VERSION}"
 READY_SECONDS = 2.0  # a round trip through NATS that takes longer is no answer
+SEALED = (CREDENTIALS,)  # the buckets whose records are sealed with tenants' keys
 HEADER_ROOM = 2_048  # of a message's max_payload, for the headers of a reply
 
 
@@ -101,7 +105,8 @@ async def sidecar(
         parts.push_async_callback(sender.aclose)
         metrics = Metrics(lambda provider, name: catalogue.operation(provider, name) is not None, catalogue.digest)
         trace = TracePublisher(bus, settings.prefix, metrics)
-        credentials = CredentialStore(NatsStore(bus), keys, clock, capacity=settings.connections_cached)
+        store = NatsStore(bus)
+        credentials = CredentialStore(store, keys, clock, capacity=settings.connections_cached, scope=settings.scope)
         about = metadata(catalogue.digest, catalogue.providers, settings.scope)
         service = Service(random.token(8).hex(), clock.wall(), about)
         executor = Executor(
@@ -119,7 +124,10 @@ async def sidecar(
             ),
             base_urls=base_urls,
         )
-        administrator = Administrator(executor=executor, credentials=credentials, clock=clock, random=random)
+        sealed = SealedRecords(store, keys, SEALED, clock.now)
+        administrator = Administrator(
+            executor=executor, credentials=credentials, keys=KeyAdministrator(sealed), clock=clock, random=random
+        )
         worker = Worker(
             bus=bus,
             prefix=settings.prefix,

@@ -72,6 +72,8 @@ MESSAGES = {
     "import": Message("ImportRequest", "A credential to store."),
     "connection": Message("Connection", "The connection after it; never its secret."),
     "connections": Message("Connections", "Connections; never their secrets."),
+    "batch": Message("BatchRequest", "Which batch of records."),
+    "keyUse": Message("KeyUse", "The batch, and the keys that its records are under."),
     "started": Message("Started", "A call was accepted."),
     "attempt": Message("Attempt", "One HTTP exchange."),
     "wait": Message("Wait", "The call waits."),
@@ -82,7 +84,7 @@ MESSAGES = {
     "serviceStats": Message("ServiceStats", "What was counted."),
 }
 
-_ASKED = ("call", "nothing", "search", "toolsRequest", "import", *_EVENTS)
+_ASKED = ("call", "nothing", "search", "toolsRequest", "import", "batch", *_EVENTS)
 
 CHANNELS = {
     "read": Channel(f"sidecar.read.{_CALL}", "Operations that change nothing at the provider.", ("call",)),
@@ -118,6 +120,16 @@ CHANNELS = {
         "sidecar.admin.{tenant}.{connection}.{provider}.{verb}",
         "Check, stop, allow again or end a connection. For operators only.",
         ("nothing",),
+    ),
+    "adminKeys": Channel(
+        "sidecar.admin.{tenant}.{connection}.{provider}.keys",
+        "Which keys the sealed records are under; connection and provider may be `-`, every one. For operators only.",
+        ("batch",),
+    ),
+    "adminRewrap": Channel(
+        "sidecar.admin.{tenant}.{connection}.{provider}.rewrap",
+        "Move sealed records under the newest key; connection and provider may be `-`. For operators only.",
+        ("batch",),
     ),
     "trace": Channel(
         "sidecar.trace.{tenant}.{connection}.{provider}.{event}",
@@ -177,6 +189,8 @@ OPERATIONS = {
             "adminImport": "connection",
             "adminList": "connections",
             "adminChange": "connection",
+            "adminKeys": "keyUse",
+            "adminRewrap": "keyUse",
         }.items()
     },
     "trace": Operation(summary="Tell what happened.", channel="trace", messages=_EVENTS, action="send"),

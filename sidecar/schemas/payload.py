@@ -9,8 +9,10 @@ import msgspec
 
 from sidecar.admin import Connection, ImportRequest
 from sidecar.catalogue.answer import DescribedOperation, ListedOperation, ListedProvider
+from sidecar.key_admin import BatchRequest
 from sidecar.model import MEANINGS
 from sidecar.schemas.field import FIELDS, OF_STRUCT
+from sidecar.store.rewrap import KeyUse
 from sidecar.wire.event import Admin, Attempt, Finished, Started, Wait
 from sidecar.wire.reply import CancelReply, DryRun, FailureReply
 
@@ -30,6 +32,8 @@ PAYLOADS: dict[str, tuple[Any, str]] = {
     "admin-import": (ImportRequest, "ImportRequest"),
     "admin-connection": (Connection, "Connection"),
     "admin-connections": (list[Connection], "Connections"),
+    "admin-batch": (BatchRequest, "BatchRequest"),
+    "admin-key-use": (KeyUse, "KeyUse"),
     "catalog-providers": (list[ListedProvider], "ListedProviders"),
     "catalog-operations": (list[ListedOperation], "ListedOperations"),
     "catalog-describe": (DescribedOperation, "DescribedOperation"),

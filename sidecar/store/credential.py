@@ -16,8 +16,10 @@ import msgspec
 
 from sidecar.model import Failure, Reason
 from sidecar.ports import Clock, Keys, Store
+from sidecar.scope import Scope
 from sidecar.store.record import Found, Records
 from sidecar.store.secret import Secret
+from sidecar.wire.interest import denied
 from sidecar.wire.subject import decode_token, encode_token
 
 BUCKET = "SIDECAR_CREDENTIALS"
@@ -26,6 +28,7 @@ FRESH_SECONDS = 30.0  # a connection disabled through another sidecar is noticed
 KEPT_SECONDS = 3600.0
 LOOK_SECONDS = 0.25  # how long a call with a known credential waits for a store that may be away
 ASK_SECONDS = 5.0  # how long one that does not say otherwise waits for a credential that is not known here
+EVERYTHING = Scope()
 ATTEMPTS = 5  # of a compare-and-set that others may win
 
 
@@ -82,12 +85,13 @@ class _Cached:
 
 
 class CredentialStore:
-    """Credentials with those used in the last hour in memory, at most `capacity` of them."""
+    """The credentials of a scope, with those used in the last hour in memory, at most `capacity` of them."""
 
-    def __init__(self, store: Store, keys: Keys, clock: Clock, *, capacity: int) -> None:
+    def __init__(self, store: Store, keys: Keys, clock: Clock, *, capacity: int, scope: Scope = EVERYTHING) -> None:
         self._records: Records[Stored] = Records(store, keys, BUCKET, Stored)
         self._clock = clock
         self._capacity = capacity
+        self._scope = scope
         self._cache: OrderedDict[str, _Cached] = OrderedDict()
 
     async def load(
@@ -97,6 +101,9 @@ class CredentialStore:
 
         One that is known goes on being used while the store is away.
         """
+        refusal = denied(self._scope, tenant, connection, provider)
+        if refusal is not None:
+            return refusal
         key, now = record_key(tenant, connection, provider), self._clock.now()
         cached = self._cache.get(key)
         if cached is None:
@@ -145,18 +152,22 @@ class CredentialStore:
 
     async def list(self, tenant: str, connection: str | None, provider: str | None) -> list[Named] | Failure:
         """The connections of a tenant, of one name or one provider where given; also those that do not open."""
-        tokens = [_token(tenant), _token(connection) if connection else "*", _token(provider) if provider else "*"]
-        keys = await self._records.keys(".".join(tokens))
+        refusal = denied(self._scope, tenant, connection, provider)
+        if refusal is not None:
+            return refusal
+        keys = await self._records.keys(record_pattern(tenant, connection, provider))
         if isinstance(keys, Failure):
             return keys
         listed: list[Named] = []
         for key in keys:
+            _, of, at = [decode_token(token.replace("=", "%")) or token for token in key.split(".")]
+            if not self._scope.holds(tenant, of, at):
+                continue
             found = await self._records.read(tenant, key)
             if isinstance(found, Failure):
                 return found
             if found is not None:
-                names = [decode_token(token.replace("=", "%")) or token for token in key.split(".")]
-                listed.append(Named(tenant, names[1], names[2], _opened(found)))
+                listed.append(Named(tenant, of, at, _opened(found)))
         return listed
 
     async def _read(self, tenant: str, connection: str, provider: str) -> Credential | Failure:
@@ -182,6 +193,9 @@ class CredentialStore:
         change: Callable[[Credential | Failure | None], Credential | Failure],
     ) -> Credential | Failure:
         """Compare-and-set: `change` sees what is there (why it does not open, None for nothing), says what shall be."""
+        refusal = denied(self._scope, tenant, connection, provider)
+        if refusal is not None:
+            return refusal
         key = record_key(tenant, connection, provider)
         for _ in range(ATTEMPTS):
             found = await self._records.read(tenant, key)
@@ -218,6 +232,12 @@ class CredentialStore:
 def record_key(tenant: str, connection: str, provider: str) -> str:
     """The record's key; `%` is not legal in a KV key and is written `=`."""
     return ".".join(_token(name) for name in (tenant, connection, provider))
+
+
+def record_pattern(tenant: str, connection: str | None, provider: str | None) -> str:
+    """The keys of a tenant's records, of one connection or one provider where given."""
+    tokens = [_token(tenant), _token(connection) if connection else "*", _token(provider) if provider else "*"]
+    return ".".join(tokens)
 
 
 def _token(name: str) -> str:
