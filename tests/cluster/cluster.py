@@ -1,4 +1,4 @@
-"""Three nats-servers with the settings that we ship, the buckets that we provision, and who leads them."""
+"""Three nats-servers with the settings and users that we ship, the buckets that we provision, and who leads them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from sidecar.adapters.nats_binary import find_server
 from sidecar.adapters.nats_bus import NatsBus, connect
 from sidecar.adapters.nats_jetstream import Answer, ApiRefused, ask
 from sidecar.adapters.nats_streams import CREDENTIALS, StreamRefused, provision, required
+from sidecar.nats_accounts import User, admin_user, one_account, shared_user, user_config
 from sidecar.nats_server_config import NOW, cluster_settings, server_settings
 from sidecar.ports import BusError, StoreUnavailable
 from tests.cluster.node import Node, Place, kill_all
@@ -25,6 +26,8 @@ READY_SECONDS = 60.0
 ASK_SECONDS = 2.0
 PAUSE_SECONDS = 0.1
 ROUTE_USER = "route"
+SETUP, SIDECAR = admin_user(), shared_user()
+USERS = one_account("acme")
 
 
 class _Peer(msgspec.Struct, frozen=True):
@@ -44,31 +47,32 @@ class _Info(Answer, frozen=True, kw_only=True):
 
 
 class Cluster:
-    """Three nodes that run. `bus` reaches whichever of them can be reached."""
+    """Three nodes that run."""
 
-    def __init__(self, nodes: Sequence[Node]) -> None:
+    def __init__(self, nodes: Sequence[Node], password: str) -> None:
         self.nodes = tuple(nodes)
-        self.urls = ",".join(node.url() for node in nodes)
+        self._password = password
 
-    async def connect(self, only: Node | None = None, *, seconds: float = READY_SECONDS) -> NatsBus:
-        """A connection to any node, or to this one alone; waits until there is one."""
-        with anyio.fail_after(seconds):
+    async def connect(self, only: Node | None = None, *, user: User = SIDECAR) -> NatsBus:
+        """A connection of a sidecar, or another user, to any node or to this one alone; waits until there is one."""
+        urls = [node.url(f"{user.login}:{self._password}@") for node in ([only] if only else self.nodes)]
+        with anyio.fail_after(READY_SECONDS):
             while True:
                 try:
-                    return await connect(only.url() if only else self.urls, name="durability")
+                    return await connect(",".join(urls), inbox_prefix=user.holder.inbox)
                 except BusError:
                     await anyio.sleep(PAUSE_SECONDS)
 
-    async def provision(self, bus: NatsBus) -> None:
+    async def provision(self) -> None:
         """Our streams and buckets on three replicas; waits until the nodes know each other."""
+        bus = await self.connect(user=SETUP)
         with anyio.fail_after(READY_SECONDS):
             while True:
                 try:
                     await provision(bus, required("sidecar", replicas=len(self.nodes)))
+                    return await bus.close()
                 except (StreamRefused, StoreUnavailable):
                     await anyio.sleep(PAUSE_SECONDS)
-                else:
-                    return
 
     async def leader(self, bus: NatsBus) -> Node:
         """The node that leads the bucket of credentials; waits until there is one that runs."""
@@ -99,15 +103,16 @@ class Cluster:
 async def running_cluster(folder: Path, places: Sequence[Place], *, sync_interval: str = NOW) -> AsyncIterator[Cluster]:
     """Nodes at these places, provisioned; killed with the end of the block. `folder` takes configurations and logs."""
     program = await find_server(logging.getLogger(__name__))
-    secret = secrets.token_hex(8)
-    nodes = [Node(program, place, node_config(place, places, sync_interval, secret), folder) for place in places]
-    cluster = Cluster(nodes)
+    password = f"p{secrets.token_hex(8)}"
+    known = {user.password.removeprefix("$"): password for user in USERS}
+    nodes = [
+        Node(program, place, node_config(place, places, sync_interval, password), folder, known) for place in places
+    ]
+    cluster = Cluster(nodes, password)
     try:
         for node in nodes:
             node.start()
-        bus = await cluster.connect()
-        await cluster.provision(bus)
-        await bus.close()
+        await cluster.provision()
         yield cluster
     finally:
         kill_all(nodes)
@@ -119,15 +124,16 @@ def loopback(folder: Path) -> list[Place]:
     return [Place(name, ("127.0.0.1", ports.pop()), ("127.0.0.1", ports.pop()), folder / name) for name in NAMES]
 
 
-def node_config(place: Place, places: Sequence[Place], sync_interval: str, secret: str) -> dict[str, object]:
+def node_config(place: Place, places: Sequence[Place], sync_interval: str, password: str) -> dict[str, object]:
     """What we ship, at this place; for a proof that the proofs can fail, with another `sync_interval`."""
     host, port = place.route
-    routes = [f"nats-route://{ROUTE_USER}:{secret}@{peer.route[0]}:{peer.route[1]}" for peer in places]
+    routes = [f"nats-route://{ROUTE_USER}:{password}@{peer.route[0]}:{peer.route[1]}" for peer in places]
     return {
         "server_name": place.name,
         "listen": f"{place.client[0]}:{place.client[1]}",
         **server_settings(store_dir=str(place.store), sync_interval=sync_interval),
-        "cluster": cluster_settings(host=host, port=port, routes=routes, login=(ROUTE_USER, secret)),
+        "authorization": {"users": [user_config(user) for user in USERS]},
+        "cluster": cluster_settings(host=host, port=port, routes=routes, login=(ROUTE_USER, password)),
     }
 
 

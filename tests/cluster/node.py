@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,9 +29,13 @@ class Place:
 class Node:
     """A nats-server. Every method but `start` is for one that runs."""
 
-    def __init__(self, program: Path, place: Place, config: dict[str, object], folder: Path) -> None:
+    def __init__(
+        self, program: Path, place: Place, config: dict[str, object], folder: Path, passwords: Mapping[str, str]
+    ) -> None:
+        """`passwords` are what the configuration takes from the environment."""
         self.place = place
         self._log = folder / f"{place.name}.log"
+        self._environment = {**os.environ, **passwords}
         self._process: subprocess.Popen[bytes] | None = None
         file = folder / f"{place.name}.conf"
         file.write_text(config_text(config))
@@ -40,7 +45,8 @@ class Node:
     def name(self) -> str:
         return self.place.name
 
-    def url(self, login: str = "") -> str:
+    def url(self, login: str) -> str:
+        """`login` is `user:password@`."""
         host, port = self.place.client
         return f"nats://{login}{host}:{port}"
 
@@ -51,7 +57,12 @@ class Node:
     def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=self._environment,
             )
 
     def send(self, number: signal.Signals) -> None:

@@ -99,7 +99,7 @@ async def power_cut_control(folder: Path, count: int) -> Row:
         async with trial(buses, warm=count // 4) as running:
             pass
         await _cut(cluster, disks)
-        await cluster.provision(buses[0])  # the bucket itself may be lost
+        await cluster.provision()  # the bucket itself may be lost
         verdict = await judge(cluster, buses[0], running.load.ledger)
         broken = () if verdict.lost else ("nothing was lost",)
         return Row("control: power cut, sync 2m", 1, verdict, 0.0, broken, "must lose")
