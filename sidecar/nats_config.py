@@ -1,4 +1,4 @@
-"""The NATS configurations of `deploy/nats/`: `python -m sidecar.nats_config --write`; without it, whether they drift."""
+"""The NATS configurations of `deploy/nats/`. `python -m sidecar.nats_config` tells a drift, `--write` mends it."""
 
 from __future__ import annotations
 

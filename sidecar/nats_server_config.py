@@ -24,7 +24,7 @@ INCLUDE = "include"
 NOW = "always"
 
 
-def server_settings(*, store_dir: str = "/data/jetstream", sync_interval: str = NOW) -> Config:
+def server_settings(*, store_dir: str = "$NATS_STORE_DIR", sync_interval: str = NOW) -> Config:
     """What every server of ours has, alone or in a cluster."""
     return {
         "max_payload": MAX_PAYLOAD,

@@ -109,7 +109,7 @@ _GET, _WATCH = "$JS.API.DIRECT.GET", "$JS.API.CONSUMER.CREATE"
 _SERVICE = ("$SRV.*", f"$SRV.*.{SERVICE}", f"$SRV.*.{SERVICE}.*")
 _STREAMS = ("KV_{bucket}", TRACE_STREAM)
 
-# {connection} and {provider} stand for each that the holder names, or `*`; with _or_every they include `-`.
+# {connection} and {provider} stand for each that the holder names, or `*`; {provider_or_every} includes `-`.
 # {key} stands for the keys of its records.
 TABLE: dict[Kind, dict[Role, Grant]] = {
     Kind.READ: {
@@ -159,7 +159,7 @@ TABLE: dict[Kind, dict[Role, Grant]] = {
     },
     Kind.ADMIN: {
         _O: _may_publish("{prefix}.admin.{tenant}.>"),
-        _SCOPED: _may_subscribe("{prefix}.admin.{tenant}.{connection_or_every}.{provider_or_every}.*"),
+        _SCOPED: _may_subscribe("{prefix}.admin.{tenant}.{connection}.{provider_or_every}.*"),
         _SHARED: _may_subscribe("{prefix}.admin.>"),
     },
     # A result does not name its provider, so the agent of one provider asks for it (`result.get`) and hears none.
@@ -172,7 +172,7 @@ TABLE: dict[Kind, dict[Role, Grant]] = {
     Kind.TRACE: {
         _O: _may_subscribe("{prefix}.trace.{tenant}.>"),
         _T: _may_subscribe("{prefix}.trace.{tenant}.>"),
-        _SCOPED: _may_publish("{prefix}.trace.{tenant}.{connection_or_every}.{provider_or_every}.*"),
+        _SCOPED: _may_publish("{prefix}.trace.{tenant}.{connection}.{provider_or_every}.*"),
         _SHARED: _may_publish("{prefix}.trace.>"),
     },
     Kind.QUOTA: {
@@ -180,7 +180,7 @@ TABLE: dict[Kind, dict[Role, Grant]] = {
         _SHARED: Grant(("{prefix}.quota.>",), ("{prefix}.quota.>",)),
     },
     Kind.SERVICE: {
-        **dict.fromkeys((_O, _ADMIN), _may_publish(*_SERVICE)),
+        _O: _may_publish(*_SERVICE),
         **dict.fromkeys(SIDECARS, _may_subscribe(*_SERVICE)),
     },
     Kind.INBOX: {
@@ -305,7 +305,6 @@ def _values(holder: Holder) -> dict[str, Sequence[str]]:
         "prefix": [holder.prefix],
         "tenant": tenant,
         "connection": connections or ["*"],
-        "connection_or_every": [*connections, EVERY] if connections else ["*"],
         "provider": providers or ["*"],
         "provider_or_every": [*providers, EVERY] if providers else ["*"],
         "operations": [holder.operations],
