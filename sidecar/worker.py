@@ -128,8 +128,11 @@ class Worker:
             while pending := self._tasks.keys() | self._others:
                 await asyncio.wait(pending)
             await _drained(self._last_subscriptions)
-        for task in self._tasks.keys() | self._others:
-            task.cancel()
+        if deaf := self._tasks.keys() | self._others:
+            log.error("%d messages could not be ended", len(deaf))
+            for task in deaf:
+                task.cancel()
+            await asyncio.wait(deaf, timeout=LAST_SECONDS)
         return sum(given_up)
 
     def hurry(self) -> None:

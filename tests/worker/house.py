@@ -20,6 +20,7 @@ from sidecar.model import Failure
 from sidecar.ports import BusError, HttpSender, Message, Subscription
 from sidecar.provider import Catalogue, Provider
 from sidecar.sandbox.scripted import WALL, EventLog, FixedRandom, ManualClock, ScriptedSender
+from sidecar.scope import Scope
 from sidecar.store.credential import BUCKET, Credential, CredentialStore
 from sidecar.store.rewrap import SealedRecords
 from sidecar.store.secret import Secret
@@ -157,10 +158,12 @@ class House:
     sender: HttpSender = field(default_factory=ScriptedSender)
     providers: Mapping[str, Provider] = field(default_factory=lambda: {"acme": provider()})
     admission: Admission = field(default_factory=Admission)
+    scope: Scope = field(default_factory=Scope)
+    store: MemoryStore = field(default_factory=MemoryStore)
 
     def __post_init__(self) -> None:
         self.bus, self.clock, self.trace, self.counts = ScriptedBus(), ManualClock(), EventLog(), Counts()
-        self.memory = MemoryStore()
+        self.memory = self.store
         self.credentials = CredentialStore(self.memory, KEY, self.clock, capacity=10)
         random = FixedRandom()
         self.executor = Executor(
@@ -195,12 +198,13 @@ class House:
             random=random,
             service=self.service,
             admission=self.admission,
+            scope=self.scope,
         )
 
     async def start(self, *, connection: str = "default") -> None:
         """Serve, with a connection of acme."""
         known = Credential(kind="bearer", fields={"token": Secret("hunter2hunter2")}, created=0.0, changed=0.0)
-        await self.credentials.save("default", connection, "acme", known)
+        await self.credentials.save(self.scope.tenant or "default", connection, "acme", known)
         await self.worker.start()
 
     async def settled(self) -> None:
