@@ -42,6 +42,7 @@ class Lifetime:
 
     def lose(self, why: str) -> None:
         """NATS is away for good: there is nothing to serve."""
+        log.error("%s: ending", why)
         self.lost = why
         self.ending.set()
 

@@ -29,7 +29,7 @@ class Pace:
     silent: float = 5.0  # without an answer: the link is left for another
     attempt: float = 15.0  # a connecting in which nothing happens for so long is begun anew
     retry: float = 2.0  # the longest pause between two attempts to connect
-    heal: float = 300.0  # without proof: there is no healing, the process may as well end
+    heal: float = 300.0  # without a link that is proved: there is no healing, the process may as well end
 
 
 class Do(Enum):
@@ -48,13 +48,14 @@ class LinkWatch:
         self.doubtful = False
         self.given_up = False
         self._pace = pace
-        self._proved = self._next = self._moved = self._ticked = now
+        self._next = self._moved = self._ticked = now
         self._asked: float | None = None
+        self._ill: float | None = None  # since when there is no link that works, as far as is known
 
     def proved(self, now: float) -> float:
         """The answer to the check came; the seconds it took."""
         took = now - self._asked if self._asked is not None else 0.0
-        self._proved, self._next, self._asked = now, now + self._pace.check, None
+        self._ill, self._next, self._asked = None, now + self._pace.check, None
         self.doubtful = self.given_up = False
         return took
 
@@ -64,13 +65,16 @@ class LinkWatch:
         self._asked = None
         self.doubtful = False
 
-    def unproved_seconds(self, now: float) -> float:
-        return now - self._proved
+    def ill_seconds(self, now: float) -> float:
+        """How long there was no link that is proved to work."""
+        return 0.0 if self._ill is None else now - self._ill
 
     def tick(self, now: float, *, connected: bool, stuck: bool) -> Do:
         """What to do now. `stuck`: not connected, and nothing in the client works at that."""
         self._forgive(now)
-        if now - self._proved > self._pace.heal and not self.given_up:
+        if self._ill is None and (self.doubtful or not connected):
+            self._ill = now
+        if self.ill_seconds(now) > self._pace.heal and not self.given_up:
             self.given_up = True
             return Do.GIVE_UP
         if not connected:
@@ -95,8 +99,9 @@ class LinkWatch:
         late = now - self._ticked - 2 * self._pace.tick
         self._ticked = now
         if late > 0:
-            self._proved += late
             self._moved += late
+            if self._ill is not None:
+                self._ill += late
             if self._asked is not None:
                 self._asked += late
 
@@ -180,7 +185,7 @@ class Supervision:
                     else "connecting did not go on"
                 )
             case Do.GIVE_UP:
-                self.why = f"no connection to NATS could be had for {self._watch.unproved_seconds(now):.0f} s"
+                self.why = f"no connection to NATS could be had for {self._watch.ill_seconds(now):.0f} s"
                 self.lost.set()
             case Do.NOTHING:
                 pass
