@@ -12,7 +12,7 @@ import fcntl
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -70,25 +70,48 @@ def create_key_file(path: Path) -> None:
     _sync(path.parent)
 
 
-def add_key(path: Path) -> str:
+def add_key(path: Path, *, standby: bool = False) -> str:
     """Give the file one more key, as its last line, or make the file; returns the key's id. Raises KeyFileError.
 
-    The file is replaced as a whole, so that nobody reads half of it.
+    On `standby` it stands above the last line: it opens what others seal with it, and seals nothing itself yet.
     """
+    key_id, line = new_key_line()
+
+    def added(lines: list[str]) -> list[str]:
+        last = max((number for number, text in enumerate(lines) if _words(text)), default=len(lines))
+        return [*lines[:last], line, *lines[last:]] if standby else [*lines, line]
+
+    _rewrite(path, added)
+    return key_id
+
+
+def use_key(path: Path, key_id: str) -> None:
+    """Make a key of the file its last one. Raises KeyFileError."""
+
+    def moved(lines: list[str]) -> list[str]:
+        own = next((text for text in lines if _words(text)[:1] == [key_id]), None)
+        if own is None:
+            raise KeyFileError(f"key file {path} has no key {key_id[:64]!r}; it has {', '.join(read_key_file(path))}")
+        return [*(text for text in lines if text is not own), own]
+
+    _rewrite(path, moved)
+
+
+def _rewrite(path: Path, change: Callable[[list[str]], list[str]]) -> None:
+    """Replace the file as a whole, so that nobody reads half of it; one that is wrong stays as it is."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _alone(path.parent):
             there = path.exists()
             if there:
-                read_key_file(path)  # to a file that is wrong nothing is added
-            text = path.read_text(encoding="ascii") if there else ""
+                read_key_file(path)
+            lines = path.read_text(encoding="ascii").splitlines() if there else []
             mode = stat.S_IMODE(path.stat().st_mode) if there else PRIVATE
-            key_id, line = new_key_line()
-            _written(path, text + ("" if text.endswith("\n") or not text else "\n") + line, mode).replace(path)
+            text = "".join(f"{line.rstrip()}\n" for line in change(lines))
+            _written(path, text, mode).replace(path)
             _sync(path.parent)
     except OSError as error:
         raise KeyFileError(f"key file {path} cannot be written: {error.strerror or error}") from error
-    return key_id
 
 
 def open_to_others(mode: int, owner: int, us: int) -> bool:
@@ -104,7 +127,7 @@ def open_to_others(mode: int, owner: int, us: int) -> bool:
 def _keys(path: Path, text: str) -> dict[str, bytes]:
     keys: dict[str, bytes] = {}
     for number, line in enumerate(text.splitlines(), start=1):
-        words = line.partition("#")[0].split()
+        words = _words(line)
         if words:
             key_id, key = _key(path, number, words)
             if key_id in keys:
@@ -115,6 +138,10 @@ def _keys(path: Path, text: str) -> dict[str, bytes]:
     if not keys:
         raise KeyFileError(f"key file {path} holds no key; a line is `<id> <32 bytes in base64>`")
     return keys
+
+
+def _words(line: str) -> list[str]:
+    return line.partition("#")[0].split()
 
 
 def _key(path: Path, number: int, words: list[str]) -> tuple[str, bytes]:

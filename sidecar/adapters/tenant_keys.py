@@ -60,7 +60,7 @@ class TenantKeys:
         return self._asked(tenant, lambda keys: keys.rewrap(tenant, place, sealed))
 
     def held(self, tenant: str) -> tuple[str, ...]:
-        return self._keys(tenant).held(tenant)
+        return self._keys(tenant, at_once=True).held(tenant)  # who asks has perhaps just changed the file
 
     def key_of(self, sealed: bytes) -> str:
         return key_of(sealed)

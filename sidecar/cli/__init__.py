@@ -18,6 +18,7 @@ COMMANDS = {
     "connection": ("sidecar.cli.connection", "Accounts at providers: import, list, verify, disable, enable, revoke."),
     "provider": ("sidecar.cli.provider", "Providers and their operations: list, show, check."),
     "trace": ("sidecar.cli.trace", "What happened: tail, show."),
+    "keys": ("sidecar.cli.keys", "Keys that credentials are sealed with: new, use, list, rotate."),
     "doctor": ("sidecar.cli.doctor", "What is wrong here, and how to mend it."),
 }
 

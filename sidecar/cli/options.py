@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from sidecar.cli.failure import USAGE, stop
+from sidecar.cli.session import DEFAULT, settings_here
 from sidecar.wire.subject import EVERY, MAX_TOKEN, NAME, OPERATION, encode_token
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -74,8 +75,12 @@ def json_option(command: Command) -> Command:
 
 def tenant_option(command: Command) -> Command:
     return click.option(
-        "--tenant", default="default", show_default=True, callback=named, help="Whose connections are used."
+        "--tenant", callback=_tenant, help="Whose connections are used. Default: SIDECAR_TENANT, else default."
     )(command)
+
+
+def _tenant(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    return named(context, parameter, value) or settings_here().tenant or DEFAULT
 
 
 def connection_option(command: Command) -> Command:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.adapters.cryptography_keys import FileKeys
-from sidecar.adapters.key_file import KeyFileError, add_key, create_key_file, open_to_others, read_key_file
+from sidecar.adapters.key_file import KeyFileError, add_key, create_key_file, open_to_others, read_key_file, use_key
 from sidecar.ports import KeyUnavailable
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
@@ -57,6 +57,29 @@ def test_a_key_is_added_as_the_last(tmp_path: Path) -> None:
     assert path.read_text().startswith("# ours\n")
     assert stat.S_IMODE(path.stat().st_mode) == 0o400
     assert [file.name for file in path.parent.iterdir()] == ["kek"]
+
+
+def test_a_key_on_standby_opens_and_seals_later(tmp_path: Path) -> None:
+    """It stands above the last line until it is told to seal; comments stay."""
+    path = tmp_path / "kek"
+    first = add_key(path)
+    path.write_text(f"{path.read_text()}# the end\n")
+    path.chmod(0o600)
+    second = add_key(path, standby=True)
+    assert list(read_key_file(path)) == [second, first]
+    use_key(path, second)
+    assert list(read_key_file(path)) == [first, second]
+    assert "# the end\n" in path.read_text()
+
+
+def test_a_key_that_is_not_there_cannot_be_used(tmp_path: Path) -> None:
+    """Those that are there are named, and the file stays."""
+    path = tmp_path / "kek"
+    first = add_key(path)
+    before = path.read_bytes()
+    with pytest.raises(KeyFileError, match=f"has no key 'nothing'; it has {first}"):
+        use_key(path, "nothing")
+    assert path.read_bytes() == before
 
 
 def test_nothing_is_added_to_a_file_that_is_wrong(tmp_path: Path) -> None:
