@@ -77,4 +77,5 @@ def disk(folder: Path, name: str) -> Iterator[Disk]:
 
 
 def _run(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True, text=True)
+    # In a session of its own: a Ctrl-C that ends the run must not end what tidies up after it.
+    subprocess.run(command, check=True, capture_output=True, text=True, start_new_session=True)

@@ -14,7 +14,9 @@ from sidecar.adapters.cryptography_keys import FileKeys
 from sidecar.adapters.nats_bus import NatsBus
 from sidecar.adapters.nats_store import NatsStore
 from sidecar.adapters.nats_streams import CREDENTIALS
-from sidecar.model import Failure, Reason
+from sidecar.adapters.system import SystemClock, SystemRandom
+from sidecar.model import Failure
+from sidecar.store import write
 from sidecar.store.record import Found, Records
 from tests.cluster.ledger import Ledger, Outcome
 
@@ -84,13 +86,14 @@ class Load:
         """One write over what is known; what is known then, None when that must be read."""
         entry = self.ledger.begin(key)
         entries = (*known.entries, entry)
-        written = await store.write(TENANT, key, Entries(entries), known.revision)
-        outcome = outcome_of(written)
-        self.ledger.tell(key, entry, outcome)
-        if isinstance(written, Failure):
+        outcome = await store.attempt(TENANT, key, Entries(entries), known.revision)
+        if isinstance(outcome, Failure):
+            raise AssertionError(f"{key} cannot be sealed: {outcome.detail}")  # noqa: TRY004 - our own mistake
+        self.ledger.tell(key, entry, told_as(outcome))
+        if not isinstance(outcome, write.Written):
             return None
         self.acks.append(time.monotonic())
-        return Known(entries, written)
+        return Known(entries, outcome.revision)
 
     async def _look(self, store: Records[Entries], key: str) -> Known | None:
         known = await look(store, key)
@@ -101,7 +104,7 @@ class Load:
 
 def records(bus: NatsBus) -> Records[Entries]:
     """The records under load, sealed as credentials are and in their bucket."""
-    return Records(NatsStore(bus), KEYS, CREDENTIALS, Entries)
+    return Records(NatsStore(bus), KEYS, SystemClock(), SystemRandom(), CREDENTIALS, Entries)
 
 
 async def look(store: Records[Entries], key: str) -> Known | None:
@@ -136,13 +139,13 @@ async def read_back(bus: NatsBus, keys: Sequence[str]) -> dict[str, tuple[int, .
     return held
 
 
-def outcome_of(written: int | Failure) -> Outcome:
-    if not isinstance(written, Failure):
-        return Outcome.WRITTEN
-    match written.reason:
-        case Reason.CAS_CONFLICT:
-            return Outcome.CONFLICT
-        case Reason.STORE_UNAVAILABLE:
+def told_as(outcome: write.Outcome) -> Outcome:
+    match outcome:
+        case write.Written():
+            return Outcome.WRITTEN
+        case write.Unknown():
             return Outcome.UNKNOWN
-        case _:
+        case write.Conflict():
+            return Outcome.CONFLICT
+        case write.Full() | write.Unreached():
             return Outcome.REFUSED

@@ -102,4 +102,5 @@ def network(folder: Path, names: tuple[str, ...]) -> Iterator[Network]:
 
 
 def _ip(*words: str, check: bool = True) -> None:
-    subprocess.run(("ip", *words), check=check, capture_output=True, text=True)
+    # In a session of its own: a Ctrl-C that ends the run must not end what tidies up after it.
+    subprocess.run(("ip", *words), check=check, capture_output=True, text=True, start_new_session=True)

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import tempfile
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,12 @@ async def main(names: list[str], count: int) -> int:
             print(f"{name:30} not run: {why}", flush=True)
             continue
         with tempfile.TemporaryDirectory(prefix="durability-") as folder:
-            row = await chosen.run(Path(folder), max(LEAST, int(count * chosen.part)))
+            try:
+                row = await chosen.run(Path(folder), max(LEAST, int(count * chosen.part)))
+            except Exception:  # noqa: BLE001 - whatever it is, it is told, and the other scenarios still say something
+                print(f"{name:30} BROKEN: it did not come to its end\n{traceback.format_exc()}", flush=True)
+                broken += 1
+                continue
         print(line(row), flush=True)
         broken += bool(row.broken)
     return 1 if broken else 0
