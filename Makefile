@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 SHARED ?= ../shared
 export SHARED
 
-.PHONY: demo test check lint types contracts schemas real bench-quick durability kill-test image-test lock clean
+.PHONY: demo test check lint types contracts schemas real deaths drain-test bench-quick durability kill-test image-test lock clean
 
 demo: $(VENV)/ready  ## everything on this machine, no account needed (KEEP=1 leaves it running)
 	@$(BIN)/python -m sidecar.sandbox.demo
@@ -34,6 +34,12 @@ real: $(VENV)/ready  ## real Synapse, Redmine and PocketBase, called through NAT
 
 durability: $(VENV)/ready  ## three nodes killed, paused, cut off, their power cut: what was acknowledged is there (COUNT=2000 for a short run; root for all)
 	$(BIN)/python -m tests.cluster.run
+
+deaths: $(VENV)/ready  ## every known death of the NATS client, at production's pace: healed or ended, and in how many seconds
+	$(BIN)/python -m tests.nats.deaths
+
+drain-test: $(VENV)/ready  ## SIGTERM a hundred times under load, two sidecars: no call fails, each ends in time
+	$(BIN)/python -m tests.app.drain 100
 
 bench-quick: $(VENV)/ready  ## start, memory, latency and throughput beside HTTPX and aiohttp, one run
 	$(BIN)/python -m tests.bench.quick

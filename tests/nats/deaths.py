@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 import tempfile
 import time
@@ -20,11 +21,13 @@ from functools import partial
 from pathlib import Path
 
 from sidecar.adapters.nats_supervision import Pace
+from tests.app.fleet import fleet
 from tests.nats import faults
 from tests.nats.faults import ATTEMPTS, Fault
 from tests.nats.operator import Operator
 from tests.nats.place import LOGIN, Place, place
 from tests.nats.proxy import Way
+from tests.processes import AS_INSTALLED
 
 OTHER_LOGIN = {"authorization": {"user": "u", "password": "another"}}
 Setting = Callable[[Path, Pace], AbstractAsyncContextManager[Place]]
@@ -66,6 +69,7 @@ DEATHS = (
     Death("half-open, both ways", partial(faults.half_open, tuple(Way))),
     Death("half-open, the socket full", faults.half_open_full),
     Death("RST", faults.reset),
+    Death("partition of 60 s", partial(faults.partitioned, 60.0)),
     Death("server killed and started", faults.killed_server),
     Death(f"server away for {ATTEMPTS} attempts", faults.many_attempts, faults.quick_attempts),
     Death("protocol: a line that is none", partial(faults.injected, b"NONSENSE\r\n")),
@@ -91,6 +95,32 @@ DEATHS = (
 )
 
 
+async def no_server(folder: Path) -> tuple[float, int]:
+    """`sidecar run` where no server answers: seconds, and its exit code."""
+    began = time.monotonic()
+    child = await _sidecar({"SIDECAR_NATS_URL": "nats://127.0.0.1:9", "SIDECAR_KEK_FILE": str(folder / "kek")})
+    await child.communicate()
+    return time.monotonic() - began, child.returncode or 0
+
+
+async def server_for_ever_away(folder: Path) -> tuple[float, int]:
+    """`sidecar run` whose server never comes back, with 10 s to heal: seconds, and its exit code."""
+    async with fleet(folder, delay=0) as (here, _):
+        member = await here.member(SIDECAR_HEAL_SECONDS="10")
+        here.server.kill()
+        code, took, _ = await member.ended()
+        return took, code
+
+
+async def _sidecar(variables: dict[str, str]) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", AS_INSTALLED, "run"),
+        env=os.environ | variables,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+
+
 async def main() -> int:
     """Print the table; how many did not heal."""
     logging.disable(logging.CRITICAL)
@@ -104,6 +134,11 @@ async def main() -> int:
             except Exception as error:  # noqa: BLE001 - whatever it is, it is a line of the table
                 failed += 1
                 print(f"{death.name:<52} DEAD     {error}", flush=True)
+    for name, ended in (("no server at the start", no_server), ("server away for ever", server_for_ever_away)):
+        with tempfile.TemporaryDirectory() as folder:
+            out, code = await ended(Path(folder))
+        failed += code == 0
+        print(f"{name:<52} exit {code:<3} {out:6.2f}", flush=True)
     return failed
 
 

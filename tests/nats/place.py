@@ -28,7 +28,7 @@ from tests.nats.proxy import Proxy, proxy_before
 
 QUICK = Pace(tick=0.02, check=0.2, doubt=0.3, silent=1.0, attempt=6.0, retry=0.1, heal=120.0)
 LOGIN = {"authorization": {"user": "u", "password": "p"}}
-MOST_SECONDS = 50.0
+MOST_SECONDS = 40.0
 IN_A_ROW = 12
 QUEUE = "q"
 
