@@ -1,4 +1,4 @@
-"""nats-py's client with its ways of dying closed. This file and `nats_bus.py` are the only ones that import nats-py.
+"""nats-py's client with its ways of dying closed. This file, `nats_events.py` and `nats_bus.py` alone import nats-py.
 
 Each override names the fault it closes; all were reproduced against nats-py 2.16.0 and nats-server 2.15.1. They touch
 underscored methods because nats-py offers no other place; the version is pinned to 2.16 and tests provoke each fault.
@@ -12,9 +12,7 @@ import itertools
 import logging
 import random
 import re
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,8 @@ from nats.aio.client import Client, Server, Srv
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.protocol import command, parser
+
+from sidecar.adapters.nats_events import BusCounts, Malformed, cancelled, plain
 
 # nats-py splits a MSG line at any whitespace, the server only at space and tab. With \v or \f in a subject any agent
 # could break our connection, or name another subscription as the receiver.
@@ -38,104 +38,6 @@ MAX_DELAY = 2.0
 
 _log = logging.getLogger(__name__)
 _dice = random.SystemRandom()
-
-
-class BusEvent(StrEnum):
-    """What may happen to a connection."""
-
-    DISCONNECTED = "disconnected"
-    RECONNECTED = "reconnected"
-
-
-@dataclass(slots=True)
-class BusCounts:
-    """What went wrong on the bus since the start, for metrics."""
-
-    reconnects: int = 0
-    heals: int = 0  # connections left because they answered nothing, though the socket looked well
-    lost: int = 0  # messages given to a connection that broke before it was proved that the server had them
-    refused: int = 0  # messages not published: no room, or no connection that would take them
-    callback_errors: int = 0
-    malformed: int = 0
-    slow_consumer_drops: int = 0
-    permission_violations: int = 0
-
-
-class Malformed(errors.Error):
-    """A message that nats-py could not take apart; it was dropped."""
-
-
-class ConnectionLog:
-    """What nats-py reports, counted and logged. nats-py awaits these in its loops: none may wait."""
-
-    def __init__(self, on_event: Callable[[BusEvent], None] | None = None) -> None:
-        self.counts = BusCounts()
-        self.moved: Callable[[], None] = _nothing
-        self.last_error: Exception | None = None
-        self.up = asyncio.Event()
-        self.closing = False
-        self.refused: Callable[[], None] | None = None
-        self._on_event = on_event
-
-    async def error(self, error: Exception) -> None:
-        self.last_error = error
-        said, counts = plain(error), self.counts
-        if isinstance(error, errors.SlowConsumerError):
-            counts.slow_consumer_drops += 1
-            _warn("dropped a message on %s: too many wait to be read", error.subject, counts.slow_consumer_drops)
-        elif isinstance(error, Malformed):
-            counts.malformed += 1
-            _warn("%s", said, counts.malformed)
-        elif "permissions violation" in said.lower():
-            counts.permission_violations += 1
-            _warn("the nats-server refused: %s", said, counts.permission_violations)
-        elif self.refused and ("authorization" in said.lower() or isinstance(error, errors.SecureConnWantedError)):
-            self.refused()
-        else:
-            _log.debug("nats: %s", said)
-            if not self.up.is_set():
-                self.moved()
-
-    async def disconnected(self) -> None:
-        known = not self.up.is_set()
-        self.up.clear()
-        self.moved()
-        if not self.closing and not known:
-            _log.warning("lost the connection to NATS; reconnecting")
-            self._tell(BusEvent.DISCONNECTED)
-
-    async def reconnected(self) -> None:
-        self.up.set()
-        self.moved()
-        self.counts.reconnects += 1
-        _log.warning("connected to NATS again; up to %d messages were lost so far", self.counts.lost)
-        self._tell(BusEvent.RECONNECTED)
-
-    def _tell(self, event: BusEvent) -> None:
-        try:
-            if self._on_event is not None:
-                self._on_event(event)
-        except Exception:  # noqa: BLE001 - what leaks into nats-py ends the reconnecting
-            self.counts.callback_errors += 1
-            _log.exception("the callback for %s failed", event)
-
-
-def harmless(callback: Callable[..., Awaitable[None]]) -> Callable[..., Coroutine[Any, Any, None]]:
-    """The callback as nats-py can bear it: what it raises, a leaked cancellation too, goes to the log.
-
-    In nats-py a raising `error_cb` ended the read loop, one of the other two the reconnecting.
-    """
-
-    async def call(*arguments: object) -> None:
-        try:
-            await callback(*arguments)
-        except (Exception, asyncio.CancelledError):
-            if _cancelled():
-                raise
-            with contextlib.suppress(Exception):  # a log that cannot be written must not end the connection either
-                _log.exception("a callback of the connection to NATS failed")
-
-    return call
 
 
 class SturdyClient(Client):
@@ -269,7 +171,7 @@ class SturdyClient(Client):
     async def _read_loop(self) -> None:
         """A read loop ended by an unforeseen exception left a client that says it is connected and hears nothing."""
         await super()._read_loop()
-        if self.is_connected and not _cancelled():
+        if self.is_connected and not cancelled():
             await self._process_op_err(errors.Error("the read loop ended"))
 
     async def _attempt_reconnect(self) -> None:
@@ -319,23 +221,6 @@ def next_server(servers: list[Server], _info: dict[str, Any], *, longest: float 
     return server, min(longest, FIRST_DELAY * 2 ** min(server.reconnects, 10)) * (0.5 + _dice.random())
 
 
-def plain(error: BaseException | None) -> str:
-    """What an exception of nats-py says, without its prefix and quotes."""
-    if error is None:
-        return ""
-    return str(error).removeprefix("nats: ").strip("'") or type(error).__name__
-
-
-def _nothing() -> None:
-    pass
-
-
-def _cancelled() -> bool:
-    """Whether somebody wants the running task to end; else a CancelledError leaked from something else."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
 def _between(creds: Any, marker: bytes) -> bytearray:
     """The line after the marker's. Raises errors.Error, which nats-py takes as an attempt that failed."""
     lines = Path(str(creds)).read_bytes().splitlines()
@@ -343,9 +228,3 @@ def _between(creds: Any, marker: bytes) -> bytearray:
         if marker in line and after and not after.startswith(b"-"):
             return bytearray(after)
     raise errors.Error(f"the credentials file holds no {marker.decode().removeprefix('BEGIN ')}")
-
-
-def _warn(text: str, what: str, count: int) -> None:
-    """One line at the 1st, 2nd, 4th, 8th ... time: an agent that repeats itself cannot fill the log."""
-    if count & (count - 1) == 0:
-        _log.warning(f"{text} (%d so far)", what, count)

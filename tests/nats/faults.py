@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 from nats.aio.client import Client
 
-from sidecar.adapters.nats_client import ConnectionLog
+from sidecar.adapters.nats_events import ConnectionLog
 from sidecar.adapters.nats_supervision import Pace
 from tests.fixtures_nats import frozen, until
 from tests.nats.operator import Operator

@@ -19,7 +19,7 @@ from typing import Any
 
 from sidecar.adapters.nats_binary import find_server
 from sidecar.adapters.nats_bus import NatsBus, connect
-from sidecar.adapters.nats_client import ConnectionLog
+from sidecar.adapters.nats_events import ConnectionLog
 from sidecar.adapters.nats_supervision import Pace
 from sidecar.adapters.nats_url import parse_url
 from sidecar.ports import BusError, Message, NoResponders

@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from sidecar.adapters.nats_bus import NatsBus, connect
-from sidecar.adapters.nats_client import BusEvent
+from sidecar.adapters.nats_events import BusEvent
 from sidecar.adapters.nats_server import EmbeddedServer, embedded_server
 from sidecar.ports import BusError, Message, NoResponders
 from tests.fixtures_nats import frozen, until

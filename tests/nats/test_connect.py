@@ -14,7 +14,8 @@ import pytest
 from nats.aio.client import Server
 
 from sidecar.adapters.nats_bus import NatsBus, connect
-from sidecar.adapters.nats_client import BusEvent, next_server
+from sidecar.adapters.nats_client import next_server
+from sidecar.adapters.nats_events import BusEvent
 from sidecar.adapters.nats_server import embedded_server
 from sidecar.adapters.nats_url import parse_url, shown
 from sidecar.ports import BusError, Message
