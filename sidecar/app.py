@@ -21,7 +21,7 @@ from sidecar.adapters.json_schema import compile_schema
 from sidecar.adapters.nats_bus import NatsBus, connect
 from sidecar.adapters.nats_server import embedded_server
 from sidecar.adapters.nats_store import NatsStore
-from sidecar.adapters.nats_streams import StreamSpec, missing, provision, required
+from sidecar.adapters.nats_streams import provision
 from sidecar.adapters.nats_supervision import Pace
 from sidecar.adapters.prometheus_metrics import CONTENT_TYPE, Metrics
 from sidecar.adapters.system import SystemClock, SystemRandom
@@ -43,6 +43,7 @@ from sidecar.settings import Settings
 from sidecar.store.credential import BUCKET as CREDENTIALS
 from sidecar.store.credential import CredentialStore
 from sidecar.store.rewrap import SealedRecords
+from sidecar.streams import MAKE, lacking, streams_of
 from sidecar.trace.publish import TracePublisher
 from sidecar.worker import Admission, Worker
 
@@ -106,7 +107,9 @@ async def sidecar(
         metrics = Metrics(lambda provider, name: catalogue.operation(provider, name) is not None, catalogue.digest)
         trace = TracePublisher(bus, settings.prefix, metrics)
         store = NatsStore(bus)
-        credentials = CredentialStore(store, keys, clock, capacity=settings.connections_cached, scope=settings.scope)
+        credentials = CredentialStore(
+            store, keys, clock, random, capacity=settings.connections_cached, scope=settings.scope
+        )
         about = metadata(catalogue.digest, catalogue.providers, settings.scope)
         service = Service(random.token(8).hex(), clock.wall(), about)
         executor = Executor(
@@ -124,7 +127,7 @@ async def sidecar(
             ),
             base_urls=base_urls,
         )
-        sealed = SealedRecords(store, keys, SEALED, clock.now)
+        sealed = SealedRecords(store, keys, clock, random, SEALED)
         administrator = Administrator(
             executor=executor, credentials=credentials, keys=KeyAdministrator(sealed), clock=clock, random=random
         )
@@ -147,6 +150,9 @@ async def sidecar(
         if settings.operations_address is not None:
             pages = operations(lambda: _unready(bus, lifetime), metrics.exposition, CONTENT_TYPE)
             address = await parts.enter_async_context(listener(pages, settings.operations_address))
+        background = await parts.enter_async_context(anyio.create_task_group())
+        parts.callback(background.cancel_scope.cancel)
+        background.start_soon(credentials.follow)
         await worker.start()
         _settle()
         await bus.round_trip(READY_SECONDS)  # the server has our subscriptions before anybody is told that we serve
@@ -169,10 +175,10 @@ async def run(settings: Settings, started: Callable[[Sidecar], None]) -> None:
         raise Unfit(("SIDECAR_NATS_URL is not set: name the NATS server, such as nats://user:password@nats:4222",))
     catalogue = catalogue_of(settings)
     async with connected(settings, settings.nats_url) as bus:
-        lacking = await missing(bus, streams_of(settings))
+        not_there = await lacking(bus, settings)
         keys = keys_to_run(settings, SystemClock().now)
-        if lacking or isinstance(keys, str):
-            wrong = [f"{what}; `sidecar dev` makes it" for what in lacking]
+        if not_there or isinstance(keys, str):
+            wrong = [f"{what}; {MAKE}" for what in not_there]
             raise Unfit((*wrong, keys) if isinstance(keys, str) else tuple(wrong))
         async with sidecar(settings, bus=bus, keys=keys, catalogue=catalogue) as running:
             await until_end(running, partial(started, running))
@@ -217,16 +223,6 @@ class Unfit(Exception):
     def __init__(self, missing: tuple[str, ...]) -> None:
         super().__init__("; ".join(missing))
         self.missing = missing
-
-
-def streams_of(settings: Settings) -> tuple[StreamSpec, ...]:
-    """The streams and buckets that a sidecar with these settings needs."""
-    return required(
-        settings.prefix,
-        replicas=settings.replicas,
-        trace_seconds=round(settings.trace_max_age_hours * 3600),
-        trace_bytes=settings.trace_max_bytes,
-    )
 
 
 class GivenUp(Exception):

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from sidecar.model import Failure, Outcome, Reason, Success
-from sidecar.store.credential import record_pattern
+from sidecar.store.record import record_pattern
 from sidecar.store.rewrap import SealedRecords
 from sidecar.wire.subject import EVERY, AdminAddress
 

@@ -106,7 +106,7 @@ class Entry(msgspec.Struct, frozen=True):
     """The last message of a key, with the revision that a compare-and-set must name.
 
     `message_id` is its writer's name for that write; `follows` the revision it replaced (0: nothing was there), None
-    where the writer named none. `deleted`: it marks that the key is not there any more.
+    where the writer named none; `ttl` the seconds it was given to live. `deleted`: it marks that there is no record.
     """
 
     key: str
@@ -114,37 +114,59 @@ class Entry(msgspec.Struct, frozen=True):
     revision: int
     message_id: str = ""
     follows: int | None = None
+    ttl: int | None = None
     deleted: bool = False
 
 
 class StoreConflict(Exception):
-    """Another write came first: the revision named is not the last one."""
+    """Another write came first: the revision named is not the last one; `last` is, where the store says it."""
 
-
-class StoreUnavailable(Exception):
-    """The store did not answer in time; whether a write happened is unknown."""
+    def __init__(self, text: str, last: int | None = None) -> None:
+        super().__init__(text)
+        self.last = last
 
 
 class StoreFull(Exception):
     """The store refused a write for want of room."""
 
 
+class StoreUnavailable(Exception):
+    """The store did not answer, or not to the question; whether a write happened is unknown."""
+
+
+class StoreUntouched(StoreUnavailable):
+    """The store is not there, or refused the request as such: nothing was written."""
+
+
+class StoreInProcess(StoreUnavailable):
+    """An earlier attempt of the same write is under way."""
+
+
 class Store(Protocol):
-    """Buckets of records with compare-and-set. Every method may raise StoreUnavailable, each write StoreFull."""
+    """Buckets of records. One request each, with a time limit of its own; `store/` makes writes of them.
 
-    async def get(self, bucket: str, key: str) -> Entry | None: ...
+    Reads may be stale. Every method may raise StoreUnavailable or one of its kinds.
+    """
 
-    async def create(self, bucket: str, key: str, value: bytes) -> int:
-        """Write a key that does not exist (or was deleted); returns its revision. Raises StoreConflict."""
+    async def get(self, bucket: str, key: str) -> Entry | None:
+        """The last message of the key, the mark of a deletion too; None where there is none."""
 
-    async def update(self, bucket: str, key: str, value: bytes, revision: int) -> int:
-        """Write over exactly `revision`; returns the new one. Raises StoreConflict."""
+    async def put(
+        self, bucket: str, key: str, value: bytes | None, *, message_id: str, expected: int, ttl: int | None = None
+    ) -> int:
+        """One attempt to write over exactly this revision (0: nothing there); a value of None marks a deletion.
 
-    async def delete(self, bucket: str, key: str, revision: int) -> None:
-        """Delete exactly `revision`. Raises StoreConflict."""
+        Gives the revision, the same for attempts of one `message_id`. With a `ttl` in seconds it vanishes by itself; a
+        write without one is for good, whatever it replaces. Raises StoreConflict, StoreFull, StoreInProcess too.
+        """
 
     async def keys(self, bucket: str, pattern: str) -> list[str]:
         """The keys that match a NATS pattern (`acme.*.github`), in order; empty when there are none."""
+
+    async def watch(self, bucket: str, pattern: str, told: Callable[[Entry | None], None]) -> None:
+        """Tell every change, deletions too, until cancelled. A hint only: None says that some may have been missed
+        until now, also at the start. What vanishes by its ttl is not told. `told` must not wait or raise.
+        """
 
 
 class KeyUnavailable(Exception):

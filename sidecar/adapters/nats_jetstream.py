@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from sidecar.ports import Bus, BusError, NoResponders, StoreUnavailable
+from sidecar.ports import Bus, BusError, Message, NoResponders, StoreUnavailable
 
 API = "$JS.API"
 STATUS = "Status"
@@ -77,3 +77,23 @@ def decode(data: bytes, answer: type[T]) -> T:
 def description(headers: Mapping[str, str]) -> str:
     """What a status message says. By value: nats-py files it under an enum member that does not hash like its text."""
     return next((value for name, value in headers.items() if name == "Description"), "")
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """Which message of the stream a consumer delivered, as the how manieth, and how many come after it."""
+
+    sequence: int
+    number: int
+    pending: int
+
+
+def delivery(message: Message) -> Delivery:
+    """What the reply subject of a consumer's message says.
+
+    `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>`, or with
+    `<domain>.<account>` after `ACK` and a last random token (ADR-15 of NATS).
+    """
+    tokens = message.reply.split(".")
+    short = 9
+    numbers = tokens[5:] if len(tokens) == short else tokens[7:]
+    return Delivery(int(numbers[0]), int(numbers[1]), int(numbers[3]))

@@ -18,7 +18,16 @@ import anyio
 import msgspec
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from sidecar.adapters.nats_jetstream import SECOND_NS, STATUS, Answer, ApiRefused, JetStreamBus, ask, description
+from sidecar.adapters.nats_jetstream import (
+    SECOND_NS,
+    STATUS,
+    Answer,
+    ApiRefused,
+    JetStreamBus,
+    ask,
+    delivery,
+    description,
+)
 from sidecar.adapters.nats_streams import TRACE
 from sidecar.ports import Bus, BusError, Message, StoreUnavailable
 
@@ -68,16 +77,17 @@ async def stored(
     sender, receiver = anyio.create_memory_object_stream[Message](math.inf)  # flow control bounds it, at 32 MiB
     subscription = await bus.subscribe(inbox, sender.send_nowait)
     try:
-        left, seen = await _create(bus, stream, pattern, inbox, options), 0
+        left, seen = await push_consumer(bus, stream, pattern, inbox, options), 0
         while left > 0:
             message = await _next(receiver, stream)
             if message.subject == inbox:  # a status; messages come on their own subjects
-                await _keep_going(bus, message, stream)
+                await keep_going(bus, message, stream)
                 continue
-            position, pending = _position(message)
-            if position != seen + 1:
-                raise StoreUnavailable(f"{position - seen - 1} messages of {stream} were lost on the way; try again")
-            seen, left = position, min(left - 1, pending)
+            delivered = delivery(message)
+            if delivered.number != seen + 1:
+                lost = delivered.number - seen - 1
+                raise StoreUnavailable(f"{lost} messages of {stream} were lost on the way; try again")
+            seen, left = delivered.number, min(left - 1, delivered.pending)
             yield message
     finally:
         with anyio.CancelScope(shield=True), contextlib.suppress(BusError):
@@ -86,7 +96,7 @@ async def stored(
             sender.close()
 
 
-async def _create(bus: Bus, stream: str, pattern: str, inbox: str, options: dict[str, Any]) -> int:
+async def push_consumer(bus: Bus, stream: str, pattern: str, inbox: str, options: dict[str, Any]) -> int:
     """Make the consumer; how many messages it will deliver as of now."""
     name = inbox.rpartition(".")[2]
     config = {
@@ -109,7 +119,7 @@ async def _create(bus: Bus, stream: str, pattern: str, inbox: str, options: dict
         raise StoreUnavailable(f"{stream} cannot be read: {refused}") from refused
 
 
-async def _keep_going(bus: Bus, status: Message, stream: str) -> None:
+async def keep_going(bus: Bus, status: Message, stream: str) -> None:
     """Answer what the server asks about our pace: only then it sends on. Raises StoreUnavailable at its other words."""
     headers = status.headers or {}
     if headers.get(STATUS) != HEALTHY:
@@ -130,14 +140,3 @@ async def _next(receiver: MemoryObjectReceiveStream[Message], stream: str) -> Me
             return await receiver.receive()
     except TimeoutError:
         raise StoreUnavailable(f"{stream} delivered nothing for {SILENCE_SECONDS:g} s") from None
-
-
-def _position(message: Message) -> tuple[int, int]:
-    """The message's number within the consumer, and how many come after it, from its reply subject.
-
-    `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>`, or with
-    `<domain>.<account>` after `ACK` and a last random token (ADR-15 of NATS).
-    """
-    tokens = message.reply.split(".")
-    short = 9
-    return (int(tokens[6]), int(tokens[8])) if len(tokens) == short else (int(tokens[8]), int(tokens[10]))

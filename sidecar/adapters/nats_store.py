@@ -1,14 +1,23 @@
-"""`ports.Store` on JetStream KV: direct gets, and publishes that name the revision they replace."""
+"""`ports.Store` on JetStream KV: direct gets, and publishes that name the revision they replace.
+
+All that it publishes, with what a permission can hold on to; `<pattern>` are keys with wildcards, such as `acme.>`:
+
+| what | subject |
+|---|---|
+| read | `$JS.API.DIRECT.GET.KV_<bucket>.$KV.<bucket>.<key>` |
+| write, delete | `$KV.<bucket>.<key>` |
+| list, watch | `$JS.API.CONSUMER.CREATE.KV_<bucket>.<name>.$KV.<bucket>.<pattern>` |
+| keep pace while listing or watching | `$JS.FC.KV_<bucket>.<name>.<id>` |
+
+`<name>` is random. Nothing else is asked: no `STREAM.INFO`, no `DIRECT.GET` with a payload, and of consumers no `INFO`,
+`DELETE` or `MSG.NEXT`. Answers and messages come to inboxes of our own.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import re
-import secrets
-
-import anyio
-import msgspec
+from collections.abc import Callable, Mapping
 
 from sidecar.adapters.nats_jetstream import (
     API,
@@ -16,94 +25,66 @@ from sidecar.adapters.nats_jetstream import (
     STATUS,
     WRONG_LAST_SEQUENCE,
     Answer,
+    ApiError,
     JetStreamBus,
     decode,
     description,
 )
 from sidecar.adapters.nats_reader import stored
-from sidecar.ports import BusError, Entry, NoResponders, StoreConflict, StoreFull, StoreUnavailable
+from sidecar.adapters.nats_watch import watch
+from sidecar.ports import (
+    BusError,
+    Entry,
+    Message,
+    NoResponders,
+    StoreConflict,
+    StoreFull,
+    StoreInProcess,
+    StoreUnavailable,
+    StoreUntouched,
+)
 
 READ_SECONDS = 2.0
-WRITE_SECONDS = 5.0
 ATTEMPT_SECONDS = 2.0
-PAUSE_SECONDS = 0.1
 
 EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 MESSAGE_ID = "Nats-Msg-Id"
+TTL = "Nats-TTL"  # whole seconds; https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-43.md
 OPERATION = "KV-Operation"
-LIMIT_MARKER = "Nats-Marker-Reason"
+LIMIT_MARKER = "Nats-Marker-Reason"  # the server's own mark of what expired; our buckets do not ask for it
 SEQUENCE = "Nats-Sequence"
+# A deletion also removes older messages of the key, however many a bucket keeps.
+DELETION = {OPERATION: "PURGE", "Nats-Rollup": "sub"}
 NOT_FOUND = "404"
+DUPLICATE_IN_PROCESS = 10158
+REFUSED = range(400, 500)
 
 # https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-8.md (keys); no empty token.
 KEY = re.compile(r"[-/_=a-zA-Z0-9]+(\.[-/_=a-zA-Z0-9]+)*")
 PATTERN = re.compile(r"([-/_=a-zA-Z0-9]+|\*)(\.([-/_=a-zA-Z0-9]+|\*))*(\.>)?|>")
+LAST = re.compile(r"wrong last sequence: (\d+)")
 
 
 class _Ack(Answer, frozen=True, kw_only=True):
     seq: int = 0
 
 
-class _Last(msgspec.Struct, frozen=True):
-    """The last message of a key: `entry` is None when it deleted the key, `message_id` names the write."""
-
-    entry: Entry | None
-    revision: int
-    message_id: str
-
-
 class NatsStore:
-    """`ports.Store`. Reads may lag behind writes on a cluster: decide by `create` and `update`, never by `get`.
-
-    A write is repeated within `write_seconds` under the same message id until its outcome is known.
-    """
+    """`ports.Store`. Reads may lag behind writes on a cluster: decide by `put`, never by `get`."""
 
     def __init__(
-        self, bus: JetStreamBus, *, read_seconds: float = READ_SECONDS, write_seconds: float = WRITE_SECONDS
+        self, bus: JetStreamBus, *, read_seconds: float = READ_SECONDS, attempt_seconds: float = ATTEMPT_SECONDS
     ) -> None:
         self._bus = bus
         self._read_seconds = read_seconds
-        self._write_seconds = write_seconds
+        self._attempt_seconds = attempt_seconds
 
     async def get(self, bucket: str, key: str) -> Entry | None:
-        last = await self._last(bucket, key)
-        return last.entry if last else None
-
-    async def create(self, bucket: str, key: str, value: bytes) -> int:
-        try:
-            return await self._write(bucket, key, value, 0)
-        except StoreConflict:
-            last = await self._last(bucket, key)
-            if last is None or last.entry is not None:
-                raise
-            return await self._write(bucket, key, value, last.revision)  # over the marker of a deletion
-
-    async def update(self, bucket: str, key: str, value: bytes, revision: int) -> int:
-        return await self._write(bucket, key, value, revision)
-
-    async def delete(self, bucket: str, key: str, revision: int) -> None:
-        await self._write(bucket, key, b"", revision, {OPERATION: "DEL"})
-
-    async def keys(self, bucket: str, pattern: str) -> list[str]:
-        if not PATTERN.fullmatch(pattern):
-            raise ValueError(f"not a pattern of keys: {pattern!r}")
-        head = f"$KV.{bucket}."
-        options = {"deliver_policy": "last_per_subject", "headers_only": True}
-        found: list[str] = []
-        async with contextlib.aclosing(stored(self._bus, f"KV_{bucket}", head + pattern, options)) as messages:
-            async for message in messages:
-                headers = message.headers or {}
-                if OPERATION not in headers and LIMIT_MARKER not in headers:
-                    found.append(message.subject.removeprefix(head))
-        return sorted(found)
-
-    async def _last(self, bucket: str, key: str) -> _Last | None:
         subject = f"{API}.DIRECT.GET.KV_{bucket}.{_subject(bucket, key)}"
         try:
             reply = await self._bus.request(subject, b"", timeout=self._read_seconds)
         except NoResponders:
-            text = f"bucket {bucket} does not answer: it does not exist, or JetStream is away"
-            raise StoreUnavailable(text) from None
+            raise StoreUntouched(f"bucket {bucket} does not exist, or JetStream is away") from None
         except BusError as error:
             raise StoreUnavailable(f"bucket {bucket} cannot be read: {error}") from error
         headers = reply.headers or {}
@@ -111,50 +92,90 @@ class NatsStore:
             return None
         if SEQUENCE not in headers:
             raise StoreUnavailable(f"bucket {bucket} cannot be read: {headers.get(STATUS)} {description(headers)}")
-        revision = int(headers[SEQUENCE])
-        deleted = OPERATION in headers or LIMIT_MARKER in headers
-        return _Last(None if deleted else Entry(key, reply.data, revision), revision, headers.get(MESSAGE_ID, ""))
+        return _entry(key, reply.data, headers, int(headers[SEQUENCE]))
 
-    async def _write(
-        self, bucket: str, key: str, value: bytes, revision: int, more: dict[str, str] | None = None
+    async def put(
+        self, bucket: str, key: str, value: bytes | None, *, message_id: str, expected: int, ttl: int | None = None
     ) -> int:
-        if len(value) > self._bus.max_payload:
+        headers = {EXPECTED: str(expected), MESSAGE_ID: message_id}
+        if ttl is not None:
+            headers[TTL] = str(ttl)
+        if value is None:
+            headers |= DELETION
+        elif len(value) > self._bus.max_payload:
             raise StoreFull(f"a record of {len(value)} bytes is more than NATS takes ({self._bus.max_payload})")
-        message_id = secrets.token_hex(12)
-        headers = {EXPECTED: str(revision), MESSAGE_ID: message_id, **(more or {})}
-        said = "no answer in time"
-        with anyio.move_on_after(self._write_seconds):
-            for repeated in itertools.chain((False,), itertools.repeat(True)):
-                if repeated:
-                    await anyio.sleep(PAUSE_SECONDS)
-                answer = await self._attempt(_subject(bucket, key), value, headers)
-                error = answer.error if isinstance(answer, _Ack) else None
-                if isinstance(answer, _Ack) and error is None:
-                    return answer.seq
-                if error and error.err_code in NO_ROOM:
-                    raise StoreFull(f"bucket {bucket} is full: {error.description}")
-                if error and error.err_code in WRONG_LAST_SEQUENCE:
-                    # The server compares revisions before it looks for repetitions: an earlier attempt of ours may be
-                    # the write that came first.
-                    last = await self._last(bucket, key) if repeated else None
-                    if last and last.message_id == message_id:
-                        return last.revision
-                    raise StoreConflict(f"{key} of bucket {bucket} was written meanwhile")
-                said = error.description if error else str(answer)
-        raise StoreUnavailable(f"bucket {bucket} could not be written: {said}")
-
-    async def _attempt(self, subject: str, value: bytes, headers: dict[str, str]) -> _Ack | str:
-        """JetStream's answer, or why there is none."""
+        subject = _subject(bucket, key)
         try:
-            limit = min(ATTEMPT_SECONDS, self._write_seconds)
-            return decode((await self._bus.request(subject, value, headers=headers, timeout=limit)).data, _Ack)
+            reply = await self._bus.request(subject, value or b"", headers=headers, timeout=self._attempt_seconds)
         except NoResponders:
-            return "it does not exist, or JetStream is away"
-        except (BusError, StoreUnavailable) as error:
-            return str(error)
+            raise StoreUntouched(f"bucket {bucket} does not exist, or JetStream is away") from None
+        except BusError as error:
+            raise StoreUnavailable(str(error)) from error
+        ack = decode(reply.data, _Ack)
+        if ack.error is not None:
+            raise _refusal(ack.error)
+        return ack.seq
+
+    async def keys(self, bucket: str, pattern: str) -> list[str]:
+        options = {"deliver_policy": "last_per_subject", "headers_only": True}
+        everything = stored(self._bus, f"KV_{bucket}", _subjects(bucket, pattern), options)
+        async with contextlib.aclosing(everything) as messages:
+            return sorted([_key(bucket, message) async for message in messages if not _deleted(message.headers or {})])
+
+    async def watch(self, bucket: str, pattern: str, told: Callable[[Entry | None], None]) -> None:
+        def changed(message: Message | None, sequence: int) -> None:
+            if message is None:
+                told(None)
+            else:
+                told(_entry(_key(bucket, message), message.data, message.headers or {}, sequence))
+
+        await watch(self._bus, f"KV_{bucket}", _subjects(bucket, pattern), changed)
+
+
+def _refusal(error: ApiError) -> Exception:
+    said = f"{error.description} ({error.err_code})"
+    if error.err_code in WRONG_LAST_SEQUENCE:
+        last = LAST.search(error.description)
+        return StoreConflict(said, int(last[1]) if last else None)
+    if error.err_code in NO_ROOM:
+        return StoreFull(said)
+    if error.err_code == DUPLICATE_IN_PROCESS:
+        return StoreInProcess(said)
+    return StoreUntouched(said) if error.code in REFUSED else StoreUnavailable(said)
+
+
+def _entry(key: str, value: bytes, headers: Mapping[str, str], revision: int) -> Entry:
+    return Entry(
+        key,
+        value,
+        revision,
+        headers.get(MESSAGE_ID, ""),
+        _whole(headers.get(EXPECTED)),
+        _whole(headers.get(TTL)),
+        _deleted(headers),
+    )
+
+
+def _deleted(headers: Mapping[str, str]) -> bool:
+    return OPERATION in headers or LIMIT_MARKER in headers
+
+
+def _whole(text: str | None) -> int | None:
+    """A number of our own writing; other writers may write what they like."""
+    return int(text) if text is not None and text.isdecimal() else None
 
 
 def _subject(bucket: str, key: str) -> str:
     if not KEY.fullmatch(key):
         raise ValueError(f"not a key: {key!r}")
     return f"$KV.{bucket}.{key}"
+
+
+def _subjects(bucket: str, pattern: str) -> str:
+    if not PATTERN.fullmatch(pattern):
+        raise ValueError(f"not a pattern of keys: {pattern!r}")
+    return f"$KV.{bucket}.{pattern}"
+
+
+def _key(bucket: str, message: Message) -> str:
+    return message.subject.removeprefix(f"$KV.{bucket}.")

@@ -5,6 +5,7 @@ There is never a fallback to another connection: a call without a credential of 
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,16 +16,25 @@ import anyio
 import msgspec
 
 from sidecar.model import Failure, Reason
-from sidecar.ports import Clock, Keys, Store
+from sidecar.ports import Clock, Entry, Keys, Random, Store
 from sidecar.scope import Scope
-from sidecar.store.record import Found, Records
+from sidecar.store.record import (
+    Found,
+    Records,
+    not_written,
+    overtaken,
+    record_key,
+    record_names,
+    record_pattern,
+    record_patterns,
+)
 from sidecar.store.secret import Secret
+from sidecar.store.write import Written
 from sidecar.wire.interest import denied
-from sidecar.wire.subject import decode_token, encode_token
 
 BUCKET = "SIDECAR_CREDENTIALS"
 FORMAT: Literal[1] = 1
-FRESH_SECONDS = 30.0  # a connection disabled through another sidecar is noticed within this time
+FRESH_SECONDS = 30.0  # what another sidecar changed is noticed within this time, also when nothing is told of it
 KEPT_SECONDS = 3600.0
 LOOK_SECONDS = 0.25  # how long a call with a known credential waits for a store that may be away
 ASK_SECONDS = 5.0  # how long one that does not say otherwise waits for a credential that is not known here
@@ -87,8 +97,10 @@ class _Cached:
 class CredentialStore:
     """The credentials of a scope, with those used in the last hour in memory, at most `capacity` of them."""
 
-    def __init__(self, store: Store, keys: Keys, clock: Clock, *, capacity: int, scope: Scope = EVERYTHING) -> None:
-        self._records: Records[Stored] = Records(store, keys, BUCKET, Stored)
+    def __init__(
+        self, store: Store, keys: Keys, clock: Clock, random: Random, *, capacity: int, scope: Scope = EVERYTHING
+    ) -> None:
+        self._records: Records[Stored] = Records(store, keys, clock, random, BUCKET, Stored, format_number=FORMAT)
         self._clock = clock
         self._capacity = capacity
         self._scope = scope
@@ -119,6 +131,12 @@ class CredentialStore:
                 if isinstance(found, Credential) or found.reason is not Reason.STORE_UNAVAILABLE:
                     return found
         return _usable(self._cache.get(key, cached).credential, connection, provider)
+
+    async def follow(self) -> None:
+        """Take in what other sidecars change, as soon as the store tells it, until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            for pattern in record_patterns(self._scope):
+                tasks.start_soon(self._records.watch, pattern, self._told)
 
     async def save(self, tenant: str, connection: str, provider: str, credential: Credential) -> Failure | None:
         """Store it, over whatever is there, also what cannot be opened; None when it is stored."""
@@ -160,7 +178,7 @@ class CredentialStore:
             return keys
         listed: list[Named] = []
         for key in keys:
-            _, of, at = [decode_token(token.replace("=", "%")) or token for token in key.split(".")]
+            _, of, at = record_names(key)
             if not self._scope.holds(tenant, of, at):
                 continue
             found = await self._records.read(tenant, key)
@@ -204,15 +222,33 @@ class CredentialStore:
             wanted = change(_opened(found) if found else None)
             if isinstance(wanted, Failure):
                 return wanted
-            written = await self._records.write(tenant, key, _stored(wanted), found.revision if found else None)
-            if not isinstance(written, Failure):
-                return self._keep(key, wanted, written)
-            if written.reason is not Reason.CAS_CONFLICT:
+            outcome = await self._records.attempt(tenant, key, _stored(wanted), found.revision if found else None)
+            if isinstance(outcome, Written):
+                return self._keep(key, wanted, outcome.revision)
+            if isinstance(outcome, Failure):
+                return outcome
+            if not overtaken(outcome):
                 self._cache.pop(key, None)  # it may have happened
-                return written
+                return not_written(BUCKET, key, outcome)
         return Failure(
             reason=Reason.CAS_CONFLICT, detail=f"{key} is being changed by others; try again", retry_after=1.0
         )
+
+    def _told(self, entry: Entry | None) -> None:
+        """What is known is as the entry says from now on; None: look at everything again before it is used."""
+        if entry is None:
+            for known in self._cache.values():
+                known.asked = -math.inf
+            return
+        cached = self._cache.get(entry.key)
+        if cached is None or cached.revision >= entry.revision:
+            return
+        found = self._records.opened(record_names(entry.key)[0], entry)
+        opened = _opened(found) if found else None
+        if isinstance(opened, Credential):
+            self._cache[entry.key] = _Cached(opened, entry.revision, self._clock.now(), cached.used)
+        else:
+            del self._cache[entry.key]  # the next call is told why
 
     def _keep(self, key: str, credential: Credential, revision: int) -> Credential:
         """Remember it, unless something newer is known: a read may be older than a write that came back before it."""
@@ -227,21 +263,6 @@ class CredentialStore:
             del self._cache[oldest]
             oldest = next(iter(self._cache))
         return credential
-
-
-def record_key(tenant: str, connection: str, provider: str) -> str:
-    """The record's key; `%` is not legal in a KV key and is written `=`."""
-    return ".".join(_token(name) for name in (tenant, connection, provider))
-
-
-def record_pattern(tenant: str, connection: str | None, provider: str | None) -> str:
-    """The keys of a tenant's records, of one connection or one provider where given."""
-    tokens = [_token(tenant), _token(connection) if connection else "*", _token(provider) if provider else "*"]
-    return ".".join(tokens)
-
-
-def _token(name: str) -> str:
-    return encode_token(name).replace("%", "=")
 
 
 def _usable(credential: Credential, connection: str, provider: str) -> Credential | Failure:

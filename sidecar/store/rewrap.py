@@ -7,14 +7,17 @@ change meanwhile is looked at again; one that cannot be opened is named and left
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import anyio
 import msgspec
 
 from sidecar.model import Failure, Reason
-from sidecar.ports import Keys, KeyUnavailable, SealBroken, Store, StoreConflict, StoreFull, StoreUnavailable
+from sidecar.ports import Clock, Keys, KeyUnavailable, Random, SealBroken, Store, StoreUnavailable
+from sidecar.store.record import not_written, overtaken
+from sidecar.store.write import Written
+from sidecar.store.writer import Writer
 
 ABREAST = 8  # records at a time: calls share the same link
 ATTEMPTS = 4  # of a compare-and-set that others may win
@@ -50,11 +53,12 @@ class _Seen:
 class SealedRecords:
     """Every record that is sealed with a tenant's keys, whatever its kind."""
 
-    def __init__(self, store: Store, keys: Keys, buckets: Sequence[str], now: Callable[[], float]) -> None:
+    def __init__(self, store: Store, keys: Keys, clock: Clock, random: Random, buckets: Sequence[str]) -> None:
         self._store = store
         self._keys = keys
+        self._now = clock.now
+        self._writer = Writer(store, clock, random)
         self._buckets = sorted(buckets)
-        self._now = now
 
     async def batch(
         self, tenant: str, pattern: str, *, after: str | None, limit: int, within: float, rewrap: bool
@@ -105,26 +109,26 @@ class SealedRecords:
         try:
             for _ in range(ATTEMPTS):
                 entry = await self._store.get(bucket, key)
-                if entry is None:
+                if entry is None or entry.deleted:
                     return
                 under = self._keys.key_of(entry.value)
                 moved = self._keys.rewrap(tenant, where, entry.value) if rewrap else None
                 if moved is None:
                     break
-                try:
-                    await self._store.update(bucket, key, moved, entry.revision)
-                except StoreConflict:
-                    continue  # whoever wrote it has a key too: look which
-                under = self._keys.key_of(moved)
-                seen.rewrapped += 1
-                break
+                outcome = await self._writer.replace(bucket, key, moved, entry.revision, ttl=entry.ttl)
+                if isinstance(outcome, Written):
+                    under = self._keys.key_of(moved)
+                    seen.rewrapped += 1
+                    break
+                if not overtaken(outcome):
+                    seen.stopped = not_written(bucket, key, outcome)
+                    break
+                # Whoever wrote it has a key too: look which.
         except (KeyUnavailable, SealBroken) as error:
             reason = Reason.KEY_UNAVAILABLE if isinstance(error, KeyUnavailable) else Reason.CREDENTIAL_CORRUPT
             seen.failed.append(Unopened(where, f"{reason}: {error}"))
         except StoreUnavailable as error:
             seen.stopped = _away(error)
-        except StoreFull as error:
-            seen.stopped = Failure(reason=Reason.STORE_FULL, detail=f"{bucket} is full: {error}", cause=error)
         if under is not None:
             seen.under[under] += 1
 

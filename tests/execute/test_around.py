@@ -13,7 +13,7 @@ from sidecar.adapters.cryptography_keys import FileKeys
 from sidecar.execute import Limits
 from sidecar.model import Failure, Reason, SideEffect
 from sidecar.ports import Entry
-from sidecar.sandbox.scripted import EventLog, ManualClock
+from sidecar.sandbox.scripted import EventLog, FixedRandom, ManualClock
 from sidecar.store.credential import Credential, CredentialStore
 from sidecar.wire.event import Event, Started
 from sidecar.wire.request import decode_cursor
@@ -115,7 +115,7 @@ class HangingStore(MemoryStore):
 async def test_a_store_that_hangs_does_not_outlive_the_deadline() -> None:
     """The caller is answered at its deadline: nothing was sent."""
     clock = ManualClock()
-    store = CredentialStore(HangingStore(), FileKeys({"k1": bytes(32)}), clock, capacity=1)
+    store = CredentialStore(HangingStore(), FileKeys({"k1": bytes(32)}), clock, FixedRandom(), capacity=1)
     house = House([OK], store=store, clock=clock)
     began = time.perf_counter()
     failure = await house.failure(timeout=0.05)

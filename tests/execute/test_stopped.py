@@ -15,7 +15,7 @@ from sidecar.adapters.cryptography_keys import FileKeys
 from sidecar.execute import Ended
 from sidecar.model import Failure, Reason, SideEffect, Success
 from sidecar.ports import Entry, HttpSender
-from sidecar.sandbox.scripted import EventLog, ManualClock
+from sidecar.sandbox.scripted import EventLog, FixedRandom, ManualClock
 from sidecar.stop import Stop
 from sidecar.store.credential import CredentialStore
 from sidecar.wire.event import Attempt, Event, Finished
@@ -109,7 +109,7 @@ def hanging(*answers: Answer, sent: bool | None = True) -> Callable[[], House]:
 
 def loading() -> House:
     clock = ManualClock()
-    store = CredentialStore(HangingStore(), FileKeys({"k1": bytes(32)}), clock, capacity=1)
+    store = CredentialStore(HangingStore(), FileKeys({"k1": bytes(32)}), clock, FixedRandom(), capacity=1)
     return House(store=store, clock=clock)
 
 

@@ -14,14 +14,17 @@ from sidecar.adapters.cryptography_keys import FileKeys
 from sidecar.adapters.nats_bus import NatsBus
 from sidecar.adapters.nats_store import NatsStore
 from sidecar.adapters.nats_streams import CREDENTIALS, bucket, provision
+from sidecar.adapters.system import SystemRandom
 from sidecar.model import Failure, Reason
 from sidecar.ports import Entry, StoreConflict, StoreFull, StoreUnavailable
 from sidecar.sandbox.scripted import ManualClock
-from sidecar.store.credential import BUCKET, Credential, CredentialStore, Status, record_key
+from sidecar.store.credential import BUCKET, Credential, CredentialStore, Status
+from sidecar.store.record import record_key
 from sidecar.store.secret import Secret
 
 pytestmark = pytest.mark.anyio
 
+DICE = SystemRandom()
 KEYS = FileKeys({"k1": bytes(32)})
 WHO = ("acme", "alice@example.com", "github")
 KEY = "acme.alice=40example=2Ecom.github"
@@ -51,37 +54,42 @@ class MemoryStore:
         self.away: Literal["no", "silent", "refusing"] = "no"
         self.before_write: Callable[[], None] = lambda: None
         self.full = False
+        self.watchers: list[tuple[str, Callable[[Entry | None], None]]] = []
 
     async def get(self, bucket: str, key: str) -> Entry | None:
         self.reads += 1
         await self._answer()
         return self.entries.get(key)
 
-    async def create(self, bucket: str, key: str, value: bytes) -> int:
-        return await self._write(key, value, 0)
-
-    async def update(self, bucket: str, key: str, value: bytes, revision: int) -> int:
-        return await self._write(key, value, revision)
-
-    async def delete(self, bucket: str, key: str, revision: int) -> None:
-        raise NotImplementedError
-
-    async def keys(self, bucket: str, pattern: str) -> list[str]:
-        await self._answer()
-        words = re.compile(pattern.replace(".", r"\.").replace("*", r"[^.]+"))
-        return sorted(key for key in self.entries if words.fullmatch(key))
-
-    async def _write(self, key: str, value: bytes, revision: int) -> int:
+    async def put(
+        self, bucket: str, key: str, value: bytes | None, *, message_id: str, expected: int, ttl: int | None = None
+    ) -> int:
         self.before_write()
         await self._answer()
         if self.full:
             raise StoreFull("maximum bytes exceeded")
         current = self.entries.get(key)
-        if (current.revision if current else 0) != revision:
-            raise StoreConflict(key)
+        if (current.revision if current else 0) != expected:
+            raise StoreConflict(key, current.revision if current else 0)
         self.revision += 1
-        self.entries[key] = Entry(key, value, self.revision)
+        entry = Entry(key, value or b"", self.revision, message_id, expected, ttl, deleted=value is None)
+        self.entries[key] = entry
+        for pattern, told in self.watchers:
+            if _matches(pattern, key):
+                told(entry)
         return self.revision
+
+    async def keys(self, bucket: str, pattern: str) -> list[str]:
+        await self._answer()
+        return sorted(key for key, entry in self.entries.items() if _matches(pattern, key) and not entry.deleted)
+
+    async def watch(self, bucket: str, pattern: str, told: Callable[[Entry | None], None]) -> None:
+        self.watchers.append((pattern, told))
+        told(None)
+        try:
+            await anyio.sleep_forever()
+        finally:
+            self.watchers.remove((pattern, told))
 
     async def _answer(self) -> None:
         await anyio.lowlevel.checkpoint()
@@ -89,6 +97,11 @@ class MemoryStore:
             await anyio.sleep_forever()
         if self.away == "refusing":
             raise StoreUnavailable("nobody answers")
+
+
+def _matches(pattern: str, key: str) -> bool:
+    words = pattern.replace(".", r"\.").replace("*", r"[^.]+").replace(">", ".+")
+    return re.fullmatch(words, key) is not None
 
 
 @pytest.fixture
@@ -103,7 +116,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def store(memory: MemoryStore, clock: ManualClock) -> CredentialStore:
-    return CredentialStore(memory, KEYS, clock, capacity=100)
+    return CredentialStore(memory, KEYS, clock, DICE, capacity=100)
 
 
 @pytest.fixture
@@ -113,7 +126,7 @@ async def on_nats(bus: NatsBus) -> NatsStore:
 
 
 def other_process(memory: MemoryStore, clock: ManualClock) -> CredentialStore:
-    return CredentialStore(memory, KEYS, clock, capacity=100)
+    return CredentialStore(memory, KEYS, clock, DICE, capacity=100)
 
 
 async def test_comes_back_as_it_was_saved(on_nats: NatsStore, fresh_name: str, clock: ManualClock) -> None:
@@ -126,13 +139,15 @@ async def test_comes_back_as_it_was_saved(on_nats: NatsStore, fresh_name: str, c
         created=1.5,
         changed=2.5,
     )
-    assert await CredentialStore(on_nats, KEYS, clock, capacity=1).save(fresh_name, "alice", "github", saved) is None
-    assert await CredentialStore(on_nats, KEYS, clock, capacity=1).load(fresh_name, "alice", "github") == saved
+    assert (
+        await CredentialStore(on_nats, KEYS, clock, DICE, capacity=1).save(fresh_name, "alice", "github", saved) is None
+    )
+    assert await CredentialStore(on_nats, KEYS, clock, DICE, capacity=1).load(fresh_name, "alice", "github") == saved
 
 
 async def test_nothing_readable_is_stored(on_nats: NatsStore, fresh_name: str, clock: ManualClock) -> None:
     """Neither secret nor account stands in the stored bytes; the key is readable."""
-    await CredentialStore(on_nats, KEYS, clock, capacity=1).save(fresh_name, "a@b", "github", credential())
+    await CredentialStore(on_nats, KEYS, clock, DICE, capacity=1).save(fresh_name, "a@b", "github", credential())
     entry = await on_nats.get(BUCKET, f"{fresh_name}.a=40b.github")
     assert entry is not None
     assert b"hunter2" not in entry.value
@@ -141,7 +156,7 @@ async def test_nothing_readable_is_stored(on_nats: NatsStore, fresh_name: str, c
 
 async def test_status_and_list_on_nats(on_nats: NatsStore, fresh_name: str, clock: ManualClock) -> None:
     """Disabled, listed and revoked in JetStream as in memory; another tenant's are not listed."""
-    store = CredentialStore(on_nats, KEYS, clock, capacity=10)
+    store = CredentialStore(on_nats, KEYS, clock, DICE, capacity=10)
     for connection, provider in (("a@b.c", "github"), ("a@b.c", "slack"), ("bob", "github")):
         await store.save(fresh_name, connection, provider, credential())
     await store.save(f"{fresh_name}x", "eve", "github", credential())
@@ -276,7 +291,7 @@ async def test_an_unknown_credential_without_the_store(store: CredentialStore, m
 
 async def test_memory_is_bounded(memory: MemoryStore, clock: ManualClock) -> None:
     """Of more connections than fit those used last are kept."""
-    store = CredentialStore(memory, KEYS, clock, capacity=2)
+    store = CredentialStore(memory, KEYS, clock, DICE, capacity=2)
     for name in ("a", "b", "c"):
         await store.save("acme", name, "github", credential())
     await store.load("acme", "b", "github")
@@ -334,7 +349,7 @@ async def test_a_record_of_another_tenant_is_never_used(memory: MemoryStore, clo
 async def test_a_missing_key_is_told_as_such(store: CredentialStore, memory: MemoryStore, clock: ManualClock) -> None:
     """Without the key that sealed it a record is KEY_UNAVAILABLE: the same call may do later."""
     await store.save(*WHO, credential())
-    others = CredentialStore(memory, FileKeys({"k2": bytes(31) + b"2"}), clock, capacity=1)
+    others = CredentialStore(memory, FileKeys({"k2": bytes(31) + b"2"}), clock, DICE, capacity=1)
     loaded = await others.load(*WHO)
     assert reason_of(loaded) is Reason.KEY_UNAVAILABLE
     assert "'k1'" in loaded.detail  # type: ignore[union-attr] # reason_of proved it
@@ -342,16 +357,16 @@ async def test_a_missing_key_is_told_as_such(store: CredentialStore, memory: Mem
 
 async def test_records_of_today_open_for_ever(store: CredentialStore, memory: MemoryStore) -> None:
     """The form in which records are stored now is read by every later version."""
-    await memory.create(BUCKET, KEY, stored())
+    await memory.put(BUCKET, KEY, stored(), message_id="m", expected=0)
     assert await store.load(*WHO) == credential()
 
 
 async def test_a_record_of_a_later_version_is_not_guessed_at(store: CredentialStore, memory: MemoryStore) -> None:
     """A format that this version does not know is refused."""
-    await memory.create(BUCKET, KEY, stored(format=2))
+    await memory.put(BUCKET, KEY, stored(format=2), message_id="m", expected=0)
     loaded = await store.load(*WHO)
     assert reason_of(loaded) is Reason.CREDENTIAL_CORRUPT
-    assert "not of a form that this version reads" in loaded.detail  # type: ignore[union-attr] # reason_of proved it
+    assert "a newer version wrote it, in format 2; this one reads up to 1: upgrade it" in str(loaded)
 
 
 async def test_what_does_not_open_is_listed_and_can_be_replaced(store: CredentialStore, memory: MemoryStore) -> None:

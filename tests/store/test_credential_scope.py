@@ -16,7 +16,7 @@ from sidecar.ports import Entry
 from sidecar.sandbox.scripted import ManualClock
 from sidecar.scope import Scope
 from sidecar.store.credential import CredentialStore, Status
-from tests.store.test_credential import KEYS, MemoryStore, credential, reason_of, token_of
+from tests.store.test_credential import DICE, KEYS, MemoryStore, credential, reason_of, token_of
 
 pytestmark = pytest.mark.anyio
 
@@ -34,14 +34,14 @@ async def memory() -> MemoryStore:
     """Records inside and outside of the scope, all sealed with a key that the sidecar holds."""
     memory = MemoryStore()
     for who in [("acme", "alice", "github"), *OUTSIDE]:
-        assert await CredentialStore(memory, KEYS, ManualClock(), capacity=1).save(*who, credential()) is None
+        assert await CredentialStore(memory, KEYS, ManualClock(), DICE, capacity=1).save(*who, credential()) is None
     return memory
 
 
 @pytest.fixture
 def scoped(memory: MemoryStore) -> CredentialStore:
     scope = Scope("acme", ("alice",), ("github",))
-    return CredentialStore(memory, KEYS, ManualClock(), capacity=10, scope=scope)
+    return CredentialStore(memory, KEYS, ManualClock(), DICE, capacity=10, scope=scope)
 
 
 @pytest.mark.parametrize("who", OUTSIDE)
@@ -73,7 +73,7 @@ def keys(tmp_path: Path) -> TenantKeys:
 
 async def test_a_tenant_without_a_key_is_told_and_alone_in_it(keys: TenantKeys, tmp_path: Path) -> None:
     """Nothing can be stored or used for him until the file is there, which is named; others are served."""
-    store = CredentialStore(MemoryStore(), keys, ManualClock(), capacity=1)
+    store = CredentialStore(MemoryStore(), keys, ManualClock(), DICE, capacity=1)
     for asked in (await store.save("newco", "a", "github", credential()),):
         assert isinstance(asked, Failure)
         assert asked.reason is Reason.KEY_UNAVAILABLE
@@ -89,9 +89,10 @@ async def test_a_key_taken_away_in_use(keys: TenantKeys, tmp_path: Path) -> None
     memory, newest = MemoryStore(), add_key(tmp_path / "acme")
     old = FileKeys({"old": bytes(32)})
     assert (
-        await CredentialStore(memory, old, ManualClock(), capacity=1).save("acme", "a", "github", credential()) is None
+        await CredentialStore(memory, old, ManualClock(), DICE, capacity=1).save("acme", "a", "github", credential())
+        is None
     )
-    store = CredentialStore(memory, keys, ManualClock(), capacity=1)
+    store = CredentialStore(memory, keys, ManualClock(), DICE, capacity=1)
     assert reason_of(await store.load("acme", "a", "github")) is Reason.KEY_UNAVAILABLE
     assert await store.save("acme", "b", "github", credential()) is None
     assert keys.held("acme")[-1] == newest
@@ -109,7 +110,7 @@ async def test_another_tenants_record_in_the_place_of_ones_own(tmp_path: Path) -
     clock, memory = ManualClock(), MemoryStore()
     keys = TenantKeys(KeyPlaces(files={}, folder=tmp_path).files_of, clock.now)
     (tmp_path / "evil").write_text((tmp_path / "acme").read_text() + (tmp_path / "evil").read_text())
-    store = CredentialStore(memory, keys, clock, capacity=1)
+    store = CredentialStore(memory, keys, clock, DICE, capacity=1)
     assert await store.save("acme", "alice", "github", credential()) is None
     stolen = memory.entries["acme.alice.github"].value
     memory.entries["evil.alice.github"] = Entry("evil.alice.github", stolen, 1)

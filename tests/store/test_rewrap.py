@@ -12,9 +12,10 @@ from sidecar.adapters.nats_streams import CREDENTIALS, bucket, provision
 from sidecar.model import Failure, Reason
 from sidecar.ports import Entry
 from sidecar.sandbox.scripted import ManualClock
-from sidecar.store.credential import BUCKET, Credential, CredentialStore, record_pattern
+from sidecar.store.credential import BUCKET, Credential, CredentialStore
+from sidecar.store.record import record_pattern
 from sidecar.store.rewrap import KeyUse, SealedRecords, Unopened
-from tests.store.test_credential import MemoryStore, credential, reason_of, token_of
+from tests.store.test_credential import DICE, MemoryStore, credential, reason_of, token_of
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +32,7 @@ class House:
         self.memory, self.clock = MemoryStore(), ManualClock()
 
     def credentials(self, keys: FileKeys) -> CredentialStore:
-        return CredentialStore(self.memory, keys, self.clock, capacity=1)
+        return CredentialStore(self.memory, keys, self.clock, DICE, capacity=1)
 
     async def save(self, *names: str, tenant: str = "acme", keys: FileKeys = BEFORE) -> None:
         for name in names:
@@ -72,7 +73,7 @@ class House:
         rewrap: bool = True,
         pattern: str = "acme.*.*",
     ) -> KeyUse | Failure:
-        records = SealedRecords(self.memory, keys, (BUCKET,), self.clock.now)
+        records = SealedRecords(self.memory, keys, self.clock, DICE, (BUCKET,))
         return await records.batch("acme", pattern, after=after, limit=limit, within=within, rewrap=rewrap)
 
     def spoil(self, name: str, value: bytes) -> None:
@@ -236,18 +237,18 @@ async def test_under_load_on_a_real_server(bus: NatsBus, fresh_name: str) -> Non
     """Some hundred records re-wrapped while calls read and write them: no call fails, nothing is left."""
     await provision(bus, (bucket(CREDENTIALS, replicas=1),))
     store, clock, tenant = NatsStore(bus), ManualClock(), fresh_name
-    before = CredentialStore(store, BEFORE, clock, capacity=1)
+    before = CredentialStore(store, BEFORE, clock, DICE, capacity=1)
     names = [f"user{number}" for number in range(300)]
     async with anyio.create_task_group() as group:
         for part in range(10):
             group.start_soon(_save, before, tenant, names[part::10])
-    records = SealedRecords(store, BOTH, (BUCKET,), clock.now)
+    records = SealedRecords(store, BOTH, clock, DICE, (BUCKET,))
     failed: list[Failure] = []
     calls = 0
 
     async def call(mine: list[str]) -> None:
         nonlocal calls
-        reader = CredentialStore(store, BOTH, clock, capacity=1)
+        reader = CredentialStore(store, BOTH, clock, DICE, capacity=1)
         while not over:
             for name in mine:
                 found = await reader.load(tenant, name, "github")

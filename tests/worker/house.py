@@ -164,8 +164,8 @@ class House:
     def __post_init__(self) -> None:
         self.bus, self.clock, self.trace, self.counts = ScriptedBus(), ManualClock(), EventLog(), Counts()
         self.memory = self.store
-        self.credentials = CredentialStore(self.memory, KEY, self.clock, capacity=10)
         random = FixedRandom()
+        self.credentials = CredentialStore(self.memory, KEY, self.clock, random, capacity=10)
         self.executor = Executor(
             catalogue=Catalogue(self.providers, "digest"),
             credentials=self.credentials,
@@ -178,7 +178,7 @@ class House:
             user_agent="test",
             limits=Limits(),
         )
-        sealed = SealedRecords(self.memory, KEY, (BUCKET,), self.clock.now)
+        sealed = SealedRecords(self.memory, KEY, self.clock, random, (BUCKET,))
         self.administrator = Administrator(
             executor=self.executor,
             credentials=self.credentials,
