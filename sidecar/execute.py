@@ -22,7 +22,16 @@ from sidecar.core.outcome import outcome
 from sidecar.core.page import secret_parameters, with_page
 from sidecar.core.raw import render_raw
 from sidecar.core.redact import redact_failure, redact_url
-from sidecar.core.refusal import access_mismatch, echoing, moved, stopped, unknown_operation, untold, unusable
+from sidecar.core.refusal import (
+    access_mismatch,
+    echoing,
+    moved,
+    stopped,
+    too_long,
+    unknown_operation,
+    untold,
+    unusable,
+)
 from sidecar.core.render import render
 from sidecar.core.retry import THROTTLED, Decision, RetryPolicy, retry
 from sidecar.log import defect
@@ -199,11 +208,9 @@ class Executor:
         else:
             shaped = operation.input_hook(values) if operation.input_hook else values
             request = render(provider, operation, url, shaped, call.call_id)
-        return (
-            request
-            if isinstance(request, Failure)
-            else with_page(operation, request, call.cursor, secret_parameters(provider))
-        )
+        if not isinstance(request, Failure):
+            request = with_page(operation, request, call.cursor, secret_parameters(provider))
+        return request if isinstance(request, Failure) else too_long(request) or request
 
     async def _attempt_until_done(self, run: Run) -> Outcome:
         """The attempt loop: reserve, credential, send, observe limits, outcome, retry?"""

@@ -10,10 +10,11 @@ from types import TracebackType
 from typing import TextIO
 
 from sidecar.core.redact import redact_text
+from sidecar.trace.line import plain
 from sidecar.wire.event import timestamp
-from sidecar.wire.header import one_line
 
 MAX_MESSAGE = 4_096
+MAX_TRACEBACK = 4 * MAX_MESSAGE  # its end says more than its beginning
 LIBRARIES = ("nats", "aiohttp", "uvicorn", "asyncio")
 
 
@@ -47,11 +48,19 @@ class JsonLines(logging.Formatter):
             "time": timestamp(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": _encodable(record.getMessage()[:MAX_MESSAGE]),
+            "message": _encodable(_begin(record.getMessage())),
         }
         if record.exc_info:
-            line["exception"] = _encodable(self.formatException(record.exc_info)[-4 * MAX_MESSAGE :])
+            line["exception"] = _encodable(_end(self.formatException(record.exc_info)))
         return json.dumps(line)  # in ASCII: no character of a stranger breaks the line
+
+
+def _begin(text: str) -> str:
+    return text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]}..."
+
+
+def _end(text: str) -> str:
+    return text if len(text) <= MAX_TRACEBACK else f"...{text[-MAX_TRACEBACK:]}"
 
 
 def _encodable(text: str) -> str:
@@ -64,8 +73,8 @@ class TextLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         clock = self.formatTime(record, "%H:%M:%S")
-        line = f"{clock} {record.levelname.lower():<7} {record.name}: {one_line(record.getMessage(), MAX_MESSAGE)}"
+        line = f"{clock} {record.levelname.lower():<7} {record.name}: {plain(record.getMessage(), MAX_MESSAGE)}"
         if record.exc_info:
-            trace = self.formatException(record.exc_info)[-4 * MAX_MESSAGE :]
-            line += "".join(f"\n    {one_line(part, MAX_MESSAGE)}" for part in trace.splitlines())
+            trace = _end(self.formatException(record.exc_info))
+            line += "".join(f"\n    {plain(part, MAX_MESSAGE)}" for part in trace.splitlines())
         return line

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from sidecar.core.redact import SHORT, without_secrets
-from sidecar.model import Call, Failure, Reason, SideEffect, Success
+from sidecar.model import Call, Failure, Reason, Request, SideEffect, Success
 from sidecar.provider import Operation
 from sidecar.wire.request import decode_cursor
 from sidecar.wire.subject import Address, CancelAddress, call_subject, cancel_subject
 
+MAX_URL = 32 * 1024  # no server that we know takes more; HTTPX takes twice as much, and raises
 WHY_STOPPED = {
     Reason.CANCELLED_BY_CALLER: "a message on the call's cancel subject ended it",
     Reason.SHUTTING_DOWN: "the sidecar shuts down and could not finish this call in time: it ended",
@@ -55,6 +56,17 @@ def call_id_in_use(prefix: str, call: Call) -> Failure:
 def unusable(call: Call, kind: str) -> Failure:
     detail = f"the stored credential is of kind {kind}, which {call.provider} does not take (any more)"
     return Failure(reason=Reason.NO_CREDENTIAL, detail=detail)
+
+
+def too_long(request: Request) -> Failure | None:
+    """The refusal of a URL that nobody would take."""
+    if len(request.url) <= MAX_URL:
+        return None
+    return Failure(
+        reason=Reason.REQUEST_TOO_LARGE,
+        detail=f"with this input the URL has {len(request.url):,} characters; at most {MAX_URL:,} are sent",
+        hint="shorten what goes into the path or the query",
+    )
 
 
 def moved(call: Call) -> Failure:

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from sidecar.core.outcome import request_id
-from sidecar.core.redact import redact_headers, redact_url, said, without_secrets
+from sidecar.core.redact import MAX_SAID, redact_headers, redact_url, said, without_secrets
 from sidecar.core.retry import Decision
 from sidecar.model import MEANINGS, Call, Failure, Outcome, Request, Success
 from sidecar.provider import Provider
@@ -63,7 +63,7 @@ def attempt(
         **_about(call, now, wall),
         "attempt": number,
         "method": request.method,
-        "url": redact_url(request.url),
+        "url": _cut(redact_url(request.url)),
         "request_headers": redact_headers(request.headers),
         "request_bytes": len(request.content),
         "request_sha256": _sha256(request.content) if request.content else "",
@@ -73,7 +73,7 @@ def attempt(
         "decided": decision.why,
     }
     if isinstance(answer, Failure):
-        told["said"] = without_secrets(answer.detail, secrets)
+        told["said"] = _cut(without_secrets(answer.detail, secrets))
     else:
         told |= _answered(provider, answer, failure, secrets)
     return Attempt(**told)
@@ -91,6 +91,7 @@ def finished(call: Call, now: float, wall: float, *, attempts: int, result: Outc
             dry_run=call.dry_run,
             why=tuple(why),
         )
+    detail = _cut(result.detail)
     return Finished(
         **about,
         outcome=result.reason,
@@ -100,11 +101,11 @@ def finished(call: Call, now: float, wall: float, *, attempts: int, result: Outc
         provider_code=result.provider_code,
         provider_request_id=result.provider_request_id,
         attempts=attempts,
-        detail=result.detail,
-        hint=result.hint,
+        detail=detail,
+        hint=result.hint and _cut(result.hint),
         retry_after_ms=None if result.retry_after is None else round(result.retry_after * 1000),
         dry_run=call.dry_run,
-        why=(*why, result.detail),
+        why=(*map(_cut, why), detail),
     )
 
 
@@ -138,6 +139,10 @@ def _answered(
         "reused": answer.extensions.get("reused"),
         "said": said(answer.content, secrets) if failure else None,
     }
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_SAID else f"{text[:MAX_SAID]}..."
 
 
 def _sha256(content: bytes) -> str:

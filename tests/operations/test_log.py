@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from sidecar.log import MAX_MESSAGE, JsonLines, TextLines, configure_log, defect
+from sidecar.log import MAX_MESSAGE, MAX_TRACEBACK, JsonLines, TextLines, configure_log, defect
 
 NOISE = ["a\nb", "\r\n\r\n", "\x1b[31mred\x1b[0m", "\x00", "\x85\u2028\u2029", "\ud800", "x" * 1_000_000, "\u202eabc"]
 
@@ -55,6 +55,16 @@ def test_one_record_one_line(form: logging.Formatter, noise: str) -> None:
     line.encode()
 
 
+def test_what_was_there_can_be_read() -> None:
+    """In text as escapes, in JSON as it was; what was cut off shows as that."""
+    noise = record("the name %s", "a\n\x1b[31m")
+    assert TextLines().format(noise).endswith(r"the name a\n\x1b[31m")
+    assert msgspec.json.decode(JsonLines().format(noise))["message"] == "the name a\n\x1b[31m"
+    long = record("x" * 1_000_000)
+    assert TextLines().format(long).endswith("x...")
+    assert msgspec.json.decode(JsonLines().format(long))["message"].endswith("x...")
+
+
 @pytest.mark.parametrize("noise", NOISE)
 def test_an_exception_in_json(noise: str) -> None:
     """Is a member of the one line, and bounded."""
@@ -63,7 +73,7 @@ def test_an_exception_in_json(noise: str) -> None:
     told = msgspec.json.decode(line)
     assert set(told) == {"time", "level", "logger", "message", "exception"}
     assert (told["level"], told["logger"], told["message"]) == ("warning", "sidecar.worker", "it broke")
-    assert len(told["exception"]) <= 4 * MAX_MESSAGE
+    assert len(told["exception"]) <= MAX_TRACEBACK + 3
 
 
 @pytest.mark.parametrize("noise", NOISE)
