@@ -13,24 +13,27 @@ import anyio
 import click
 import msgspec
 
-from sidecar.cli.failure import EXIT_CODES, NO_FILE, NOT_SERVED_YET, stop
+from sidecar.cli.failure import EXIT_CODES, NO_FILE, NOT_SERVED_YET, Stopped, stop
 from sidecar.cli.options import connection_option, finite, json_option, operation_name, tenant_option
 from sidecar.cli.session import Answer, Session, decoded, session, settings_here
 from sidecar.cli.terminal import JSON, paint, put_body, put_json, say
-from sidecar.model import Access, Failure, Reason
+from sidecar.model import Access, Failure, Reason, SideEffect
 from sidecar.settings import Settings
 from sidecar.trace.line import Tone, counted, ending, plain, seconds
 from sidecar.wire import header
+from sidecar.wire.reply import CancelReply
 from sidecar.wire.request import DEFAULT_TIMEOUT_MS, call_id_at, decode_input
-from sidecar.wire.subject import Address, call_subject
+from sidecar.wire.subject import Address, CancelAddress, call_subject, cancel_subject
 
 MAX_INPUT = 64 * 1024 * 1024
+CANCEL_SECONDS = 2.0
 PATIENCE = 1.0  # seconds that we wait longer than the sidecar may take
 
 HELP = """Call an operation of a provider, such as github.issues.create.
 
 The input is a JSON object: as an argument, from a file with @FILE, or from stdin with -. Without one it is {}.
 Whether it reads or writes is looked up; `sidecar provider show PROVIDER` lists what there is.
+Ctrl-C cancels the call and says what became of it.
 
 \b
   sidecar call github.issues.list '{"owner": "acme", "repo": "web"}' -c alice
@@ -166,7 +169,8 @@ async def _call(settings: Settings, asked: Asked, as_json: bool) -> None:  # noq
         try:
             answer = await _ask(nats, asked, access, call_id)
         except anyio.get_cancelled_exc_class():
-            say(f"the call goes on in the sidecar; what became of it: sidecar trace show {call_id}")
+            with anyio.CancelScope(shield=True):
+                say(await cancel(nats, asked, call_id))
             raise
         took = time.perf_counter() - began
     if as_json:
@@ -175,6 +179,21 @@ async def _call(settings: Settings, asked: Asked, as_json: bool) -> None:  # noq
     else:
         put_body(answer.body, answer.content_type)
         say(summary(asked, answer, took))
+
+
+async def cancel(nats: Session, asked: Asked, call_id: str) -> str:
+    """End the call that was interrupted; what became of it, in one sentence."""
+    subject = cancel_subject(nats.prefix, CancelAddress(asked.tenant, asked.connection, call_id))
+    try:
+        answer = await nats.ask(subject, b"", timeout=CANCEL_SECONDS, call_id=call_id)
+        became = decoded(answer.body, CancelReply)
+    except Stopped:  # nobody holds it, or nobody can be asked
+        return f"no sidecar says that it holds the call; what became of it: sidecar trace show {call_id}"
+    if not became.cancelled:
+        return f"too late to cancel: the call ended ({became.outcome}); sidecar trace show {call_id}"
+    if became.side_effect is SideEffect.NONE:
+        return "cancelled: nothing was changed"
+    return f"cancelled, but the request was sent: it may have happened; sidecar trace show {call_id}"
 
 
 async def _ask(nats: Session, asked: Asked, access: Access, call_id: str) -> Answer:
