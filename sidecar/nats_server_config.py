@@ -31,6 +31,9 @@ def server_settings(*, store_dir: str = "$NATS_STORE_DIR", sync_interval: str = 
         "# Clients are told to go elsewhere before a server stops; a leader hands over first.": None,
         "lame_duck_grace_period": "2s",
         "lame_duck_duration": "30s",
+        "# A sidecar that a network took away is given its share of the calls until the server's pings tell.": None,
+        "ping_interval": "5s",
+        "ping_max": 2,
         "jetstream": {
             "store_dir": store_dir,
             "max_memory_store": MEMORY_BYTES,
@@ -44,7 +47,9 @@ def server_settings(*, store_dir: str = "$NATS_STORE_DIR", sync_interval: str = 
 
 
 def cluster_settings(*, host: str, port: int, routes: Sequence[str], login: tuple[str, str]) -> Config:
-    """How the nodes of a cluster find each other; `login` is user and password of the routes, one for all nodes."""
+    """How the nodes of a cluster find each other. `login` is user and password of the routes, one for all nodes; each
+    route's URL holds it too.
+    """
     user, password = login
     return {
         "name": CLUSTER,
