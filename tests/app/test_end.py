@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from tests.app.drain import drained
 from tests.app.fleet import FAILED, PATIENCE, Fleet, Member, fleet
 from tests.fixtures_nats import frozen, until
+from tests.nats.proxy import proxy_before
 from tests.processes import AS_INSTALLED
 
 pytestmark = pytest.mark.anyio
@@ -46,6 +48,13 @@ async def no_longer_ready(member: Member) -> str:
         status, text = await page(member, "/readyz")
         if status != 200:
             return text
+        await asyncio.sleep(0.01)
+
+
+async def ready_again(member: Member) -> None:
+    while True:
+        if (await page(member, "/readyz"))[0] == 200:
+            return
         await asyncio.sleep(0.01)
 
 
@@ -134,6 +143,25 @@ async def test_ends_when_nats_stays_away(tmp_path: Path) -> None:
         code, _, log = await member.ended()
         assert code == 69
         assert "no connection to NATS could be had for 3 s" in log
+
+
+async def test_a_partition_is_survived_without_a_restart(tmp_path: Path) -> None:
+    """Cut off from NATS a sidecar is alive and, within 15 s, not ready; when NATS can be reached again it serves again,
+    the same process.
+    """
+    async with fleet(tmp_path, delay=0) as (here, port), proxy_before(here.server.port) as proxy:
+        member = await here.member(**OPERATIONS, SIDECAR_NATS_URL=f"nats://u:p@127.0.0.1:{proxy.port}")
+        await here.connection(port)
+        proxy.partition()
+        began = time.monotonic()
+        assert (await no_longer_ready(member)).startswith("NATS does not answer: ")
+        assert time.monotonic() - began < 15
+        assert await page(member, "/healthz") == (200, "ok\n")
+        await until(lambda: proxy.accepted > 1)  # it left the dead connection
+        proxy.release()
+        await ready_again(member)
+        assert FAILED not in ((await here.create("after")).headers or {})
+        assert member.child.returncode is None
 
 
 async def test_the_embedded_server_outlives_the_drain(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ class Proxy:
 
     def __init__(self, target: int) -> None:
         self.port = 0
+        self.accepted = 0
         self._target = target
         self._pairs: set[_Pair] = set()
         self._held_at_birth: tuple[Way, ...] = ()
@@ -88,6 +89,7 @@ class Proxy:
         except OSError:
             writer.transport.abort()
             return
+        self.accepted += 1
         pair = _Pair(writer, server_writer)
         self._pairs.add(pair)
         for way in self._held_at_birth:

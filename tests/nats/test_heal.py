@@ -8,14 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 
 from sidecar.adapters.nats_bus import BUFFER_BYTES
+from sidecar.adapters.nats_store import NatsStore
 from sidecar.adapters.prometheus_metrics import Metrics
-from sidecar.ports import BusError, Message
+from sidecar.ports import BusError, Message, StoreUnavailable
 from sidecar.trace.publish import TracePublisher
 from tests.fixtures_nats import until
-from tests.nats.place import QUICK, place
+from tests.nats.place import LOGIN, QUICK, place
 from tests.nats.proxy import Way
 
 pytestmark = pytest.mark.anyio
@@ -168,3 +170,28 @@ async def test_says_when_it_cannot_heal(tmp_path: Path) -> None:
             why = await here.bus.beyond_healing()
         assert why.startswith("no connection to NATS could be had for ")
         assert "(last: " in why
+
+
+async def test_nothing_durable_is_decided_in_a_partition(tmp_path: Path) -> None:
+    """A write of a record that is cut off never reads as done, nor one begun while cut off; afterwards the record is as
+    it was, or as written once.
+    """
+    (tmp_path / "store").mkdir()
+    config = {**LOGIN, "jetstream": {"store_dir": str(tmp_path / "store")}}
+    async with place(tmp_path, config=config) as here:
+        bucket = {"name": "KV_b", "subjects": ["$KV.b.>"], "max_msgs_per_subject": 1, "allow_direct": True}
+        await here.agent.request("$JS.API.STREAM.CREATE.KV_b", msgspec.json.encode(bucket), timeout=10)
+        store = NatsStore(here.bus)
+        revision = await store.put("b", "k", b"before", message_id="1", expected=0)
+        here.proxy.partition()
+        for number in range(3):
+            with anyio.fail_after(30), pytest.raises(StoreUnavailable):
+                await store.put("b", "k", b"cut off", message_id=f"cut-{number}", expected=revision)
+        here.proxy.release()
+        await here.healed()
+        entry = await store.get("b", "k")
+        assert entry is not None
+        assert entry.value in {b"before", b"cut off"}
+        assert entry.revision in {revision, revision + 1}
+        again = await store.put("b", "k", b"after", message_id="2", expected=entry.revision)
+        assert again > entry.revision
