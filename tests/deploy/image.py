@@ -24,7 +24,6 @@ REASONED = {
     "CKV_K8S_11": "no CPU limit: one event loop never takes more than a core, and a limit would only add pauses",
     "CKV_K8S_15": "no imagePullPolicy Always: a sidecar must start again while the registry is away",
     "CKV_K8S_43": "no digest here: the image's registry and digest are named in the overlay of who deploys it",
-    "CKV_K8S_35": "passwords only: `.creds` files are the default, and components/nats-password says when",
 }
 # The example's agent stands for any container; what it answers is not ours to say.
 OF_THE_AGENT = {"CKV_K8S_8", "CKV_K8S_9"}
