@@ -160,9 +160,11 @@ class House:
     admission: Admission = field(default_factory=Admission)
     scope: Scope = field(default_factory=Scope)
     store: MemoryStore = field(default_factory=MemoryStore)
+    base_urls: Mapping[str, str] | None = None
+    began: float = 1_000.0  # what the clock shows
 
     def __post_init__(self) -> None:
-        self.bus, self.clock, self.trace, self.counts = ScriptedBus(), ManualClock(), EventLog(), Counts()
+        self.bus, self.clock, self.trace, self.counts = ScriptedBus(), ManualClock(self.began), EventLog(), Counts()
         self.memory = self.store
         random = FixedRandom()
         self.credentials = CredentialStore(self.memory, KEY, self.clock, random, capacity=10)
@@ -177,6 +179,7 @@ class House:
             sidecar_id="test",
             user_agent="test",
             limits=Limits(),
+            base_urls=self.base_urls,
         )
         sealed = SealedRecords(self.memory, KEY, self.clock, random, (BUCKET,))
         self.administrator = Administrator(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import anyio
 import httpx
 import pytest
 
+from sidecar.ports import HttpSender
 from tests.worker.house import House, Letter, Published, StuckSender
 
 pytestmark = pytest.mark.anyio
@@ -117,3 +120,76 @@ async def test_in_a_hurry_from_the_start() -> None:
     house.worker.hurry()
     with anyio.fail_after(30):
         assert await house.worker.stop(600) == 1
+
+
+class DeafSender(HttpSender):
+    """Does not end when it is told to, for a while."""
+
+    def __init__(self) -> None:
+        self.told = 0
+
+    async def send(self, request: httpx.Request, *, deadline: float, max_body: int) -> httpx.Response:
+        del request, deadline, max_body
+        while self.told < 2:
+            try:
+                await anyio.sleep_forever()
+            except asyncio.CancelledError:
+                self.told += 1
+        raise asyncio.CancelledError
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+
+async def test_what_does_not_hear_is_ended_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    """The end does not wait for it longer than a second or two; it has its one reply, and the gauge is right."""
+    house = House(DeafSender())
+    await house.start()
+    house.bus.hand_in(Letter(WRITE, b'{"title": "x"}'))
+    await house.settled()
+    house.worker.hurry()
+    with anyio.fail_after(30):
+        assert await house.worker.stop(600) == 1
+    [reply] = house.bus.published
+    assert (reply.body["reason"], reply.body["side_effect"]) == ("SHUTTING_DOWN", "unknown")
+    assert house.worker.in_flight == 0
+    assert house.counts.levels == [1, 0]
+    assert "could not be ended" in caplog.text
+
+
+async def test_what_comes_when_all_is_over_is_refused() -> None:
+    """A message that was under way when the end was hurried: told at once, as what may be sent again."""
+    house = House()
+    await house.start()
+    house.worker.hurry()
+    reply = await house.ask(WRITE, b'{"title": "x"}')
+    assert (reply.body["reason"], reply.body["side_effect"], reply.body["retryable"]) == ("SHUTTING_DOWN", "none", True)
+    assert house.counts.refusals == ["shutting_down"]
+
+
+async def test_an_operator_is_told_too() -> None:
+    """What is no call ends with a reply as well: what it did is not known."""
+    house = House(StuckSender([]))
+    await house.start()
+    hang = anyio.Event()
+
+    async def hanging(*_: object) -> None:
+        await hang.wait()
+
+    house.administrator.answer = hanging  # type: ignore[assignment,method-assign]  # a store that does not answer
+    house.bus.hand_in(Letter("sidecar.admin.default.default.acme.disable"))
+    await house.settled()
+    assert await house.worker.stop(0) == 1
+    [reply] = house.bus.published
+    assert (reply.body["reason"], reply.body["side_effect"]) == ("SHUTTING_DOWN", "unknown")
+
+
+async def test_told_before_it_began() -> None:
+    """Taken in, and the end comes before its first step: it has its reply all the same."""
+    house = House(StuckSender([]))
+    await house.start()
+    house.bus.hand_in(Letter(WRITE, b'{"title": "x"}'))
+    with anyio.fail_after(30):
+        assert await house.worker.stop(0) == 1
+    [reply] = house.bus.published
+    assert reply.body["reason"] == "SHUTTING_DOWN"
