@@ -31,7 +31,7 @@ from sidecar.nats_server_config import (
 
 SERVER = "server.conf"
 FOLDER = Path(__file__).parent.parent / "deploy" / "nats"
-NODES = ("nats-0.nats", "nats-1.nats", "nats-2.nats")
+ROUTES = ("$NATS_ROUTE_0", "$NATS_ROUTE_1", "$NATS_ROUTE_2")
 SHARED, OWN = "acme", "globex"  # tenants of the examples
 COMMAND = "python -m sidecar.nats_config --write"
 MADE = f"# Made by `{COMMAND}` from the table of rights; the README beside it says how to use it.\n"
@@ -80,11 +80,11 @@ def _accounts() -> Config:
 
 
 def _cluster() -> Config:
-    routes = [f"nats://{node}:{ROUTE_PORT}" for node in NODES]
     login = ("route", "$NATS_ROUTE_PASSWORD")
     return {
         "server_name": "$NATS_NAME",
-        "cluster": cluster_settings(host="0.0.0.0", port=ROUTE_PORT, routes=routes, login=login),  # noqa: S104 - a pod's
+        "# The routes with their login: nats://route:PASSWORD@nats-0.nats:6222, and so on.": None,
+        "cluster": cluster_settings(host="0.0.0.0", port=ROUTE_PORT, routes=ROUTES, login=login),  # noqa: S104 - a pod's
     }
 
 

@@ -277,6 +277,17 @@ def rights_of_kind(holder: Holder, kind: Kind) -> Rights:
     )
 
 
+def checks(holder: Holder) -> list[tuple[str, str]]:
+    """Each stream that a scoped sidecar needs, and what it may ask to learn whether the stream is there."""
+    asked = (*rights_of_kind(holder, Kind.RECORD_GET).publish, *rights_of_kind(holder, Kind.TRACE_CHECK).publish)
+    found: dict[str, str] = {}
+    for subject in asked:
+        stream, key = subject.removeprefix(f"{_GET}.").split(".", 1)
+        # A key that never is, in the place of every wildcard: `-` is nobody's name.
+        found.setdefault(stream, f"{_GET}.{stream}.{key.replace('*', EVERY).replace(ALL, EVERY)}")
+    return list(found.items())
+
+
 def matches(pattern: str, subject: str) -> bool:
     """Whether every subject that `subject` stands for is one that the pattern allows, as NATS compares them."""
     wanted, given = pattern.split("."), subject.split(".")

@@ -79,6 +79,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 300.0
     trace_max_age_hours: Annotated[float, Meta(description="how long the trace is kept", gt=0, le=8_760)] = 168.0
     trace_max_bytes: Annotated[int, Meta(description="size of the trace; the oldest goes first", ge=1 << 20)] = 1 << 30
+    credentials_max_bytes: Annotated[
+        int, Meta(description="size of the bucket of credentials; what does not fit is refused", ge=1 << 20)
+    ] = 1 << 28
     replicas: Annotated[int, Meta(description="copies of each stream and bucket (3 on a cluster)", ge=1, le=5)] = 1
     log_format: Annotated[
         str, Meta(description="`json`, `text`, or `auto`: text on a terminal", pattern="^(json|text|auto)$")

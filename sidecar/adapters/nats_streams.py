@@ -1,19 +1,25 @@
-"""The streams and buckets that the product needs, as one table: made by `dev`, checked by `run`."""
+"""The streams and buckets that the product needs, as one table: made by `setup` and `dev`, checked by `run`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
-from sidecar.adapters.nats_jetstream import SECOND_NS, STREAM_NOT_FOUND, Answer, ApiRefused, ask
-from sidecar.ports import Bus
+from sidecar.adapters.nats_jetstream import NO_ROOM, SECOND_NS, STREAM_NOT_FOUND, Answer, ApiRefused, ask
+from sidecar.ports import Bus, BusError, NoResponders, StoreUnavailable
 
 CREDENTIALS = "SIDECAR_CREDENTIALS"
 TRACE = "SIDECAR_TRACE"
 WEEK_SECONDS = 7 * 24 * 3600
 GIB = 1024**3
+CREDENTIALS_BYTES = GIB // 4
+DUPLICATE_SECONDS = 120  # how long a write that is repeated is known to be the same one
 TIMEOUT_SECONDS = 5.0
+
+# Numbers of https://github.com/nats-io/nats-server/blob/main/server/errors.json
+NO_PEERS, UPDATE_REFUSED, OVERLAP, ALONE, OTHER_CONFIG = 10005, 10052, 10065, 10074, 10058
 
 
 class StreamSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,15 +38,23 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True):
     allow_direct: bool = True
     allow_rollup_hdrs: bool = False
     deny_delete: bool = False
+    allow_msg_ttl: bool = False
+    duplicate_window: int = DUPLICATE_SECONDS * SECOND_NS
     persist_mode: str = "default"
 
 
-# A stream that differs in one of these does not do what we rely on; the others are the operator's to tune.
+# A stream that differs in one of these does not do what we rely on.
 ESSENTIAL = ("subjects", "storage", "retention", "discard", "allow_direct", "max_msgs_per_subject")
+AT_LEAST = {"num_replicas": 1, "duplicate_window": 0, "allow_msg_ttl": False}  # with what a server leaves out
+LIMITS = ("max_age", "max_bytes")  # `setup` makes them as the settings say; nobody else touches them
 
 
 class StreamRefused(Exception):
-    """The server does not let a stream be as we need it. The text says which and why."""
+    """The server does not let a stream be as we need it. The text says which and why, `hint` what to do."""
+
+    def __init__(self, text: str, hint: str = "") -> None:
+        super().__init__(text)
+        self.hint = hint
 
 
 class _Info(Answer, frozen=True, kw_only=True):
@@ -62,11 +76,17 @@ def bucket(name: str, *, replicas: int = 1, max_bytes: int = -1) -> StreamSpec:
         max_bytes=max_bytes,
         allow_rollup_hdrs=True,
         deny_delete=True,
+        allow_msg_ttl=True,
     )
 
 
 def required(
-    prefix: str, *, replicas: int = 1, trace_seconds: int = WEEK_SECONDS, trace_bytes: int = GIB
+    prefix: str,
+    *,
+    replicas: int = 1,
+    trace_seconds: int = WEEK_SECONDS,
+    trace_bytes: int = GIB,
+    credentials_bytes: int = CREDENTIALS_BYTES,
 ) -> tuple[StreamSpec, ...]:
     """Every stream and bucket of the product. Traces make room for newer ones; records are never thrown away."""
     trace = StreamSpec(
@@ -82,13 +102,14 @@ def required(
         # https://nats-io.github.io/nats.net/api/NATS.Client.JetStream.Models.StreamConfig.PersistMode.html
         persist_mode="async" if replicas == 1 else "default",
     )
-    return bucket(CREDENTIALS, replicas=replicas), trace
+    return bucket(CREDENTIALS, replicas=replicas, max_bytes=credentials_bytes), trace
 
 
-async def provision(bus: Bus, streams: tuple[StreamSpec, ...]) -> list[str]:
+async def provision(bus: Bus, streams: Iterable[StreamSpec], *, limits: bool = False) -> list[str]:
     """Make what is missing and mend what differs; says in words what was done.
 
-    Sizes and ages that an operator changed stay. Raises StreamRefused, StoreUnavailable.
+    Sizes and ages become as they are given with `limits`; without, those that are there stay. Copies are added, never
+    taken away. Raises StreamRefused, StoreUnavailable.
     """
     done: list[str] = []
     for stream in streams:
@@ -96,14 +117,15 @@ async def provision(bus: Bus, streams: tuple[StreamSpec, ...]) -> list[str]:
         if config is None:
             await _set(bus, "CREATE", stream, _wanted(stream))
             done.append(f"{stream.title}: created")
-        elif differences := _differences(stream, config):
-            mended = {key: value for key, value in _wanted(stream).items() if key in (*ESSENTIAL, "num_replicas")}
-            await _set(bus, "UPDATE", stream, {**config, **mended})
-            done.append(f"{stream.title}: changed, as {', '.join(differences)}")
+        elif differing := _differing(stream, config, limits=limits):
+            _refuse_single_for_ever(stream, config)
+            wanted = _wanted(stream)
+            await _set(bus, "UPDATE", stream, {**config, **{key: wanted[key] for key in differing}})
+            done.append(f"{stream.title}: changed, as {', '.join(_said(stream, config, differing))}")
     return done
 
 
-async def missing(bus: Bus, streams: tuple[StreamSpec, ...]) -> list[str]:
+async def missing(bus: Bus, streams: Iterable[StreamSpec], *, limits: bool = False) -> list[str]:
     """What is missing or different, in words; nothing when all is well. Raises StreamRefused, StoreUnavailable."""
     said: list[str] = []
     for stream in streams:
@@ -111,7 +133,25 @@ async def missing(bus: Bus, streams: tuple[StreamSpec, ...]) -> list[str]:
         if config is None:
             said.append(f"{stream.title} does not exist")
         else:
-            said += [f"{stream.title}: {difference}" for difference in _differences(stream, config)]
+            differing = _differing(stream, config, limits=limits)
+            said += [f"{stream.title}: {difference}" for difference in _said(stream, config, differing)]
+    return said
+
+
+async def unreadable(bus: Bus, questions: Iterable[tuple[str, str]]) -> list[str]:
+    """Which streams cannot be read, in words, for those who may not look at the streams themselves.
+
+    `questions` are names of streams, each with an API subject that asks for one message. Raises StoreUnavailable.
+    """
+    said: list[str] = []
+    for stream, subject in questions:
+        what = f"bucket {stream.removeprefix('KV_')}" if stream.startswith("KV_") else f"stream {stream}"
+        try:
+            await bus.request(subject, b"", timeout=TIMEOUT_SECONDS)  # that there is no such message is an answer too
+        except NoResponders:
+            said.append(f"{what} does not exist, or does not allow direct gets")
+        except BusError as error:
+            raise StoreUnavailable(f"{what} cannot be read: {error}") from error
     return said
 
 
@@ -121,14 +161,16 @@ async def _config(bus: Bus, stream: StreamSpec) -> dict[str, Any] | None:
     except ApiRefused as refused:
         if refused.err_code == STREAM_NOT_FOUND:
             return None
-        raise StreamRefused(f"{stream.title} cannot be looked at: {refused}") from refused
+        raise _refusal(f"{stream.title} cannot be looked at", stream, refused) from refused
 
 
 async def _set(bus: Bus, verb: str, stream: StreamSpec, config: dict[str, Any]) -> None:
     try:
         await ask(bus, f"STREAM.{verb}.{stream.name}", config, _Info, TIMEOUT_SECONDS)
     except ApiRefused as refused:
-        raise StreamRefused(f"{stream.title} cannot be made: {refused}") from refused
+        raise _refusal(
+            f"{stream.title} cannot be {'made' if verb == 'CREATE' else 'changed'}", stream, refused
+        ) from refused
 
 
 def _wanted(stream: StreamSpec) -> dict[str, Any]:
@@ -137,17 +179,54 @@ def _wanted(stream: StreamSpec) -> dict[str, Any]:
     return config
 
 
-def _differences(stream: StreamSpec, config: dict[str, Any]) -> list[str]:
+def _differing(stream: StreamSpec, config: dict[str, Any], *, limits: bool) -> list[str]:
+    """The settings of the stream that have to change."""
     wanted = _wanted(stream)
-    said = [
-        f"{key} is {_shown(config.get(key))}, must be {_shown(wanted[key])}"
-        for key in ESSENTIAL
-        if config.get(key) != wanted[key]
-    ]
-    replicas = config.get("num_replicas", 1)
-    if replicas < stream.num_replicas:
-        said.append(f"num_replicas is {replicas}, must be at least {stream.num_replicas}")
+    exact = (*ESSENTIAL, *(LIMITS if limits else ()))
+    differing = [key for key in exact if config.get(key) != wanted[key]]
+    return differing + [key for key, none in AT_LEAST.items() if config.get(key, none) < wanted[key]]
+
+
+def _said(stream: StreamSpec, config: dict[str, Any], differing: list[str]) -> list[str]:
+    wanted = _wanted(stream)
+    said: list[str] = []
+    for key in differing:
+        least = "at least " if key in AT_LEAST and not isinstance(wanted[key], bool) else ""
+        said.append(f"{key} is {_shown(config.get(key, AT_LEAST.get(key)))}, must be {least}{_shown(wanted[key])}")
     return said
+
+
+def _refuse_single_for_ever(stream: StreamSpec, config: dict[str, Any]) -> None:
+    """A stream made for one server has a way of writing that no copies allow, and that cannot be changed."""
+    if stream.num_replicas > 1 and config.get("persist_mode") == "async":
+        raise StreamRefused(
+            f"{stream.title} was made for one server (persist_mode async) and cannot have {stream.num_replicas} copies",
+            f"delete it, with the events it holds: nats stream rm {stream.name}; then run sidecar setup again",
+        )
+
+
+def _refusal(what: str, stream: StreamSpec, refused: ApiRefused) -> StreamRefused:
+    """The server's refusal, with what to do about it."""
+    return StreamRefused(f"{what}: {refused}", _hint(stream, refused))
+
+
+def _hint(stream: StreamSpec, refused: ApiRefused) -> str:
+    room = "give the nats-server more room (max_file_store), or ask for less (SIDECAR_TRACE_MAX_BYTES)"
+    match refused.err_code:
+        case code if code in NO_ROOM:
+            return room
+        case code if code == NO_PEERS and "storage" in str(refused):
+            return room
+        case code if code == NO_PEERS:
+            return f"start {stream.num_replicas} nats-servers of one cluster, or set SIDECAR_REPLICAS to how many run"
+        case code if code == ALONE:
+            return "set SIDECAR_REPLICAS=1, or make the nats-server one of a cluster of 3"
+        case code if code == OVERLAP:
+            return f"remove the other stream of this account that takes {', '.join(stream.subjects)}"
+        case code if code in (OTHER_CONFIG, UPDATE_REFUSED):
+            return f"it cannot be changed in place: nats stream backup {stream.name} FOLDER, then nats stream rm"
+        case _:
+            return "look at the nats-server's log"
 
 
 def _shown(value: object) -> str:

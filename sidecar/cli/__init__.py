@@ -14,6 +14,7 @@ BEGAN = time.perf_counter()  # as near to the start of the process as our code c
 COMMANDS = {
     "dev": ("sidecar.cli.dev", "Start an embedded NATS server and a sidecar on this machine."),
     "run": ("sidecar.cli.run", "Start the sidecar alone, on the NATS server of SIDECAR_NATS_URL."),
+    "setup": ("sidecar.cli.setup", "Make streams and buckets; print who may do what on NATS."),
     "call": ("sidecar.cli.call", "Call an operation of a provider."),
     "connection": ("sidecar.cli.connection", "Accounts at providers: import, list, verify, disable, enable, revoke."),
     "provider": ("sidecar.cli.provider", "Providers and their operations: list, show, check."),

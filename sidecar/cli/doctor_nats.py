@@ -13,8 +13,7 @@ import anyio.to_thread
 import msgspec
 
 from sidecar.adapters.nats_jetstream import Answer, ApiRefused, ask
-from sidecar.adapters.nats_streams import StreamRefused, missing
-from sidecar.app import streams_of
+from sidecar.adapters.nats_streams import StreamRefused
 from sidecar.cli.connection import Connection
 from sidecar.cli.doctor_here import Here, Tell
 from sidecar.cli.doctor_line import Line, fail, ok, warn
@@ -25,6 +24,7 @@ from sidecar.micro import NAME
 from sidecar.model import VERSION
 from sidecar.ports import BusError, Message, StoreUnavailable
 from sidecar.settings import Settings
+from sidecar.streams import MAKE, lacking, streams_of
 from sidecar.trace.line import counted, seconds
 from sidecar.wire.subject import EVERY, AdminAddress, admin_subject
 
@@ -35,7 +35,6 @@ RESOLVE_SECONDS = 2.0
 CLOCK_SECONDS = 1.0  # what a quota's reset, told in wall-clock time, can bear
 ADMIN_SECONDS = 5.0
 RESERVED = (".example", ".invalid", ".test")  # never real hosts: RFC 2606
-MAKE = "sidecar dev makes it, also on the server of SIDECAR_NATS_URL"
 
 
 class Sidecar(msgspec.Struct, frozen=True):
@@ -85,7 +84,7 @@ async def stream_lines(nats: Session, settings: Settings) -> list[Line]:
     """JetStream, and the streams and buckets that a sidecar needs."""
     try:
         account = await ask(nats.bus, "INFO", None, _Account, 5)
-        wrong = await missing(nats.bus, streams_of(settings))
+        wrong = await lacking(nats.bus, settings)
     except StoreUnavailable as error:
         return [fail("JetStream", str(error), "switch JetStream on, for this account too")]
     except (ApiRefused, StreamRefused) as error:

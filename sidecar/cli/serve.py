@@ -71,7 +71,7 @@ def _stopped(error: BaseException) -> Stopped | None:
         case StoreUnavailable():
             return stop(Reason.STORE_UNAVAILABLE, str(error), "the nats-server needs JetStream, and we its permission")
         case StreamRefused() | KeyFileError():
-            return stop(NOT_READY, str(error))
+            return stop(NOT_READY, str(error), getattr(error, "hint", "") or None)
         case ManifestError():
             return stop(NOT_READY, str(error), "check the folder with sidecar provider check FOLDER")
         case AddressError():

@@ -88,7 +88,7 @@ def test_a_bare_server(sidecar: Command, nats_url: str) -> None:
     result = sidecar("doctor", env={"SIDECAR_NATS_URL": nats_url, "SIDECAR_PREFIX": "bare"})
     assert result.exit_code == 1
     assert "FAIL  JetStream" in result.stdout
-    assert "sidecar dev makes it" in result.stdout
+    assert "run: sidecar setup" in result.stdout
     assert "FAIL  sidecars    none answers: no call can be made" in result.stdout
 
 

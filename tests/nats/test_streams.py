@@ -114,7 +114,7 @@ async def test_too_few_replicas_are_told(empty: NatsBus) -> None:
         "bucket SIDECAR_CREDENTIALS: num_replicas is 1, must be at least 3",
         "stream SIDECAR_TRACE: num_replicas is 1, must be at least 3",
     ]
-    with pytest.raises(StreamRefused, match="bucket SIDECAR_CREDENTIALS cannot be made: replicas > 1 not supported"):
+    with pytest.raises(StreamRefused, match="bucket SIDECAR_CREDENTIALS cannot be changed: replicas > 1 not supported"):
         await provision(empty, wanted)
 
 

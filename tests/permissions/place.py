@@ -105,7 +105,7 @@ def _accounts(form: Form) -> Sequence[Account]:
 async def _running(file: Path, folder: Path, environment: Mapping[str, str]) -> AsyncIterator[int]:
     """The server of a shipped file; the command line names what is this machine's: address and port."""
     program = await find_server(logging.getLogger("tests.permissions"))
-    command = [program, "-c", file, "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", folder]
+    command = [str(program), "-c", str(file), "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", str(folder)]
     log = folder / "nats.log"
     with (
         log.open("wb") as output,

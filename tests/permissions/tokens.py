@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import nkeys
+import nkeys  # type: ignore[import-untyped]  # it has no stubs
 
 from sidecar.nats_accounts import Account, account_claims, user_claims
 from tests.permissions.connection import Login
