@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 SHARED ?= ../shared
 export SHARED
 
-.PHONY: demo test check lint types contracts schemas real deaths drain-test bench-quick durability kill-test image-test lock clean
+.PHONY: demo test check lint types contracts schemas real deaths drain-test rotate-test bench-quick durability kill-test image-test lock clean
 
 demo: $(VENV)/ready  ## everything on this machine, no account needed (KEEP=1 leaves it running)
 	@$(BIN)/python -m sidecar.sandbox.demo
@@ -40,6 +40,9 @@ deaths: $(VENV)/ready  ## every known death of the NATS client, at production's 
 
 drain-test: $(VENV)/ready  ## SIGTERM a hundred times under load, two sidecars: no call fails, each ends in time
 	$(BIN)/python -m tests.app.drain 100
+
+rotate-test: $(VENV)/ready  ## a key changes under 10,000 records (RECORDS=) in use: no call fails, none is left behind
+	$(BIN)/python -m tests.bench.rotation
 
 bench-quick: $(VENV)/ready  ## start, memory, latency and throughput beside HTTPX and aiohttp, one run
 	$(BIN)/python -m tests.bench.quick

@@ -136,7 +136,7 @@ async def _batch(nats: Session, address: AdminAddress, after: str | None) -> Bat
         except Stopped as stopped:
             if stopped.failure.reason == NO_SIDECAR:
                 hint = "where each sidecar serves a part of the tenant, name it: -c NAME or --provider NAME"
-                raise stop(NO_SIDECAR, f"no sidecar answers for all of tenant {address.tenant}", hint) from None
+                raise stop(NO_SIDECAR, f"no sidecar serves these records of tenant {address.tenant}", hint) from None
             if stopped.failure.reason not in AGAIN or tries == TRIES:
                 raise
         tries += 1

@@ -66,23 +66,24 @@ def test_a_record_that_no_key_opens(beside: Command, served: Served) -> None:
     lost = next(iter(read_key_file(file)))
     file.unlink()
     add_key(file)
+    assert lost not in said(beside("keys", "list", "--tenant", "losing", "--json"))["held"]
     import_for(beside, "losing", "b")
     rotated = beside("keys", "rotate", "--tenant", "losing")
     assert rotated.exit_code == 1
     assert f"SIDECAR_CREDENTIALS|losing.a.acme  KEY_UNAVAILABLE: key '{lost}' is not in the key file" in rotated.stdout
     assert "1 record not under" in rotated.stdout
     assert "not in the key file: put it back" in beside("keys", "list", "--tenant", "losing").stdout
-    called = beside("call", "acme.account.get", "--tenant", "losing", "-c", "a")
-    assert called.exit_code == 69
-    assert "UNAVAILABLE / KEY_UNAVAILABLE" in called.stderr
+    assert "losing" not in beside("connection", "list").stdout
+    assert "KEY_UNAVAILABLE" in beside("connection", "list", "--tenant", "losing").stdout
 
 
 def test_one_connection_alone(beside: Command) -> None:
-    """`-c` and `--provider` name a part."""
+    """`-c` and `--provider` name a part; one that nobody serves is told so."""
     import_for(beside, "parted", "a", "b")
-    listed = said(beside("keys", "list", "--tenant", "parted", "-c", "a", "--json"))
-    assert sum(listed["records"].values()) == 1
-    assert said(beside("keys", "list", "--tenant", "parted", "--provider", "other", "--json"))["records"] == {}
+    for words in (["-c", "a"], ["-c", "b", "--provider", "acme"]):
+        listed = said(beside("keys", "list", "--tenant", "parted", *words, "--json"))
+        assert sum(listed["records"].values()) == 1
+    assert beside("keys", "list", "--tenant", "parted", "--provider", "other").exit_code == 69
 
 
 def test_a_key_file_is_made_where_it_is_named(sidecar: Command, tmp_path: Path) -> None:
@@ -147,7 +148,7 @@ def test_nobody_serves(sidecar: Command, nats_url: str) -> None:
     """Said as it is, with what to look at."""
     refused = sidecar("keys", "rotate", env={"SIDECAR_NATS_URL": nats_url})
     assert refused.exit_code == 69
-    assert "no sidecar answers for all of tenant default" in refused.stderr
+    assert "no sidecar serves these records of tenant default" in refused.stderr
 
 
 def test_the_end_of_a_rotation() -> None:
