@@ -30,7 +30,7 @@ from sidecar.adapters.nats_jetstream import (
     decode,
     description,
 )
-from sidecar.adapters.nats_reader import stored
+from sidecar.adapters.nats_reader import HEARTBEAT_SECONDS, stored
 from sidecar.adapters.nats_watch import watch
 from sidecar.ports import (
     BusError,
@@ -70,14 +70,23 @@ class _Ack(Answer, frozen=True, kw_only=True):
 
 
 class NatsStore:
-    """`ports.Store`. Reads may lag behind writes on a cluster: decide by `put`, never by `get`."""
+    """`ports.Store`. Reads may lag behind writes on a cluster: decide by `put`, never by `get`.
+
+    A watch that was lost is noticed within three heartbeats.
+    """
 
     def __init__(
-        self, bus: JetStreamBus, *, read_seconds: float = READ_SECONDS, attempt_seconds: float = ATTEMPT_SECONDS
+        self,
+        bus: JetStreamBus,
+        *,
+        read_seconds: float = READ_SECONDS,
+        attempt_seconds: float = ATTEMPT_SECONDS,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
         self._bus = bus
         self._read_seconds = read_seconds
         self._attempt_seconds = attempt_seconds
+        self._heartbeat_seconds = heartbeat_seconds
 
     async def get(self, bucket: str, key: str) -> Entry | None:
         subject = f"{API}.DIRECT.GET.KV_{bucket}.{_subject(bucket, key)}"
@@ -129,7 +138,7 @@ class NatsStore:
             else:
                 told(_entry(_key(bucket, message), message.data, message.headers or {}, sequence))
 
-        await watch(self._bus, f"KV_{bucket}", _subjects(bucket, pattern), changed)
+        await watch(self._bus, f"KV_{bucket}", _subjects(bucket, pattern), changed, self._heartbeat_seconds)
 
 
 def _refusal(error: ApiError) -> Exception:

@@ -16,11 +16,11 @@ from typing import NoReturn
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from sidecar.adapters.nats_jetstream import JetStreamBus, delivery
-from sidecar.adapters.nats_reader import HEARTBEAT_SECONDS, keep_going, push_consumer
+from sidecar.adapters.nats_jetstream import SECOND_NS, JetStreamBus, delivery
+from sidecar.adapters.nats_reader import keep_going, push_consumer
 from sidecar.ports import BusError, Message, StoreUnavailable
 
-SILENCE_SECONDS = 3 * HEARTBEAT_SECONDS
+MISSED_HEARTBEATS = 3
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 15.0
 END_SECONDS = 1.0
@@ -29,7 +29,13 @@ LAST_NUMBER = "Nats-Last-Consumer"
 _log = logging.getLogger(__name__)
 
 
-async def watch(bus: JetStreamBus, stream: str, pattern: str, told: Callable[[Message | None, int], None]) -> NoReturn:
+async def watch(
+    bus: JetStreamBus,
+    stream: str,
+    pattern: str,
+    told: Callable[[Message | None, int], None],
+    heartbeat_seconds: float,
+) -> NoReturn:
     """Tell every message on subjects that match the pattern, with its sequence, from now on and until cancelled.
 
     None, 0: some may have been missed until now, as at the start. `told` must not wait or raise.
@@ -38,7 +44,7 @@ async def watch(bus: JetStreamBus, stream: str, pattern: str, told: Callable[[Me
     while True:
         began = anyio.current_time()
         try:
-            await _follow(bus, stream, pattern, told)
+            await _follow(bus, stream, pattern, told, heartbeat_seconds)
         except (BusError, StoreUnavailable) as error:
             _log.info("watching %s begins again: %s", pattern, error)
         held = anyio.current_time() - began > LONGEST_PAUSE
@@ -47,18 +53,23 @@ async def watch(bus: JetStreamBus, stream: str, pattern: str, told: Callable[[Me
 
 
 async def _follow(
-    bus: JetStreamBus, stream: str, pattern: str, told: Callable[[Message | None, int], None]
+    bus: JetStreamBus,
+    stream: str,
+    pattern: str,
+    told: Callable[[Message | None, int], None],
+    heartbeat_seconds: float,
 ) -> NoReturn:
     """One consumer, until it is lost or messages of it are: raises BusError or StoreUnavailable then."""
     inbox = bus.new_inbox()
     sender, receiver = anyio.create_memory_object_stream[Message](math.inf)  # flow control bounds it
     subscription = await bus.subscribe(inbox, sender.send_nowait)
     try:
-        await push_consumer(bus, stream, pattern, inbox, {"deliver_policy": "new"})
+        options = {"deliver_policy": "new", "idle_heartbeat": round(heartbeat_seconds * SECOND_NS)}
+        await push_consumer(bus, stream, pattern, inbox, options)
         told(None, 0)
         seen = 0
         while True:
-            message = await _next(receiver)
+            message = await _next(receiver, MISSED_HEARTBEATS * heartbeat_seconds)
             if message.subject == inbox:  # a status; messages come on their own subjects
                 await keep_going(bus, message, stream)
                 _complete(seen, int((message.headers or {}).get(LAST_NUMBER, seen)))
@@ -74,12 +85,12 @@ async def _follow(
         sender.close()
 
 
-async def _next(receiver: MemoryObjectReceiveStream[Message]) -> Message:
+async def _next(receiver: MemoryObjectReceiveStream[Message], seconds: float) -> Message:
     try:
-        with anyio.fail_after(SILENCE_SECONDS):
+        with anyio.fail_after(seconds):
             return await receiver.receive()
     except TimeoutError:
-        raise StoreUnavailable(f"not even a heartbeat for {SILENCE_SECONDS:g} s") from None
+        raise StoreUnavailable(f"not even a heartbeat for {seconds:g} s") from None
 
 
 def _complete(seen: int, before: int) -> None:

@@ -1,25 +1,32 @@
-"""Records in JetStream KV: compare-and-set, deletion, listing, and every way in which the store can be away or full."""
+"""Records in JetStream KV, request by request: what is written, refused, deleted, expired and listed; every failure."""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
+import secrets
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import cast
 
 import anyio
 import pytest
 
 from sidecar.adapters.nats_bus import NatsBus, connect
-from sidecar.adapters.nats_jetstream import JetStreamBus
 from sidecar.adapters.nats_server import embedded_server
 from sidecar.adapters.nats_store import NatsStore
 from sidecar.adapters.nats_streams import bucket, provision
-from sidecar.ports import BusError, Entry, Message, NoResponders, StoreConflict, StoreFull, StoreUnavailable
+from sidecar.ports import (
+    Entry,
+    StoreConflict,
+    StoreFull,
+    StoreInProcess,
+    StoreUnavailable,
+    StoreUntouched,
+)
 from tests.fixtures_nats import frozen, until
+from tests.nats.between import Between, api_error
 
 pytestmark = pytest.mark.anyio
 
@@ -28,52 +35,23 @@ pytestmark = pytest.mark.anyio
 async def store(bus: NatsBus, fresh_name: str) -> AsyncIterator[NatsStore]:
     """A store that has one bucket, called like `fresh_name`."""
     await provision(bus, (bucket(fresh_name),))
-    yield NatsStore(bus, write_seconds=1)
+    yield NatsStore(bus)
     await bus.request(f"$JS.API.STREAM.DELETE.KV_{fresh_name}", b"", timeout=2)
 
 
-class Between:
-    """A bus whose answers to writes a test replaces: what a cluster does during an election."""
-
-    def __init__(self, bus: NatsBus, answers: list[Callable[[Message], Message]]) -> None:
-        self.bus = bus
-        self.answers = answers
-        self.ids: list[str] = []
-
-    @property
-    def max_payload(self) -> int:
-        return self.bus.max_payload
-
-    async def request(
-        self, subject: str, payload: bytes, *, headers: Mapping[str, str] | None = None, timeout: float
-    ) -> Message:
-        reply = await self.bus.request(subject, payload, headers=headers, timeout=timeout)
-        if headers:
-            self.ids.append(headers["Nats-Msg-Id"])
-        return self.answers.pop(0)(reply) if headers and self.answers else reply
+async def put(
+    store: NatsStore, name: str, key: str, value: bytes | None, expected: int = 0, *, ttl: int | None = None
+) -> int:
+    return await store.put(name, key, value, message_id=secrets.token_hex(8), expected=expected, ttl=ttl)
 
 
-def lost(_reply: Message) -> Message:
-    raise BusError("no reply within 2 s")
-
-
-def nobody(_reply: Message) -> Message:
-    raise NoResponders("nobody serves it")
-
-
-def error(code: int, err_code: int, text: str) -> Callable[[Message], Message]:
-    def replaced(reply: Message) -> Message:
-        reply.data = json.dumps({"error": {"code": code, "err_code": err_code, "description": text}}).encode()
-        return reply
-
-    return replaced
-
-
-async def test_get_returns_what_was_created(store: NatsStore, fresh_name: str) -> None:
-    """A created value is read back with its revision; binary, and empty too."""
-    for key, value in (("a.b.c", b"\x00\xff"), ("a.b.d", b"")):
-        revision = await store.create(fresh_name, key, value)
-        assert await store.get(fresh_name, key) == Entry(key, value, revision)
+async def test_what_was_put_comes_back(store: NatsStore, fresh_name: str) -> None:
+    """Value, revision, whose write it was, what it replaced and how long it lives; binary, and empty too."""
+    first = await store.put(fresh_name, "a.b.c", b"\x00\xff", message_id="m1", expected=0)
+    assert await store.get(fresh_name, "a.b.c") == Entry("a.b.c", b"\x00\xff", first, "m1", 0)
+    second = await store.put(fresh_name, "a.b.c", b"", message_id="m2", expected=first, ttl=90)
+    assert second > first
+    assert await store.get(fresh_name, "a.b.c") == Entry("a.b.c", b"", second, "m2", first, ttl=90)
 
 
 async def test_a_key_that_never_was(store: NatsStore, fresh_name: str) -> None:
@@ -81,34 +59,36 @@ async def test_a_key_that_never_was(store: NatsStore, fresh_name: str) -> None:
     assert await store.get(fresh_name, "a.b.c") is None
 
 
-async def test_create_refuses_an_existing_key(store: NatsStore, fresh_name: str) -> None:
-    """The second creator loses, and the first value stays."""
-    await store.create(fresh_name, "k", b"1")
-    with pytest.raises(StoreConflict, match="k of bucket"):
-        await store.create(fresh_name, "k", b"2")
+async def test_a_message_of_another_writer(store: NatsStore, bus: NatsBus, fresh_name: str) -> None:
+    """What somebody wrote by other means is an entry that names nothing."""
+    await bus.request(f"$KV.{fresh_name}.k", b"x", timeout=5)
+    entry = await store.get(fresh_name, "k")
+    assert entry is not None
+    assert (entry.value, entry.message_id, entry.follows) == (b"x", "", None)
+
+
+@pytest.mark.parametrize("expected", [0, 1_000_000])
+async def test_another_revision_is_a_conflict_that_names_the_last(
+    store: NatsStore, fresh_name: str, expected: int
+) -> None:
+    """What stands there stays; the server says which it is (10071)."""
+    revision = await put(store, fresh_name, "k", b"1")
+    with pytest.raises(StoreConflict, match="10071") as conflict:
+        await put(store, fresh_name, "k", b"2", expected)
+    assert conflict.value.last == revision
     entry = await store.get(fresh_name, "k")
     assert entry is not None
     assert entry.value == b"1"
 
 
-async def test_update_replaces_exactly_its_revision(store: NatsStore, fresh_name: str) -> None:
-    """An update over an older revision is refused; over the last one it gives a new revision."""
-    first = await store.create(fresh_name, "k", b"1")
-    second = await store.update(fresh_name, "k", b"2", first)
-    assert second > first
-    with pytest.raises(StoreConflict):
-        await store.update(fresh_name, "k", b"3", first)
-    assert await store.get(fresh_name, "k") == Entry("k", b"2", second)
-
-
 async def test_one_of_many_writers_wins(store: NatsStore, fresh_name: str) -> None:
-    """Of twenty updates over one revision one succeeds."""
-    revision = await store.create(fresh_name, "k", b"")
+    """Of twenty writes over one revision one succeeds."""
+    revision = await put(store, fresh_name, "k", b"")
     won: list[int] = []
 
     async def write(number: int) -> None:
         try:
-            await store.update(fresh_name, "k", str(number).encode(), revision)
+            await put(store, fresh_name, "k", str(number).encode(), revision)
         except StoreConflict:
             return
         won.append(number)
@@ -121,24 +101,61 @@ async def test_one_of_many_writers_wins(store: NatsStore, fresh_name: str) -> No
     assert [entry.value] == [str(number).encode() for number in won]
 
 
-async def test_a_deleted_key_reads_as_missing_and_can_be_created_again(store: NatsStore, fresh_name: str) -> None:
-    """The marker of a deletion is neither an entry nor an obstacle."""
-    revision = await store.create(fresh_name, "k", b"1")
+async def test_the_server_compares_the_revision_before_the_message_id(store: NatsStore, fresh_name: str) -> None:
+    """So a repeated creation that was carried out is refused: only a look tells that it is our own."""
+    first = await store.put(fresh_name, "k", b"v", message_id="m", expected=0)
     with pytest.raises(StoreConflict):
-        await store.delete(fresh_name, "k", revision + 1)
-    await store.delete(fresh_name, "k", revision)
+        await store.put(fresh_name, "k", b"v", message_id="m", expected=0)
+    assert await store.put(fresh_name, "k", b"v", message_id="m", expected=first) == first
+
+
+async def test_a_deletion_reads_as_one_and_is_written_over(store: NatsStore, fresh_name: str) -> None:
+    """By its own revision, by compare-and-set as every write; what it deleted is gone from the bucket."""
+    first = await put(store, fresh_name, "k", b"1")
+    with pytest.raises(StoreConflict):
+        await put(store, fresh_name, "k", None, first + 1)
+    deletion = await put(store, fresh_name, "k", None, first)
+    entry = await store.get(fresh_name, "k")
+    assert entry is not None
+    assert (entry.deleted, entry.value, entry.revision) == (True, b"", deletion)
+    with pytest.raises(StoreConflict):
+        await put(store, fresh_name, "k", b"2")
+    assert await put(store, fresh_name, "k", b"2", deletion) > deletion
+
+
+async def test_what_expired_is_not_there(store: NatsStore, fresh_name: str) -> None:
+    """A record put with a ttl vanishes without a trace: it reads as nothing, and can be made again at once."""
+    await put(store, fresh_name, "lease", b"1", ttl=1)
+    with anyio.fail_after(20):
+        while await store.get(fresh_name, "lease") is not None:  # noqa: ASYNC110 - the server decides
+            await anyio.sleep(0.05)
+    assert await store.keys(fresh_name, ">") == []
+    assert await put(store, fresh_name, "lease", b"2", ttl=1) > 0
+
+
+async def test_a_write_without_a_ttl_is_for_good(store: NatsStore, bus: NatsBus, fresh_name: str) -> None:
+    """Also over a record that had one: a lease is renewed with its ttl or not at all."""
+    leases = [await put(store, fresh_name, key, b"1", ttl=1) for key in ("renewed", "kept")]
+    await put(store, fresh_name, "kept", b"2", leases[1])
+    await put(store, fresh_name, "renewed", b"2", leases[0], ttl=1)
+    with anyio.fail_after(20):
+        while await store.get(fresh_name, "renewed") is not None:  # noqa: ASYNC110 - the server decides
+            await anyio.sleep(0.05)
+    assert await store.get(fresh_name, "kept") is not None
+
+
+async def test_an_impossible_ttl_writes_nothing(store: NatsStore, fresh_name: str) -> None:
+    """The server refuses what is not a second at least, and says so: nothing was written."""
+    with pytest.raises(StoreUntouched, match="invalid per-message TTL"):
+        await put(store, fresh_name, "k", b"v", ttl=0)
     assert await store.get(fresh_name, "k") is None
-    again = await store.create(fresh_name, "k", b"2")
-    assert await store.get(fresh_name, "k") == Entry("k", b"2", again)
-    with pytest.raises(StoreConflict):
-        await store.create(fresh_name, "k", b"3")
 
 
 async def test_only_the_last_value_is_kept(store: NatsStore, bus: NatsBus, fresh_name: str) -> None:
     """A secret that was replaced is not in the bucket any more."""
-    revision = await store.create(fresh_name, "k", b"old")
-    await store.update(fresh_name, "k", b"new", revision)
-    info = json.loads((await bus.request(f"$JS.API.STREAM.INFO.KV_{fresh_name}", b"", timeout=2)).data)
+    revision = await put(store, fresh_name, "k", b"old")
+    await put(store, fresh_name, "k", b"new", revision)
+    info = json.loads((await bus.request(f"$JS.API.STREAM.INFO.KV_{fresh_name}", b"", timeout=5)).data)
     assert info["state"]["messages"] == 1
 
 
@@ -156,17 +173,16 @@ async def test_only_the_last_value_is_kept(store: NatsStore, bus: NatsBus, fresh
 async def test_keys_by_pattern(store: NatsStore, fresh_name: str, pattern: str, found: list[str]) -> None:
     """Keys are listed by pattern, in order, without those that were deleted."""
     for key in ("b.x.github", "a.y=40.github", "a.x.slack", "a.x.github"):
-        await store.create(fresh_name, key, b"v" * 100)
-    await store.delete(fresh_name, "a.x.gone", await store.create(fresh_name, "a.x.gone", b""))
+        await put(store, fresh_name, key, b"v" * 100)
+    await put(store, fresh_name, "a.x.gone", None, await put(store, fresh_name, "a.x.gone", b""))
     assert await store.keys(fresh_name, pattern) == found
 
 
 async def test_many_keys(store: NatsStore, bus: NatsBus, fresh_name: str) -> None:
     """More keys than one request of the consumer brings are listed whole."""
-    store = NatsStore(bus, write_seconds=30)
     for number in range(4500):
         await bus.publish(f"$KV.{fresh_name}.t.k{number}", b"x")
-    await store.create(fresh_name, "last", b"")  # acknowledged after all that came before
+    await NatsStore(bus, attempt_seconds=30).put(fresh_name, "last", b"", message_id="m", expected=0)  # after them all
     assert len(await store.keys(fresh_name, "t.*")) == 4500
 
 
@@ -174,7 +190,7 @@ async def test_many_keys(store: NatsStore, bus: NatsBus, fresh_name: str) -> Non
 async def test_an_illegal_key_is_refused(store: NatsStore, fresh_name: str, key: str) -> None:
     """A key that NATS would take for something else never reaches it."""
     with pytest.raises(ValueError, match="not a key"):
-        await store.create(fresh_name, key, b"")
+        await put(store, fresh_name, key, b"")
     with pytest.raises(ValueError, match="not a key"):
         await store.get(fresh_name, key)
 
@@ -183,31 +199,34 @@ async def test_an_illegal_pattern_is_refused(store: NatsStore, fresh_name: str) 
     """A pattern is keys with `*` and a last `>`."""
     with pytest.raises(ValueError, match="not a pattern"):
         await store.keys(fresh_name, "a.>.b")
+    with pytest.raises(ValueError, match="not a pattern"):
+        await store.watch(fresh_name, "", print)
 
 
-async def test_a_missing_bucket_is_unavailable(bus: NatsBus, fresh_name: str) -> None:
-    """Reading, writing and listing a bucket that does not exist says so."""
-    store = NatsStore(bus, write_seconds=0.2)
-    with pytest.raises(StoreUnavailable, match=f"{fresh_name} .*does not exist"):
+async def test_nobody_there(bus: NatsBus, fresh_name: str) -> None:
+    """A bucket that does not exist, as JetStream that is away (503), is told at once, and that nothing was written."""
+    store = NatsStore(bus)
+    with pytest.raises(StoreUntouched, match=f"{fresh_name} does not exist"):
         await store.get(fresh_name, "k")
-    with pytest.raises(StoreUnavailable, match=f"{fresh_name} .*does not exist"):
-        await store.create(fresh_name, "k", b"")
+    with pytest.raises(StoreUntouched, match=f"{fresh_name} does not exist"):
+        await put(store, fresh_name, "k", b"")
     with pytest.raises(StoreUnavailable, match=f"{fresh_name} .*not found"):
         await store.keys(fresh_name, ">")
 
 
-async def test_a_store_that_is_away_is_unavailable_in_time(tmp_path: Path) -> None:
-    """A stopped server is StoreUnavailable within the limits, not a hang."""
+async def test_a_store_that_stands_still_is_unavailable_in_time(tmp_path: Path) -> None:
+    """A stopped server is StoreUnavailable within the limits, not a hang; a write may have happened."""
     async with embedded_server(tmp_path / "data", logging.getLogger()) as server:
         bus = await connect(server.url)
         await provision(bus, (bucket("b"),))
-        store = NatsStore(bus, read_seconds=0.2, write_seconds=0.3)
+        store = NatsStore(bus, read_seconds=0.2, attempt_seconds=0.3)
         assert server.process is not None
         async with frozen(server.process.pid):
-            with anyio.fail_after(2), pytest.raises(StoreUnavailable, match=r"0\.2 s"):
+            with pytest.raises(StoreUnavailable, match=r"0\.2 s"):
                 await store.get("b", "k")
-            with anyio.fail_after(2), pytest.raises(StoreUnavailable):
-                await store.create("b", "k", b"")
+            with pytest.raises(StoreUnavailable, match=r"0\.3 s") as told:
+                await put(store, "b", "k", b"")
+            assert not isinstance(told.value, StoreUntouched)
         await bus.close()
 
 
@@ -216,8 +235,8 @@ async def test_records_survive_kill_9_of_the_server(tmp_path: Path) -> None:
     async with embedded_server(tmp_path / "data", logging.getLogger()) as server:
         bus = await connect(server.url)
         await provision(bus, (bucket("b"),))
-        store = NatsStore(bus, read_seconds=10, write_seconds=10)
-        revisions = [await store.create("b", f"k{number}", b"v") for number in range(50)]
+        store = NatsStore(bus, read_seconds=20, attempt_seconds=20)
+        revisions = [await put(store, "b", f"k{number}", b"v") for number in range(50)]
         assert server.process is not None
         os.kill(server.process.pid, signal.SIGKILL)
         await until(lambda: bus.counts.reconnects)
@@ -227,49 +246,47 @@ async def test_records_survive_kill_9_of_the_server(tmp_path: Path) -> None:
 
 
 async def test_a_full_bucket_is_full(bus: NatsBus, fresh_name: str) -> None:
-    """A bucket at its size limit refuses a write with StoreFull, and nothing is thrown away."""
+    """A bucket at its size limit refuses a write with StoreFull (10077), and nothing is thrown away."""
     await provision(bus, (bucket(fresh_name, max_bytes=2000),))
     store = NatsStore(bus)
-    await store.create(fresh_name, "first", b"x" * 1500)
-    with pytest.raises(StoreFull, match="maximum bytes exceeded"):
-        await store.create(fresh_name, "second", b"x" * 1500)
+    await put(store, fresh_name, "first", b"x" * 1500)
+    with pytest.raises(StoreFull, match=r"maximum bytes exceeded \(10077\)"):
+        await put(store, fresh_name, "second", b"x" * 1500)
     assert await store.get(fresh_name, "first") is not None
 
 
 async def test_a_record_larger_than_a_message(store: NatsStore, bus: NatsBus, fresh_name: str) -> None:
     """A record that NATS cannot carry is StoreFull at once."""
     with pytest.raises(StoreFull, match="more than NATS takes"):
-        await store.create(fresh_name, "k", bytes(bus.max_payload + 1))
+        await put(store, fresh_name, "k", bytes(bus.max_payload + 1))
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    ("code", "number", "told"),
     [
-        pytest.param(lost, id="answer-lost"),
-        pytest.param(error(409, 10158, "duplicate message id is in process"), id="in-process"),
-        pytest.param(error(503, 10008, "JetStream system temporarily unavailable"), id="election"),
+        (400, 10164, StoreConflict),
+        (409, 10158, StoreInProcess),
+        (503, 10077, StoreFull),
+        (500, 10047, StoreFull),
+        (400, 10166, StoreUntouched),
+        (503, 10008, StoreUnavailable),
     ],
 )
-async def test_a_write_whose_answer_was_lost_is_not_a_conflict(
-    store: NatsStore, bus: NatsBus, fresh_name: str, trouble: Callable[[Message], Message]
+async def test_what_the_server_says(
+    store: NatsStore, bus: NatsBus, fresh_name: str, code: int, number: int, told: type[Exception]
 ) -> None:
-    """The write happened, its answer did not come: repeated under the same id, it is known as our own."""
-    between = Between(bus, [trouble])
-    revision = await NatsStore(cast("JetStreamBus", between)).create(fresh_name, "k", b"v")
-    assert await store.get(fresh_name, "k") == Entry("k", b"v", revision)
-    assert len(between.ids) == 2
-    assert len(set(between.ids)) == 1
+    """Each error number by what it says of the write."""
+    between = Between(bus, [api_error(code, number, "as in errors.json")])
+    with pytest.raises(told, match=str(number)) as raised:
+        await put(NatsStore(between), fresh_name, "k", b"v")
+    assert raised.type is told
 
 
-async def test_a_lost_answer_and_another_writer_is_a_conflict(store: NatsStore, bus: NatsBus, fresh_name: str) -> None:
-    """When the last value is not ours after all, it is a conflict."""
-    first = await store.create(fresh_name, "k", b"1")
-    await store.update(fresh_name, "k", b"2", first)
-    with pytest.raises(StoreConflict):
-        await NatsStore(cast("JetStreamBus", Between(bus, [lost]))).update(fresh_name, "k", b"3", first)
+async def test_nonsense_for_an_answer(store: NatsStore, bus: NatsBus, fresh_name: str) -> None:
+    """An answer that makes no sense tells nothing of the write."""
 
+    def garbled(reply: object) -> bytes:
+        return b"+OK"
 
-async def test_a_server_without_jetstream_for_a_moment(store: NatsStore, bus: NatsBus, fresh_name: str) -> None:
-    """No responders during an election is waited out."""
-    between = Between(bus, [nobody, nobody])
-    assert await NatsStore(cast("JetStreamBus", between)).create(fresh_name, "k", b"v") > 0
+    with pytest.raises(StoreUnavailable, match="makes no sense"):
+        await put(NatsStore(Between(bus, [garbled])), fresh_name, "k", b"v")
