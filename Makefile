@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 SHARED ?= ../shared
 export SHARED
 
-.PHONY: demo test check lint types contracts schemas real deaths drain-test rotate-test bench-quick durability kill-test image-test lock clean
+.PHONY: demo test check lint types contracts schemas real deaths drain-test rotate-test bench-quick durability image-test sim prove-red lock clean
 
 demo: $(VENV)/ready  ## everything on this machine, no account needed (KEEP=1 leaves it running)
 	@$(BIN)/python -m sidecar.sandbox.demo
@@ -49,6 +49,12 @@ bench-quick: $(VENV)/ready  ## start, memory, latency and throughput beside HTTP
 
 image-test: $(VENV)/ready  ## build, lint and run the image, render and check the manifests (needs SHARED and root)
 	$(BIN)/python -m tests.deploy.image
+
+sim: $(VENV)/ready  ## ten thousand simulated worlds: faults, lost answers, dying processes, and every promise looked at (SEEDS=n)
+	$(BIN)/python -m tests.sim.run --seeds $(or $(SEEDS),10000)
+
+prove-red: $(VENV)/ready  ## plant a bug against each promise in a copy of the tree, and see its test fail
+	$(BIN)/python -m tests.prove_red
 
 lock: $(VENV)/ready  ## pin every dependency again, with hashes and without addresses
 	$(BIN)/python -m pip install -q uv

@@ -11,6 +11,8 @@ State = TypeVar("State")
 Event = TypeVar("Event")
 Effect = TypeVar("Effect")
 
+MOMENT = 1e-6  # seconds; no timer is shorter, so that time goes on whatever a clock's rounding leaves
+
 # A protocol: a pure step. `now` is the actor's own clock in seconds, `random` uniform in [0, 1).
 Step = Callable[[State, Event, float, float], tuple[State, Sequence[Effect]]]
 
@@ -24,6 +26,7 @@ class Actor:
         self.alive = True
         self.life = 0
         self.clock_offset = clock_offset
+        self.stood_still = 0.0  # seconds, together
         self._still_until = 0.0
 
     @property
@@ -34,15 +37,16 @@ class Actor:
     def after(self, seconds: float, act: Act) -> None:
         """Do this then, if this life of the process lasts so long."""
         life = self.life
-        self.world.after(seconds, lambda: self._do(life, act))
+        self.world.after(max(seconds, MOMENT), lambda: self._do(life, act))
 
-    def hear(self, act: Act) -> Act:
-        """The act for an answer that this life of the process waits for, whenever it comes."""
-        life = self.life
-        return lambda: self._do(life, act)
+    def hear(self, life: int, act: Act) -> None:
+        """Do this now that an answer came, if the life that asked for it lasts; when it goes on, if it stands still."""
+        self._do(life, act)
 
     def pause(self, seconds: float) -> None:
-        self._still_until = max(self._still_until, self.world.now + seconds)
+        until = max(self._still_until, self.world.now + seconds)
+        self.stood_still += until - max(self._still_until, self.world.now)
+        self._still_until = until
         self.world.fault("pause", f"{self.name} {seconds:.3f}")
 
     def kill(self) -> None:
@@ -60,7 +64,7 @@ class Actor:
         if life != self.life:
             return
         if self.world.now < self._still_until:
-            self.world.after(self._still_until - self.world.now, lambda: self._do(life, act))
+            self.world.at(self._still_until, lambda: self._do(life, act))
             return
         act()
 

@@ -98,7 +98,7 @@ class Cluster:
             seconds = SLOW_COMMIT_SECONDS
         # One log: nothing is committed before what was proposed before it.
         self._commits_until = max(self._commits_until, world.now + world.random.uniform(*seconds))
-        world.after(self._commits_until - world.now, lambda: self._commit(proposal, answer))
+        world.at(self._commits_until, lambda: self._commit(proposal, answer))
 
     def _commit(self, proposal: Proposal, answer: Answer) -> None:
         if self.bucket.in_flight(proposal):  # else its leader is gone, and nobody answers any more

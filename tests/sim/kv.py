@@ -1,9 +1,10 @@
 """JetStream KV as we use it, in memory: what each request is answered, by the clock that it is given.
 
 Seen on nats-server 2.15.1, one server and three; `test_real_server.py` asks both the same questions again.
-- One server compares revisions first: a repeated write is refused as `wrong last sequence`, unless the revision it names
-  is right, then it is a duplicate. A cluster looks for repetitions first.
-- Message ids are the stream's, not the key's. One that was refused is not kept, one that expired or was written over is.
+- One server compares revisions first: a repeated write is refused as `wrong last sequence`, unless the revision it
+  names is right, then it is a duplicate. A cluster looks for repetitions first.
+- Message ids are the stream's, not the key's. That of a refused write is not kept; that of one which expired or was
+  written over is.
 - In a cluster a write is proposed, then committed: until then its id answers 10158, and its key 10164.
 - A server that starts again knows the ids of the messages that it still holds.
 """

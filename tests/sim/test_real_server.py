@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import logging
 import socket
-import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 
 import anyio
 import pytest
 
-from sidecar.adapters.nats_binary import find_server
 from sidecar.adapters.nats_bus import NatsBus, connect
 from sidecar.adapters.nats_streams import bucket, provision
 from sidecar.ports import BusError, NoResponders
+from tests.fixtures_nats import Configured, configured
 from tests.sim.kv import ID_IN_PROCESS, INVALID_TTL, KEY_IN_PROCESS, WRONG_LAST_SEQUENCE, Ack, Bucket, Refused, Write
 
 pytestmark = pytest.mark.anyio
@@ -103,7 +101,7 @@ async def test_one_server(bus: NatsBus, fresh_name: str) -> None:
 
 
 async def test_time_to_live(bus: NatsBus, fresh_name: str) -> None:
-    """A lease goes by itself and can be taken again, not under the id of before; changed without a time to live it stays."""
+    """A lease goes by itself and can be taken again, not under its old id; changed without a time to live it stays."""
     await make(bus, fresh_name, 1)
     model = Bucket()
     first = Write("lease", b"a", 0, "A", ttl=1)
@@ -112,7 +110,7 @@ async def test_time_to_live(bus: NatsBus, fresh_name: str) -> None:
     for write in (first, kept, over):
         assert modelled(model, write) == await ask(bus, fresh_name, write)
     with anyio.fail_after(30):
-        while await look(bus, fresh_name, "lease") is not None:
+        while await look(bus, fresh_name, "lease") is not None:  # noqa: ASYNC110 - the server decides
             await anyio.sleep(0.05)
     assert shown(model, "lease", 1.0) is None
     for write in (Write("lease", b"b", 1, "D"), first, Write("lease", b"b", 0, "E", ttl=2)):
@@ -122,34 +120,27 @@ async def test_time_to_live(bus: NatsBus, fresh_name: str) -> None:
 
 @asynccontextmanager
 async def three_servers(folder: Path) -> AsyncIterator[NatsBus]:
-    program = await find_server(logging.getLogger("tests.nats"))
-    held = [socket.socket() for _ in range(6)]
-    for one in held:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    routes = [f"nats://127.0.0.1:{port}" for port in ports[3:]]
-    children: list[subprocess.Popen[bytes]] = []
-    try:
-        for number in range(3):
-            config = {
-                "server_name": f"n{number}",
-                "host": "127.0.0.1",
-                "port": ports[number],
-                "jetstream": {"store_dir": str(folder / f"n{number}")},
-                "cluster": {"name": "c", "host": "127.0.0.1", "port": ports[3 + number], "routes": routes},
+    """A connection to one of three servers that know each other."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(3)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        ports = [one.getsockname()[1] for one in sockets]
+    routes = [f"nats://127.0.0.1:{port}" for port in ports]
+    servers: list[Configured] = []
+    async with AsyncExitStack() as running:
+        for number, port in enumerate(ports):
+            own = folder / f"n{number}"
+            own.mkdir()
+            config: dict[str, object] = {
+                "server_name": own.name,
+                "jetstream": {"store_dir": str(own)},
+                "cluster": {"name": "c", "host": "127.0.0.1", "port": port, "routes": routes},
             }
-            conf = folder / f"n{number}.conf"
-            conf.write_text(json.dumps(config))
-            children.append(subprocess.Popen([program, "-c", conf], stderr=subprocess.DEVNULL))  # noqa: ASYNC220 - at once
-        bus = await connect(f"nats://127.0.0.1:{ports[0]}")
+            servers.append(await running.enter_async_context(configured(own, config)))
+        bus = await connect(f"nats://127.0.0.1:{servers[0].port}")
+        running.push_async_callback(bus.close)
         yield bus
-        await bus.close()
-    finally:
-        for child in children:
-            child.kill()
-            child.wait()
 
 
 async def elected(bus: NatsBus) -> None:
@@ -166,7 +157,7 @@ async def elected(bus: NatsBus) -> None:
 
 
 async def test_three_servers(tmp_path: Path) -> None:
-    """A cluster answers as the model of a cluster does; of writes at once one is taken and the others are in process."""
+    """A cluster answers as its model does; of writes at once one is taken and the others are in process."""
     async with three_servers(tmp_path) as bus:
         await elected(bus)
         await make(bus, "b", 3)

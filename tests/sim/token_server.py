@@ -1,7 +1,7 @@
 """An OAuth token endpoint that rotates refresh tokens and takes a second use of one as theft.
 
-The rule is that of https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2: on reuse it cannot tell thief from client, and
-revokes what it gave out. `grace` is the leeway some servers leave for a lost answer.
+The rule is that of https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2: on reuse it cannot tell thief from client,
+and revokes what it gave out. `grace` is the leeway some servers leave for a lost answer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A world of discrete events: one clock that only moves, one seeded random, one trace. Nothing in it waits or threads."""
+"""A world of discrete events: one clock that only moves, one seeded random, one trace. Nothing in it waits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ class World:
     """What happens is a list of acts, each at its moment, in seconds; of one moment in the order they were planned.
 
     Everything random comes from `random`, everything that is worth knowing goes into `trace`: the same seed gives the
-    same bytes. `faults` counts what was done to the actors, `checks` which invariants were looked at.
+    same bytes. `faults` counts what was done to the actors, `checks` which invariants
+    were looked at, `outcomes` how what was begun ended.
     """
 
     def __init__(self, seed: int) -> None:
@@ -24,12 +25,17 @@ class World:
         self.trace: list[bytes] = []
         self.faults: Counter[str] = Counter()
         self.checks: Counter[str] = Counter()
+        self.outcomes: Counter[str] = Counter()
         self._plan: list[tuple[float, int, Act]] = []
         self._planned = 0
 
     def after(self, seconds: float, act: Act) -> None:
+        self.at(self.now + seconds, act)
+
+    def at(self, moment: float, act: Act) -> None:
+        """A moment that is past is now."""
         self._planned += 1
-        heapq.heappush(self._plan, (self.now + max(seconds, 0.0), self._planned, act))
+        heapq.heappush(self._plan, (max(moment, self.now), self._planned, act))
 
     def run(self, until: float) -> None:
         """Let everything happen that is planned up to this moment."""
@@ -50,17 +56,18 @@ class World:
     def chance(self, probability: float) -> bool:
         return self.random.random() < probability
 
-    def check(self, invariant: str, holds: bool, what: object = "") -> None:  # noqa: FBT001  # reads as a sentence
+    def check(self, invariant: str, holds: bool, what: object = "") -> None:
         """Raises Violated, with what was seen, when an invariant does not hold."""
         self.checks[invariant] += 1
         if not holds:
-            raise Violated(self.seed, invariant, str(what))
+            raise Violated(self, invariant, str(what))
 
 
 class Violated(AssertionError):
-    """An invariant does not hold in the world of this seed."""
+    """An invariant does not hold in this world."""
 
-    def __init__(self, seed: int, invariant: str, what: str) -> None:
-        super().__init__(f"{invariant}: {what} (seed {seed})")
-        self.seed = seed
+    def __init__(self, world: World, invariant: str, what: str) -> None:
+        super().__init__(f"{invariant}: {what} (seed {world.seed})")
+        self.world = world
+        self.seed = world.seed
         self.invariant = invariant
