@@ -17,7 +17,7 @@ from sidecar.cli import BEGAN
 from sidecar.cli.failure import EXIT_CODES, Stopped, stop
 from sidecar.cli.options import json_option
 from sidecar.cli.serve import serving
-from sidecar.cli.session import SANDBOX, settings_here
+from sidecar.cli.session import DEFAULT, SANDBOX, settings_here
 from sidecar.cli.terminal import paint, put, put_json
 from sidecar.model import VERSION, Access, Failure
 from sidecar.provider import Catalogue
@@ -47,6 +47,8 @@ class Started(msgspec.Struct, frozen=True):
     providers: tuple[str, ...]
     example: str | None
     subject: str | None
+    tenant: str = DEFAULT
+    connections: tuple[str, ...] = CONNECTIONS
 
 
 @click.command("dev", help=HELP, epilog=EXIT_CODES)
@@ -70,9 +72,10 @@ async def _dev(
     as_json: bool,  # noqa: FBT001
 ) -> None:
     offline = OfflineProviders(all_cases(provider_folders_of(settings), FORMATS.read_yaml)) if sandbox else None
+    tenant, connections = settings.tenant or DEFAULT, settings.connections or CONNECTIONS
     async with development(settings, offline) as (running, url):
         if sandbox:
-            failure = await store_credentials(running.administrator, running.catalogue)
+            failure = await store_credentials(running.administrator, running.catalogue, connections, tenant=tenant)
             if failure is not None:
                 raise _unstored(failure)
         operation = example(running.catalogue)
@@ -85,7 +88,10 @@ async def _dev(
             ready_seconds=time.perf_counter() - BEGAN,
             providers=tuple(sorted(running.catalogue.providers)),
             example=operation and ".".join(operation),
-            subject=operation and call_subject(settings.prefix, Address(Access.READ, "default", "default", *operation)),
+            subject=operation
+            and call_subject(settings.prefix, Address(Access.READ, tenant, connections[0], *operation)),
+            tenant=tenant,
+            connections=connections,
         )
         tell = partial(put_json, as_facts(started, running)) if as_json else partial(put, greeting(started))
         await until_end(running, tell)
@@ -108,7 +114,7 @@ def greeting(started: Started) -> str:
     rows.append(["", f"embedded, {kept}" if started.embedded else f"not ours (SIDECAR_NATS_URL); key {kept}"])
     rows.append(["providers", f"{len(started.providers)}: {', '.join(started.providers)}"])
     if started.sandbox:
-        rows.append(["sandbox", f"they answer offline; connections {' and '.join(CONNECTIONS)} are there"])
+        rows.append(["sandbox", f"they answer offline; connections {' and '.join(started.connections)} are there"])
     rows += [["try" if index == 0 else "", text] for index, text in enumerate(first_steps(started))]
     rows.append(["stop", "Ctrl-C"])
     head = paint(f"connector-sidecar {VERSION}", Tone.STRONG)
@@ -117,15 +123,23 @@ def greeting(started: Started) -> str:
 
 def first_steps(started: Started) -> list[str]:
     """What to type next, in another terminal."""
+    who = _options(started)
     steps = [f"export SIDECAR_DATA_DIR={shlex.quote(started.data_dir)}"] if started.elsewhere else []
     if started.example is None or started.subject is None:
         return [*steps, "sidecar provider list"]
     if not started.sandbox:
-        steps.append(f"sidecar connection import {started.example.partition('.')[0]}")
-    steps.append(f"sidecar call {started.example}")
+        steps.append(f"sidecar connection import {started.example.partition('.')[0]}{who}")
+    steps.append(f"sidecar call {started.example}{who}")
     if started.embedded:
         steps.append(f"nats --server {started.url} req {started.subject} '{{}}'")
     return steps
+
+
+def _options(started: Started) -> str:
+    """What names tenant and connection, where they are not the default ones."""
+    tenant = "" if started.tenant == DEFAULT else f" --tenant {shlex.quote(started.tenant)}"
+    connection = started.connections[0]
+    return tenant if connection == DEFAULT else f"{tenant} -c {shlex.quote(connection)}"
 
 
 def as_facts(started: Started, running: Sidecar) -> dict[str, object]:

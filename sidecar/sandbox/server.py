@@ -133,17 +133,21 @@ class OfflineProviders:
 
 
 async def store_credentials(
-    administrator: Operator, catalogue: Catalogue, connections: Sequence[str] = CONNECTIONS
+    administrator: Operator,
+    catalogue: Catalogue,
+    connections: Sequence[str] = CONNECTIONS,
+    *,
+    tenant: str = TENANT,
 ) -> Failure | None:
-    """Give these connections of tenant `default` the sandbox's credentials, where they have none yet."""
+    """Give these connections of a tenant the sandbox's credentials, where they have none yet."""
     for name in connections:
-        listed = await administrator.answer(AdminAddress(TENANT, name, EVERY, "list"), b"")
+        listed = await administrator.answer(AdminAddress(tenant, name, EVERY, "list"), b"")
         if isinstance(listed, Failure):
             return listed
         there = {known.provider for known in msgspec.json.decode(listed.body, type=list[Known])}
         for provider in catalogue.providers.values():
             if provider.name not in there:
-                address = AdminAddress(TENANT, name, provider.name, "import")
+                address = AdminAddress(tenant, name, provider.name, "import")
                 stored = await administrator.answer(address, import_payload(provider))
                 if isinstance(stored, Failure):
                     return stored

@@ -104,6 +104,28 @@ def test_the_sandbox_answers_and_keeps_to_itself(sidecar: Command, tmp_path: Pat
         assert process.wait(timeout=PATIENCE) == 0
 
 
+def test_a_scoped_sandbox(sidecar: Command, tmp_path: Path) -> None:
+    """One tenant, one connection, one provider: it proposes what works, and serves nothing else."""
+    here = {
+        "SIDECAR_DATA_DIR": str(tmp_path / "data"),
+        "SIDECAR_TENANT": "acme",
+        "SIDECAR_CONNECTIONS": "bob",
+        "SIDECAR_PROVIDERS": "github",
+    }
+    with started("dev", "--sandbox", **here) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(8)]
+        assert any(line.startswith("providers   1: github") for line in lines)
+        assert any("sidecar call github.users.me --tenant acme -c bob" in line for line in lines)
+        there = {"SIDECAR_DATA_DIR": here["SIDECAR_DATA_DIR"]}
+        assert sidecar("call", "github.users.me", "--tenant", "acme", "-c", "bob", env=there).exit_code == 0
+        for words in (["-c", "bob"], ["--tenant", "acme", "-c", "alice"]):
+            assert sidecar("call", "github.users.me", *words, env=there).exit_code == 69
+        assert sidecar("call", "slack.users.list", "--tenant", "acme", "-c", "bob", env=there).exit_code in {66, 69}
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=PATIENCE) == 0
+
+
 def test_dev_uses_a_server_that_is_named(nats_url: str, tmp_path: Path) -> None:
     """With SIDECAR_NATS_URL nothing is embedded, its password is not printed, and `run` finds all it needs."""
     here = {"SIDECAR_NATS_URL": nats_url, "SIDECAR_DATA_DIR": str(tmp_path / "data")}
@@ -137,6 +159,11 @@ def test_run_tells_everything_that_is_missing_at_once(nats_url: str, tmp_path: P
         ({}, 64, "SIDECAR_NATS_URL is not set"),
         ({"SIDECAR_EGRESS_ALLOW": "https://x"}, 64, "egress entry 'https://x'"),
         ({"SIDECAR_NATS_URL": "nats://127.0.0.1:1", "SIDECAR_CONNECTORS": "/nowhere"}, 64, "/nowhere"),
+        (
+            {"SIDECAR_NATS_URL": "nats://127.0.0.1:1", "SIDECAR_TENANT": "acme", "SIDECAR_PROVIDERS": "githb"},
+            64,
+            "SIDECAR_PROVIDERS: there is no provider githb; there are: github,",
+        ),
     ],
 )
 def test_run_refuses(variables: dict[str, str], code: int, told: str) -> None:
