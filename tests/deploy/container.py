@@ -53,7 +53,7 @@ def secret(place: Place, name: str, values: Mapping[str, bytes]) -> None:
 
 def command(place: Place, one: Ours, environment: Mapping[str, str], folders: Mapping[str, Path]) -> list[str]:
     """The command that runs the container; `folders` are more folders to read, by their place in it."""
-    context = one.container["securityContext"] | one.pod.get("securityContext", {})
+    context = one.pod["securityContext"] | one.container["securityContext"]
     places: dict[str, tuple[str, Path]] = {path: ("--ro-bind", folder) for path, folder in folders.items()}
     for mount in mounts(one.pod, one.container):
         path = mount.path.replace("/var/run/", "/run/", 1)  # a link in the image, as in most
