@@ -13,14 +13,17 @@ from sidecar.wire.subject import (
     MAX_TOKEN,
     Address,
     AdminAddress,
+    CancelAddress,
     CatalogAddress,
     admin_subject,
     call_subject,
+    cancel_subject,
     catalog_subject,
     decode_token,
     encode_token,
     parse_admin,
     parse_call,
+    parse_cancel,
     parse_catalog,
     trace_subject,
 )
@@ -239,6 +242,47 @@ def test_a_wrong_catalogue_subject_is_told(subject: str) -> None:
     failure = parse_catalog("sidecar", subject)
     assert isinstance(failure, Failure)
     assert failure.reason is Reason.MALFORMED
+
+
+CALL_ID = "0190a8b0-1234-7abc-8def-0123456789ab"
+
+
+@given(NAMES, NAMES)
+def test_a_cancel_subject_round_trips(tenant: str, connection: str) -> None:
+    """Tenant and connection as in a call's subject, and the call's id."""
+    address = CancelAddress(tenant, connection, CALL_ID)
+    subject = cancel_subject("sidecar", address)
+    assert len(subject.split(".")) == 5
+    parsed = parse_cancel("sidecar", subject)
+    assert parsed == address or (isinstance(parsed, Failure) and len(subject) > MAX_TOKEN)
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        f"sidecar.cancel.a.{CALL_ID}",
+        f"sidecar.cancel.a.b.c.{CALL_ID}",
+        f"sidecar.cancel.-.b.{CALL_ID}",
+        f"sidecar.cancel.a.-.{CALL_ID}",
+        f"sidecar.cancel.a.b%2e.{CALL_ID}",
+        "sidecar.cancel.a.b.*",
+        "sidecar.cancel.a.b.",
+        f"sidecar.cancel.a.b.{CALL_ID.replace('-', '')}",
+        f"sidecar.cancel.a.b.{CALL_ID} ",
+        f"sidecar.read.a.b.{CALL_ID}",
+        f"other.cancel.a.b.{CALL_ID}",
+    ],
+)
+def test_a_wrong_cancel_subject_is_told(subject: str) -> None:
+    """A call id is a UUID; everything else is as in a call's subject."""
+    failure = parse_cancel("sidecar", subject)
+    assert isinstance(failure, Failure)
+    assert failure.reason is Reason.MALFORMED
+
+
+def test_a_call_id_has_no_case() -> None:
+    """RFC 9562 section 4: hexadecimal digits are read in either case."""
+    assert parse_cancel("sidecar", f"sidecar.cancel.a.b.{CALL_ID.upper()}") == CancelAddress("a", "b", CALL_ID)
 
 
 @given(NAMES, NAMES)
