@@ -159,10 +159,10 @@ def step(state: Writing, event: Event, now: float, jitter: float) -> tuple[Writi
             return _put(replace(state, until=_until(state.wanted, now)), now)
         case Acked(revision):
             return state, Done(Written(revision))
-        case Conflict() | Full() if not state.unanswered:
+        case Conflict():
+            return _refused(state, event, now, jitter)
+        case Full() if not state.unanswered:
             return state, Done(event)
-        case Conflict(last):  # an earlier attempt of ours may be the write that came first
-            return _look(replace(state, fenced=True, last=last), now)
         case Full(said):  # tells nothing of the earlier attempts
             return _look(replace(state, said=said), now)
         case NoAnswer(said, reached):
@@ -201,6 +201,20 @@ def _pause(state: Writing, now: float, jitter: float) -> tuple[Writing, Effect]:
         return state, Done(_given_up(state))
     seconds = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(state.pauses, 10)) * (0.5 + jitter)
     return replace(state, pauses=state.pauses + 1), Sleep(min(seconds, state.until - now))
+
+
+def _refused(state: Writing, conflict: Conflict, now: float, jitter: float) -> tuple[Writing, Effect]:
+    """Only a revision newer than the one we named proves that ours is over.
+
+    For a moment after a partition a leader that was deposed still hears writes and refuses them by what it holds: an
+    older revision, or a write that it never finishes (10164 names no revision). The true leader hears them as well.
+    """
+    if conflict.last is None or conflict.last <= (state.wanted.expected or 0):
+        return _pause(replace(state, unanswered=True), now, jitter)
+    if not state.unanswered:
+        return state, Done(conflict)
+    # An earlier attempt of ours may be the write that came first.
+    return _look(replace(state, fenced=True, last=conflict.last), now)
 
 
 def _proved(state: Writing, entry: Entry | None) -> Outcome | None:

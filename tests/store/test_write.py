@@ -65,6 +65,11 @@ LOST = NoAnswer("no reply within 2 s")
     [
         pytest.param([Acked(8)], Written(8), id="written"),
         pytest.param([Conflict(8)], Conflict(8), id="another-came-first"),
+        pytest.param([Conflict(0), Woke(), Acked(8)], Written(8), id="a-deposed-leader-refuses-the-true-one-writes"),
+        pytest.param([Conflict(0), Woke(), Conflict(8), seen(8, by="ours")], Written(8), id="deposed-then-our-own"),
+        pytest.param([Conflict(5), Woke(), Conflict(8), seen(8, follows=7)], Conflict(8), id="behind-then-theirs"),
+        pytest.param([LOST, Woke(), Conflict(5), Woke(), Acked(8)], Written(8), id="a-leader-behind-does-not-fence"),
+        pytest.param([Conflict(), Woke(), Acked(8)], Written(8), id="one-in-process-that-never-was-written"),
         pytest.param([Full("maximum bytes exceeded")], Full("maximum bytes exceeded"), id="no-room"),
         pytest.param([LOST, Woke(), Acked(8, duplicate=True)], Written(8), id="acknowledged-again"),
         pytest.param([LOST, Woke(), Conflict(8), seen(8, by="ours")], Written(8), id="our-own-write-refuses-us"),
