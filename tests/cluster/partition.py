@@ -27,6 +27,7 @@ async def partition(folder: Path, count: int) -> Row:
     with network(folder, NAMES) as net:
         async with running_cluster(folder, net.places) as cluster, connections(cluster) as buses:
             sides: list[Sides] = []
+            healing: list[float] = []
             async with trial(buses, warm=count // 4) as running:
                 for number in range(ROUNDS):
                     leader = await cluster.leader(buses[0])
@@ -43,11 +44,14 @@ async def partition(folder: Path, count: int) -> Row:
                                 await side.disagree()
                             finally:
                                 net.heal(leader.name)
+                                healed = time.monotonic()
                         sides.append(side)
+                    await cluster.caught_up(buses[0])
+                    healing.append(time.monotonic() - healed)
             verdict = await judge(cluster, buses[0], running.load.ledger)
             broken = [said for side in sides for said in side.broken]
             stale = sum(side.stale for side in sides)
-            note = f"{stale} of {ROUNDS} isolated leaders gave a stale reading"
+            note = f"{stale} of {ROUNDS} isolated leaders gave a stale reading; healed in {max(healing):.0f} s"
             return running.row("leader partitioned", verdict, broken=broken, note=note)
 
 
