@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 SHARED ?= ../shared
 export SHARED
 
-.PHONY: demo test check lint types contracts schemas real deaths drain-test rotate-test bench-quick durability image-test sim prove-red lock clean
+.PHONY: permissions demo test check lint types contracts schemas real deaths drain-test rotate-test bench-quick durability image-test sim prove-red lock clean
 
 demo: $(VENV)/ready  ## everything on this machine, no account needed (KEEP=1 leaves it running)
 	@$(BIN)/python -m sidecar.sandbox.demo
@@ -28,6 +28,10 @@ contracts: $(VENV)/ready
 
 schemas: $(VENV)/ready
 	$(BIN)/python -m sidecar.schemas --check
+	$(BIN)/python -m sidecar.nats_config --check
+
+permissions: $(VENV)/ready  ## who may do what on NATS: each role x kind of subject x tenant, against a real nats-server
+	$(BIN)/python -m tests.permissions.matrix
 
 real: $(VENV)/ready  ## real Synapse, Redmine and PocketBase, called through NATS (needs SHARED)
 	$(BIN)/python -m tests.real.run

@@ -231,9 +231,9 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if (self.tenant is None) != (self.role in WITHOUT_TENANT):
-            which = "has no tenant of its own" if self.tenant else "is of one tenant: name it"
+            which = "has no tenant of its own" if self.tenant is not None else "is of one tenant: name it"
             raise ValueError(f"{self.role} {which}")
-        for name in (self.name, *self.connections, *([self.tenant] if self.tenant else [])):
+        for name in (self.name, *self.connections, *([] if self.tenant is None else [self.tenant])):
             if not is_name(name):
                 raise ValueError(f"{name[:80]!r} is not a name that a subject can hold")
         for provider in self.providers:

@@ -55,6 +55,7 @@ class Cell:
     subject: str
     payload: bytes
     allowed: bool
+    reached: bool = True  # whether anybody can publish what it subscribes to
     number: int = 0  # of the publication, or of the subscription
     refused: bool = False
     answered: bool = False

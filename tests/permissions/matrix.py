@@ -92,6 +92,9 @@ def _cells(there: Place) -> list[Cell]:
         at_home = account == SERVING and there.form is Form.OPERATOR
         tenants = {tenant: there.as_served(tenant) if at_home else tenant for tenant in (SHARED, OWN)}
         found += cells(name, account, user.holder, tenants)
+    for cell in found:  # a tenant that serves itself, in its own account, is out of everybody else's reach
+        told_here = cell.kind in (Kind.QUOTA, Kind.SERVICE)
+        cell.reached = told_here or (cell.account, cell.tenant) != (SERVING, OWN) or there.form is Form.SINGLE
     return found
 
 
@@ -115,7 +118,7 @@ def _is_done(cell: Cell, wire: Wire) -> bool:
     if not cell.allowed:
         return wire.was_refused(cell.verb, cell.subject)
     if cell.verb == "subscribe":
-        return _heard(cell, wire)
+        return _heard(cell, wire) or not cell.reached
     return not needs_answer(cell) or _answered(cell, wire)
 
 
@@ -147,8 +150,8 @@ def wrong(cell: Cell) -> str | None:
     """
     if cell.allowed and cell.refused:
         return "refused, though allowed"
-    if cell.allowed and cell.verb == "subscribe" and not cell.heard:
-        return "allowed, but nothing arrived"
+    if cell.allowed and cell.verb == "subscribe" and cell.reached != cell.heard:
+        return "allowed, but nothing arrived" if cell.reached else "heard from another account"
     if needs_answer(cell) and not cell.answered:
         return "allowed, but not answered"
     if not cell.allowed and not cell.refused:

@@ -76,6 +76,17 @@ class Place:
 @asynccontextmanager
 async def place(form: Form, folder: Path, *, config: Path | None = None) -> AsyncIterator[Place]:
     """The server, with streams and buckets made by the admins' own rights. `config` instead of the shipped file."""
+    async with empty_place(form, folder, config=config) as there:
+        for admin in there.admins():
+            bus = await there.bus(admin)
+            await provision(bus, required("sidecar"))
+            await bus.close()
+        yield there
+
+
+@asynccontextmanager
+async def empty_place(form: Form, folder: Path, *, config: Path | None = None) -> AsyncIterator[Place]:
+    """The server, on which nothing is made yet."""
     file = config or FOLDER / f"{form}.conf"
     passwords = {name: f"p{number}" for number, name in enumerate(VARIABLE.findall(file.read_text()))}
     environment = {**passwords, "NATS_STORE_DIR": str(folder / "store")}
@@ -88,10 +99,6 @@ async def place(form: Form, folder: Path, *, config: Path | None = None) -> Asyn
         there = Place(form, port, folder, users, passwords, operator)
         if operator is not None:
             there.tenant_names[SHARED] = operator.account_keys[SHARED].public
-        for admin in there.admins():
-            bus = await there.bus(admin)
-            await provision(bus, required("sidecar"))
-            await bus.close()
         yield there
 
 
