@@ -48,6 +48,7 @@ async def drained(folder: Path, times: int) -> Drained:
             while load.outcomes.total() < calls + 2 * AGENTS:  # noqa: ASYNC110 - others make the calls
                 await asyncio.sleep(0.01)
             oldest = members.pop(0)
+            assert oldest.child.returncode is None, await oldest.ended()
             oldest.signal()
             code, took, _log = await oldest.ended()
             codes[code] += 1
