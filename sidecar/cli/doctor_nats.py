@@ -6,6 +6,7 @@ import socket
 import time
 from collections import Counter
 from datetime import datetime
+from itertools import combinations
 from urllib.parse import urlsplit
 
 import anyio
@@ -136,15 +137,25 @@ def sidecar_lines(sidecars: list[Sidecar], here: Here) -> list[Line]:
     versions = sorted({item.version for item in sidecars})
     told = ", ".join(f"{digest} ({count})" if len(hashes) > 1 else digest for digest, count in hashes.most_common())
     seen = f"{counted(len(sidecars), 'sidecar')} of version {', '.join(versions)}, catalogue {told}"
-    if len(hashes) > 1:
+    rivals = [(one, other) for one, other in combinations(sidecars, 2) if _rivals(one.metadata, other.metadata)]
+    if any(one.metadata.get("providers") == other.metadata.get("providers") for one, other in rivals):
         mend = "start all with the same providers: which of them gets a call is left to chance"
         return [fail("sidecars", f"{seen}: they differ", mend)]
+    if rivals:
+        mend = "give the sidecars of a tenant the same SIDECAR_PROVIDERS: what the catalogue answers is left to chance"
+        return [warn("sidecars", f"{seen}: they serve different providers", mend)]
     if versions != [VERSION]:
         return [warn("sidecars", seen, f"this command is version {VERSION}: upgrade what is older")]
     if here.catalogue is not None and here.catalogue.digest not in hashes:
         mend = f"restart the sidecar, or look at SIDECAR_CONNECTORS: here it would serve {here.catalogue.digest}"
         return [warn("sidecars", seen, mend)]
     return [ok("sidecars", seen)]
+
+
+def _rivals(one: dict[str, str], other: dict[str, str]) -> bool:
+    """Whether a tenant may be answered by either, and not the same."""
+    tenants = {item["tenant"] for item in (one, other) if "tenant" in item}
+    return len(tenants) < 2 and one.get("catalog_hash") != other.get("catalog_hash")  # noqa: PLR2004
 
 
 async def connection_lines(nats: Session, tenant: str, allow: EgressAllow) -> list[Line]:

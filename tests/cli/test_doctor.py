@@ -112,6 +112,21 @@ def test_sidecars_must_serve_the_same(sidecars: list[Sidecar], level: Level) -> 
 
 
 @pytest.mark.parametrize(
+    ("one", "other", "level"),
+    [
+        ({"catalog_hash": "a", "tenant": "acme"}, {"catalog_hash": "b", "tenant": "evil"}, Level.OK),
+        ({"catalog_hash": "a", "tenant": "acme"}, {"catalog_hash": "b", "tenant": "acme"}, Level.FAIL),
+        ({"catalog_hash": "a", "tenant": "acme"}, {"catalog_hash": "b"}, Level.FAIL),
+        ({"catalog_hash": "a", "providers": "x"}, {"catalog_hash": "b", "providers": "x,y"}, Level.WARN),
+    ],
+)
+def test_sidecars_of_different_scopes(one: dict[str, str], other: dict[str, str], level: Level) -> None:
+    """They may differ where no call can come to either of them."""
+    sidecars = [Sidecar(id=str(number), version=VERSION, metadata=facts) for number, facts in enumerate((one, other))]
+    assert [line.level for line in sidecar_lines(sidecars, Here())] == [level]
+
+
+@pytest.mark.parametrize(
     ("offset", "level", "words"),
     [
         (0.012, Level.OK, "12 ms behind NATS"),
