@@ -30,7 +30,7 @@ GROUP = 10001
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Node:
     """Where containers run: the image's files and configuration, Secrets as folders by name, and a folder to write."""
 
     root: Path
@@ -39,9 +39,9 @@ class Place:
     empty: Path
 
 
-def secret(place: Place, name: str, values: Mapping[str, bytes]) -> None:
+def secret(node: Node, name: str, values: Mapping[str, bytes]) -> None:
     """A Secret as the kubelet mounts it with defaultMode 0440 and an fsGroup."""
-    folder = place.secrets / name
+    folder = node.secrets / name
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
     for key, value in values.items():
@@ -51,25 +51,25 @@ def secret(place: Place, name: str, values: Mapping[str, bytes]) -> None:
         os.chown(file, 0, GROUP)
 
 
-def command(place: Place, one: Ours, environment: Mapping[str, str], folders: Mapping[str, Path]) -> list[str]:
+def command(node: Node, one: Ours, environment: Mapping[str, str], folders: Mapping[str, Path]) -> list[str]:
     """The command that runs the container; `folders` are more folders to read, by their place in it."""
     context = one.pod["securityContext"] | one.container["securityContext"]
     places: dict[str, tuple[str, Path]] = {path: ("--ro-bind", folder) for path, folder in folders.items()}
     for mount in mounts(one.pod, one.container):
         path = mount.path.replace("/var/run/", "/run/", 1)  # a link in the image, as in most
-        places[path] = ("--ro-bind", place.secrets / mount.secret) if mount.secret else ("--bind", place.empty)
-    variables = dict(variable.split("=", 1) for variable in place.config["Env"]) | dict(environment)
+        places[path] = ("--ro-bind", node.secrets / mount.secret) if mount.secret else ("--bind", node.empty)
+    variables = dict(variable.split("=", 1) for variable in node.config["Env"]) | dict(environment)
     return [
         "bwrap",
-        *("--ro-bind", str(place.root), "/", "--proc", "/proc", "--dev", "/dev"),
+        *("--ro-bind", str(node.root), "/", "--proc", "/proc", "--dev", "/dev"),
         *_mount_options(places),
         *("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent", "--as-pid-1"),
-        *("--chdir", place.config["WorkingDir"], "--clearenv"),
+        *("--chdir", node.config["WorkingDir"], "--clearenv"),
         *(word for name, value in variables.items() for word in ("--setenv", name, value)),
         *("setpriv", "--reuid", str(context["runAsUser"]), "--regid", str(context["runAsGroup"])),
         *("--groups", str(one.pod["securityContext"]["fsGroup"]), "--no-new-privs"),
         *("--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all"),
-        *place.config["Entrypoint"],
+        *node.config["Entrypoint"],
         *one.container["args"],
     ]
 

@@ -18,6 +18,7 @@ from sidecar.model import VERSION
 from tests.deploy.manifests import KUSTOMIZE, OVERLAYS, documents
 from tests.deploy.recipes import CannotRun, Recipes, Unmet
 from tests.deploy.serving import serve
+from tests.permissions.place import Form
 
 # What checkov may find, and why it stays.
 REASONED = {
@@ -61,7 +62,8 @@ def _steps(recipes: Recipes) -> list[tuple[str, Callable[[], list[str]]]]:
         *((f"manifests {overlay}", lambda overlay=overlay: _manifests(recipes, overlay)) for overlay in OVERLAYS),
         ("Dockerfile", lambda: _built(recipes)),
         ("image", lambda: _image(recipes)),
-        ("at work", lambda: _at_work(recipes)),
+        ("at work, passwords", lambda: _at_work(recipes, Form.SINGLE, starts=3)),
+        ("at work, .creds files", lambda: _at_work(recipes, Form.OPERATOR, starts=1)),
     ]
 
 
@@ -138,9 +140,9 @@ def _image(recipes: Recipes) -> list[str]:
     ]
 
 
-def _at_work(recipes: Recipes) -> list[str]:
+def _at_work(recipes: Recipes, form: Form, *, starts: int) -> list[str]:
     with recipes.mounted() as root:
-        return asyncio.run(serve(recipes, root))
+        return asyncio.run(serve(recipes, root, form, starts))
 
 
 if __name__ == "__main__":
