@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from sidecar.cli.failure import USAGE, stop
+from sidecar.cli.failure import USAGE, Stopped, stop
 from sidecar.cli.session import DEFAULT, settings_here
 from sidecar.wire.subject import EVERY, MAX_TOKEN, NAME, OPERATION, encode_token
 
@@ -80,7 +80,12 @@ def tenant_option(command: Command) -> Command:
 
 
 def _tenant(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    return named(context, parameter, value) or settings_here().tenant or DEFAULT
+    if value is not None:
+        return named(context, parameter, value)
+    try:
+        return settings_here().tenant or DEFAULT
+    except Stopped:  # told by whoever needs the settings
+        return DEFAULT
 
 
 def connection_option(command: Command) -> Command:
