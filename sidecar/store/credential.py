@@ -105,6 +105,7 @@ class CredentialStore:
         self._capacity = capacity
         self._scope = scope
         self._cache: OrderedDict[str, _Cached] = OrderedDict()
+        self._changes = 0  # told so far
 
     async def load(
         self, tenant: str, connection: str, provider: str, *, within: float = ASK_SECONDS
@@ -190,7 +191,7 @@ class CredentialStore:
 
     async def _read(self, tenant: str, connection: str, provider: str) -> Credential | Failure:
         """What the store has now, kept in memory where it can be used again."""
-        key = record_key(tenant, connection, provider)
+        key, changes = record_key(tenant, connection, provider), self._changes
         found = await self._records.read(tenant, key)
         if isinstance(found, Failure):
             return found
@@ -201,7 +202,10 @@ class CredentialStore:
         if isinstance(opened, Failure):
             self._cache.pop(key, None)
             return opened
-        return _usable(self._keep(key, opened, found.revision), connection, provider)
+        credential = self._keep(key, opened, found.revision)
+        if self._changes != changes:
+            self._cache[key].asked = -math.inf  # a change may have passed the read on its way
+        return _usable(credential, connection, provider)
 
     async def _change(
         self,
@@ -240,6 +244,7 @@ class CredentialStore:
             for known in self._cache.values():
                 known.asked = -math.inf
             return
+        self._changes += 1
         cached = self._cache.get(entry.key)
         if cached is None or cached.revision >= entry.revision:
             return
