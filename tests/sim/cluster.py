@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tests.sim.kv import Ack, Bucket, Proposal, Refused, Stored, Write
+from tests.sim.kv import KEY_IN_PROCESS, WRONG_LAST_SEQUENCE, Ack, Bucket, Proposal, Refused, Stored, Write
 from tests.sim.network import Network, Weather
 from tests.sim.world import World
 
@@ -13,6 +13,7 @@ TEMPORARILY_UNAVAILABLE = 10008
 NO_ROOM = 10077
 COMMIT_SECONDS = (0.0002, 0.003)
 SLOW_COMMIT_SECONDS = (0.5, 6.0)
+DEPOSED_SECONDS = (0.05, 2.0)
 STALE_SECONDS = (0.0, 15.0)  # an isolated old leader was seen to answer reads for more than 14 s
 
 
@@ -62,6 +63,7 @@ class Cluster:
         self._network = Network(world, climate.weather)
         self._outage: str | None = None
         self._isolated_at: float | None = None
+        self._deposed: Deposed | None = None
         self._commits_until = 0.0
         for _ in range(climate.outages):
             world.after(world.random.uniform(0, climate.seconds), self._have_trouble)
@@ -76,9 +78,12 @@ class Cluster:
         """No new trouble from now on, and what there is ends."""
         self._network.weather = Weather()
         self._climate = Climate(clustered=self._climate.clustered)
-        self._outage = self._isolated_at = None
+        self._outage = self._isolated_at = self._deposed = None
 
     def _take(self, write: Write, answer: Answer) -> None:
+        if self._deposed is not None and (heard := self._deposed.hear(write, self._world.now)) is not None:
+            self._world.fault("refused by a deposed leader", write.message_id)
+            self._reply(answer, heard)
         if (trouble := self._trouble(write)) is not None:
             if trouble != "silence":
                 self._reply(answer, REFUSALS[trouble])
@@ -158,8 +163,36 @@ class Cluster:
         world.after(world.random.uniform(0.05, 9.0), self._recover)
 
     def _recover(self) -> None:
+        """After an isolation the old leader is heard again, and for a moment does not know that it is none."""
+        if self._isolated_at is not None:
+            self._deposed = Deposed(self.bucket, self._isolated_at)
+            self._world.after(self._world.random.uniform(*DEPOSED_SECONDS), self._end_deposed)
         self._outage = self._isolated_at = None
         self._world.tell("the cluster is whole")
+
+    def _end_deposed(self) -> None:
+        self._deposed = None
+
+
+class Deposed:
+    """A leader that another one replaced while it was cut off. It hears writes as the true one does, takes what it
+    believes in and never finishes it, and refuses the rest by what it holds.
+    """
+
+    def __init__(self, bucket: Bucket, since: float) -> None:
+        self._bucket = bucket
+        self._since = since
+        self._taken: set[str] = set()
+
+    def hear(self, write: Write, now: float) -> Refused | None:
+        held = self._bucket.last(write.key, self._since)
+        last = held.revision if held and held.expires > now else 0
+        if write.key in self._taken:
+            return Refused(KEY_IN_PROCESS, "wrong last sequence")
+        if write.expected == last:
+            self._taken.add(write.key)
+            return None
+        return Refused(WRONG_LAST_SEQUENCE, f"wrong last sequence: {last}")
 
 
 REFUSALS: dict[str, Refused | Nobody] = {

@@ -60,6 +60,7 @@ def test_every_promise_holds_in_every_world() -> None:
         "restart",
         "isolated",
         "leader change",
+        "refused by a deposed leader",
         "kill",
         "pause",
     }
@@ -165,7 +166,7 @@ def told_twice(state: Writing, event: Event, now: float, jitter: float) -> Stepp
         (revision_dropped, "an acknowledged write is never lost"),
         (in_process_is_done, "Written is in the history under its revision"),
         (silence_is_none, "what is told not to have happened never happened"),
-        (always_unknown, "in fair weather every write is known"),
+        (always_unknown, "in fair weather what happened is known"),
         (dawdles, "a write ends by its deadline"),
         (no_deadline, "every write of a living client ends"),
         (silent_end, "every write of a living client ends"),
