@@ -47,6 +47,15 @@ async def bus(nats_url: str) -> AsyncIterator[NatsBus]:
 
 
 @pytest.fixture
+async def empty_bus(tmp_path: Path) -> AsyncIterator[NatsBus]:
+    """A connection to a nats-server of this test's own, which has no stream yet."""
+    async with embedded_server(tmp_path / "nats", logging.getLogger("tests.nats")) as server:
+        connection = await connect(server.url)
+        yield connection
+        await connection.close()
+
+
+@pytest.fixture
 def fresh_name() -> str:
     """A name (tenant, prefix, bucket) that no other test uses."""
     return f"t{secrets.token_hex(6)}"

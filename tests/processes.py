@@ -16,8 +16,9 @@ import nats
 
 from sidecar.adapters.key_file import create_key_file
 from sidecar.adapters.nats_streams import provision
-from sidecar.app import connected, streams_of
+from sidecar.app import connected
 from sidecar.settings import Settings
+from sidecar.streams import streams_of
 
 # What the tests need is not installed beside a sidecar; HTTPX imports these two wherever it finds them.
 AS_INSTALLED = (

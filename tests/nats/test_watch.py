@@ -52,6 +52,15 @@ async def consumers(bus: NatsBus, name: str) -> list[str]:
     return list(listed["consumers"] or [])
 
 
+async def refused(store: NatsStore, bus: NatsBus, pattern: str) -> None:
+    """Return when the server refused to let this be watched."""
+    before = bus.counts.permission_violations
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(store.watch, "b", pattern, print)
+        await until(lambda: bus.counts.permission_violations > before)
+        tasks.cancel_scope.cancel()
+
+
 async def test_every_change_is_told(store: NatsStore, fresh_name: str) -> None:
     """None first; then each write and deletion, whole, in order; what was there before is not."""
     await put(store, fresh_name, "a.old", b"0")
@@ -147,11 +156,7 @@ async def test_a_watch_stays_within_its_rights(tmp_path: Path) -> None:
             assert found.revision == revision
             assert await patient.keys("b", mine) == ["acme.k"]
             for pattern in (">", "evil.>", "*.k"):
-                before = bus.counts.permission_violations
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(store.watch, "b", pattern, told.append)
-                    await until(lambda before=before: bus.counts.permission_violations > before)
-                    tasks.cancel_scope.cancel()
+                await refused(store, bus, pattern)
             with pytest.raises(StoreUnavailable, match="permissions violation"):
                 await store.get("b", "evil.k")
             with pytest.raises(StoreUnavailable, match="permissions violation"):

@@ -13,7 +13,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from sidecar.adapters.key_file import create_key_file
-from sidecar.adapters.nats_bus import connect
+from sidecar.adapters.nats_bus import NatsBus
 from sidecar.adapters.nats_store import NatsStore
 from sidecar.adapters.tenant_keys import TenantKeys
 from sidecar.nats_config import OWN, SHARED
@@ -288,14 +288,12 @@ async def test_a_scoped_sidecar_works_within_its_rights(single: Place, user: str
     await bus.close()
 
 
-async def test_a_scoped_sidecar_says_what_is_missing(nats_url: str, fresh_name: str) -> None:
-    """Without streams it says so by asking within its scope, and what to run is `sidecar setup`."""
-    bus = await connect(nats_url)
-    assert await lacking(bus, Settings(tenant="acme", prefix=fresh_name)) == [
+async def test_a_scoped_sidecar_says_what_is_missing(empty_bus: NatsBus) -> None:
+    """Without streams it says so by asking within its scope."""
+    assert await lacking(empty_bus, Settings(tenant="acme")) == [
         f"bucket {BUCKET} does not exist, or does not allow direct gets",
         "stream SIDECAR_TRACE does not exist, or does not allow direct gets",
     ]
-    await bus.close()
 
 
 # --- what subjects cannot confine -------------------------------------------------------------------------------------
