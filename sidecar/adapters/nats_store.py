@@ -53,8 +53,7 @@ TTL = "Nats-TTL"  # whole seconds; https://github.com/nats-io/nats-architecture-
 OPERATION = "KV-Operation"
 LIMIT_MARKER = "Nats-Marker-Reason"  # the server's own mark of what expired; our buckets do not ask for it
 SEQUENCE = "Nats-Sequence"
-# A deletion also removes older messages of the key, however many a bucket keeps.
-DELETION = {OPERATION: "PURGE", "Nats-Rollup": "sub"}
+DELETION = {OPERATION: "PURGE"}  # it takes the place of the value: a bucket keeps the last message of a key
 NOT_FOUND = "404"
 DUPLICATE_IN_PROCESS = 10158
 REFUSED = range(400, 500)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from sidecar.adapters.nats_jetstream import NO_ROOM, SECOND_NS, STREAM_NOT_FOUND, Answer, ApiRefused, ask
-from sidecar.ports import Bus, BusError, NoResponders, StoreUnavailable
+from sidecar.ports import Bus, BusDenied, BusError, NoResponders, StoreDenied, StoreUnavailable
 
 CREDENTIALS = "SIDECAR_CREDENTIALS"
 TRACE = "SIDECAR_TRACE"
@@ -44,7 +44,15 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # A stream that differs in one of these does not do what we rely on.
-ESSENTIAL = ("subjects", "storage", "retention", "discard", "allow_direct", "max_msgs_per_subject")
+ESSENTIAL = (
+    "subjects",
+    "storage",
+    "retention",
+    "discard",
+    "allow_direct",
+    "max_msgs_per_subject",
+    "allow_rollup_hdrs",
+)
 AT_LEAST = {"num_replicas": 1, "duplicate_window": 0, "allow_msg_ttl": False}  # with what a server leaves out
 LIMITS = ("max_age", "max_bytes")  # `setup` makes them as the settings say; nobody else touches them
 
@@ -64,6 +72,8 @@ class _Info(Answer, frozen=True, kw_only=True):
 def bucket(name: str, *, replicas: int = 1, max_bytes: int = -1) -> StreamSpec:
     """A KV bucket that keeps the last value of each key only: a secret that was replaced does not stay readable.
 
+    Unlike those that other tools make, it takes no `Nats-Rollup`: with the header `Nats-Rollup: all` whoever may write
+    one key empties the bucket of every tenant's (tried with nats-server 2.15).
     https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-8.md
     """
     return StreamSpec(
@@ -74,7 +84,6 @@ def bucket(name: str, *, replicas: int = 1, max_bytes: int = -1) -> StreamSpec:
         num_replicas=replicas,
         max_msgs_per_subject=1,
         max_bytes=max_bytes,
-        allow_rollup_hdrs=True,
         deny_delete=True,
         allow_msg_ttl=True,
     )
@@ -150,6 +159,8 @@ async def unreadable(bus: Bus, questions: Iterable[tuple[str, str]]) -> list[str
             await bus.request(subject, b"", timeout=TIMEOUT_SECONDS)  # that there is no such message is an answer too
         except NoResponders:
             said.append(f"{what} does not exist, or does not allow direct gets")
+        except BusDenied as error:
+            raise StoreDenied(f"{what} cannot be read: {error}") from error
         except BusError as error:
             raise StoreUnavailable(f"{what} cannot be read: {error}") from error
     return said

@@ -82,6 +82,16 @@ async def test_what_differs_is_told_and_mended(empty_bus: NatsBus) -> None:
     assert await missing(empty_bus, streams) == []
 
 
+async def test_a_bucket_that_one_header_can_empty_is_mended(empty_bus: NatsBus) -> None:
+    """A bucket of an older version, or of another tool, takes `Nats-Rollup: all` from whoever may write one key."""
+    streams = required("sidecar")
+    await provision(empty_bus, streams)
+    await change(empty_bus, "KV_SIDECAR_CREDENTIALS", allow_rollup_hdrs=True)
+    assert await missing(empty_bus, streams) == ["bucket SIDECAR_CREDENTIALS: allow_rollup_hdrs is true, must be false"]
+    await provision(empty_bus, streams)
+    assert await missing(empty_bus, streams) == []
+
+
 async def test_sizes_that_an_operator_chose_stay(empty_bus: NatsBus) -> None:
     """Another age or size is no difference, and mending something else does not undo it."""
     streams = required("sidecar")

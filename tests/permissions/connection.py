@@ -9,7 +9,7 @@ import asyncio
 import base64
 import json
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -59,8 +59,16 @@ class Wire:
         self._pongs: list[asyncio.Future[None]] = []
         self._sids = 0
 
-    def publish(self, subject: str, payload: bytes = b"", reply: str = "") -> None:
-        self._writer.write(f"PUB {subject} {reply} {len(payload)}\r\n".encode() + payload + b"\r\n")
+    def publish(
+        self, subject: str, payload: bytes = b"", reply: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        if headers is None:
+            self._writer.write(f"PUB {subject} {reply} {len(payload)}\r\n".encode() + payload + b"\r\n")
+            return
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        head = f"NATS/1.0\r\n{lines}\r\n".encode()
+        sizes = f"{len(head)} {len(head) + len(payload)}"
+        self._writer.write(f"HPUB {subject} {reply} {sizes}\r\n".encode() + head + payload + b"\r\n")
 
     def subscribe(self, subject: str) -> int:
         self._sids += 1

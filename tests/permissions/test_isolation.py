@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,10 +51,10 @@ class Stolen:
         await self.settled()
         return [message.payload for message in self.wire.arrived[before:] if not message.status.startswith("503")]
 
-    async def answer(self, subject: str, body: object = None) -> bytes:
+    async def answer(self, subject: str, body: object = None, headers: Mapping[str, str] | None = None) -> bytes:
         """The answer to a question that is allowed."""
         inbox = f"{INBOX}.answer.{secrets.token_hex(4)}"
-        self.wire.publish(subject, json.dumps(body).encode() if body is not None else b"", inbox)
+        self.wire.publish(subject, json.dumps(body).encode() if body is not None else b"", inbox, headers)
         await until(lambda: any(message.subject == inbox for message in self.wire.arrived))
         return next(message.payload for message in self.wire.arrived if message.subject == inbox)
 
@@ -198,6 +198,28 @@ async def test_a_consumer_of_another_is_not_taken_over(stolen: Stolen) -> None:
     assert "error" in json.loads(answer)
     await until(lambda: heard == [stolen.theirs])
     await owner.close()
+    await unharmed(stolen)
+
+
+# What a header may ask of JetStream: https://docs.nats.io/nats-concepts/jetstream/headers
+HEADERS: dict[str, dict[str, str]] = {
+    "the stream shall hold this message only": {"Nats-Rollup": "all"},
+    "the key shall hold this message only": {"Nats-Rollup": "sub"},
+    "publish it there too": {"Nats-Schedule": "@at 2020-01-01T00:00:00Z", "Nats-Schedule-Target": THEIRS},
+    "one of a batch": {"Nats-Batch-Id": "b", "Nats-Batch-Sequence": "1", "Nats-Batch-Commit": "1"},
+    "count": {"Nats-Incr": "1"},
+    "another key's revision": {
+        "Nats-Expected-Last-Subject-Sequence": "1",
+        "Nats-Expected-Last-Subject-Sequence-Subject": THEIRS,
+    },
+}
+
+
+@pytest.mark.parametrize("how", list(HEADERS))
+async def test_a_header_reaches_no_further_than_the_subject(stolen: Stolen, how: str) -> None:
+    """A write of the own record whose headers ask for more is refused, and others' records stay as they were."""
+    answer = json.loads(await stolen.answer(MINE, "x", HEADERS[how]))
+    assert "error" in answer
     await unharmed(stolen)
 
 
