@@ -71,6 +71,10 @@ class BusError(Exception):
     """The bus did not carry a message: not connected, time-out, or the buffer is full. The text says which."""
 
 
+class BusDenied(BusError):
+    """The bus gives this login no right to a subject; what was published there went to nobody."""
+
+
 class Bus(Protocol):
     """Core NATS. `publish` hands a message to the client's buffer and does not wait for the network."""
 
@@ -132,6 +136,10 @@ class StoreFull(Exception):
 
 class StoreUnavailable(Exception):
     """The store did not answer, or not to the question; whether a write happened is unknown."""
+
+
+class StoreDenied(StoreUnavailable):
+    """The store may not be asked for it by this login."""
 
 
 class StoreUntouched(StoreUnavailable):

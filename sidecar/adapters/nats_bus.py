@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from sidecar.adapters.nats_client import SturdyClient, next_server
 from sidecar.adapters.nats_events import BusCounts, BusEvent, ConnectionLog, harmless, plain
 from sidecar.adapters.nats_supervision import Pace, Supervision
 from sidecar.adapters.nats_url import NatsUrl, parse_url, shown
-from sidecar.ports import BusError, Message, NoResponders, Subscription
+from sidecar.ports import BusDenied, BusError, Message, NoResponders, Subscription
 
 CONNECT_SECONDS = 5.0
 PROOF_SECONDS = 2.0
@@ -48,7 +50,8 @@ async def connect(
     """A bus on the nats-server at `url` (several URLs are separated by commas), supervised until it is closed.
 
     `credentials` is a `.creds` file. Raises BusError within `timeout` seconds when there is no server, when it refuses
-    us, or when we may not receive replies on `inbox_prefix`; the text says which, and never holds the password.
+    us, or when replies do not reach us on `inbox_prefix`, BusDenied when we may not hear them; the text says which, and
+    never holds the password.
     """
     what = f"could not connect to NATS at {shown(url)}"
     bus = NatsBus(inbox_prefix, ConnectionLog(on_event), pace)
@@ -61,6 +64,9 @@ async def connect(
     except ImportError as error:
         await bus.close()
         raise BusError(f"{what}: a credentials file needs the package nkeys: pip install 'nats-py[nkeys]'") from error
+    except BusDenied as error:
+        await bus.close()
+        raise BusDenied(f"{what}: {error}") from error
     except (BusError, nats.errors.Error, OSError, ValueError) as error:
         await bus.close()
         raise BusError(f"{what}: {plain(error)}") from error
@@ -84,8 +90,10 @@ class NatsBus:
         self._proved = False
         self._echo = self.new_inbox()
         self._echoes: dict[bytes, asyncio.Future[None]] = {}
+        self._waiting: set[_Waiting] = set()
         self._supervision = Supervision(self._client, self._echo, pace)
         connection.moved = self._supervision.moved
+        connection.denied = self._on_denied
 
     async def open(self, url: NatsUrl, name: str, login: dict[str, Any], *, refused: Callable[[], None]) -> None:
         """Connect, trying until cancelled, and prove that replies reach us; `refused`: trying again cannot help."""
@@ -212,11 +220,12 @@ class NatsBus:
             await self._wait_up(subject, timeout)
         left = max(0.001, give_up - loop.time())
         try:
-            return await self._client.request(subject, payload, left, headers=dict(headers) if headers else None)
+            with self._hears_denial(subject):
+                return await self._client.request(subject, payload, left, headers=dict(headers) if headers else None)
         except nats.errors.NoRespondersError:
             raise NoResponders(f"nobody serves {subject}") from None
         except nats.errors.TimeoutError:
-            raise BusError(f"no reply on {subject} within {timeout:g} s{self._denial(subject)}") from None
+            raise BusError(f"no reply on {subject} within {timeout:g} s") from None
         except (nats.errors.Error, OSError, RuntimeError) as error:
             raise BusError(f"no reply on {subject}: {plain(error)}") from error
 
@@ -233,7 +242,9 @@ class NatsBus:
             with anyio.fail_after(timeout):
                 await arrived
         except TimeoutError:
-            text = f"no message to ourselves came back within {timeout:g} s{self._denial(self._echo)}"
+            text = f"no message to ourselves came back within {timeout:g} s"
+            if denial := self._denial(self._echo):
+                raise BusDenied(f"{text}{denial}") from None
             raise BusError(text) from None
         finally:
             del self._echoes[token]
@@ -267,10 +278,32 @@ class NatsBus:
         except TimeoutError:
             raise BusError(f"no request on {subject}: not connected to NATS for {timeout:g} s") from None
 
+    @contextmanager
+    def _hears_denial(self, subject: str) -> Iterator[None]:
+        """Ends the block as soon as the server refuses the subject, which no reply will tell; then raises BusDenied.
+
+        nats-py hands on what the server said in lower case: of subjects that differ in nothing else, a refusal of one
+        is heard by both. Of a write it proves nothing, as with every BusError.
+        """
+        with anyio.CancelScope() as scope:
+            waiting = _Waiting(subject, scope)
+            self._waiting.add(waiting)
+            try:
+                yield
+            finally:
+                self._waiting.discard(waiting)
+        if scope.cancelled_caught:
+            raise BusDenied(f"{subject} is not allowed to this login{self._denial(subject)}")
+
+    def _on_denied(self, said: str) -> None:
+        for waiting in self._waiting:
+            if _names(said, waiting.subject):
+                waiting.scope.cancel()
+
     def _denial(self, subject: str) -> str:
-        """The server's refusal of this subject, where it was the last thing said: a request hears of it only so."""
+        """The server's refusal of this subject, where it was the last thing said."""
         said = plain(self.last_error)
-        return f" (the nats-server said: {said})" if f'"{subject.lower()}"' in said.lower() else ""
+        return f" (the nats-server said: {said})" if _names(said, subject) else ""
 
     def _on_echo(self, message: Message) -> None:
         arrived = self._echoes.get(message.data)
@@ -278,6 +311,18 @@ class NatsBus:
             self._supervision.heard(message.data)
         elif not arrived.done():
             arrived.set_result(None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiting:
+    """A request without its reply yet."""
+
+    subject: str
+    scope: anyio.CancelScope
+
+
+def _names(said: str, subject: str) -> bool:
+    return f'"{subject.lower()}"' in said.lower()
 
 
 async def _nowhere(_: Msg) -> None:

@@ -46,6 +46,7 @@ class ConnectionLog:
     def __init__(self, on_event: Callable[[BusEvent], None] | None = None) -> None:
         self.counts = BusCounts()
         self.moved: Callable[[], None] = _nothing
+        self.denied: Callable[[str], None] = _unheard
         self.last_error: Exception | None = None
         self.up = asyncio.Event()
         self.closing = False
@@ -64,6 +65,7 @@ class ConnectionLog:
         elif "permissions violation" in said.lower():
             counts.permission_violations += 1
             _warn("the nats-server refused: %s", said, counts.permission_violations)
+            self.denied(said)
         elif self.refused and ("authorization" in said.lower() or isinstance(error, errors.SecureConnWantedError)):
             self.refused()
         else:
@@ -128,6 +130,10 @@ def cancelled() -> bool:
 
 def _nothing() -> None:
     pass
+
+
+def _unheard(said: str) -> None:
+    """Nobody waits to hear of a refusal yet."""
 
 
 def _warn(text: str, what: str, count: int) -> None:

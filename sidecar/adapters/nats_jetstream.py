@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from sidecar.ports import Bus, BusError, Message, NoResponders, StoreUnavailable
+from sidecar.ports import Bus, BusDenied, BusError, Message, NoResponders, StoreDenied, StoreUnavailable
 
 API = "$JS.API"
 STATUS = "Status"
@@ -58,6 +58,8 @@ async def ask(bus: Bus, verb: str, body: object, answer: type[T], timeout: float
         reply = await bus.request(f"{API}.{verb}", msgspec.json.encode(body) if body else b"", timeout=timeout)
     except NoResponders:
         raise StoreUnavailable("JetStream does not run on this nats-server, or not for this account") from None
+    except BusDenied as error:
+        raise StoreDenied(str(error)) from error
     except BusError as error:
         raise StoreUnavailable(str(error)) from error
     decoded = decode(reply.data, answer)

@@ -19,11 +19,11 @@ from sidecar.cli.connection import Connection
 from sidecar.cli.doctor_here import Here, Tell
 from sidecar.cli.doctor_line import Line, fail, ok, warn
 from sidecar.cli.failure import Stopped
-from sidecar.cli.session import Session, decoded
+from sidecar.cli.session import RIGHTS, Session, decoded
 from sidecar.core.egress import EgressAllow, blocked, literal
 from sidecar.micro import NAME
 from sidecar.model import VERSION
-from sidecar.ports import BusError, Message, StoreUnavailable
+from sidecar.ports import BusError, Message, StoreDenied, StoreUnavailable
 from sidecar.settings import Settings
 from sidecar.streams import MAKE, lacking, streams_of
 from sidecar.trace.line import counted, seconds
@@ -86,6 +86,10 @@ async def stream_lines(nats: Session, settings: Settings) -> list[Line]:
     try:
         account = await ask(nats.bus, "INFO", None, _Account, 5)
         wrong = await lacking(nats.bus, settings)
+    except StoreDenied as error:
+        return [
+            warn("JetStream", f"this login may not look at it: {error}", f"look as a sidecar, or as admin: {RIGHTS}")
+        ]
     except StoreUnavailable as error:
         return [fail("JetStream", str(error), "switch JetStream on, for this account too")]
     except (ApiRefused, StreamRefused) as error:

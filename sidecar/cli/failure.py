@@ -52,6 +52,7 @@ USAGE = "USAGE"
 SETTINGS = "SETTINGS"
 NO_FILE = "NO_FILE"
 NO_NATS = "NO_NATS"
+NATS_DENIED = "NATS_DENIED"
 NO_SIDECAR = "NO_SIDECAR"
 NO_REPLY = "NO_REPLY"
 BAD_REPLY = "BAD_REPLY"
@@ -66,6 +67,7 @@ LOCAL: dict[str, tuple[Code, int, str]] = {
     SETTINGS: (Code.INVALID_ARGUMENT, 400, "A setting is wrong"),
     NO_FILE: (Code.NOT_FOUND, 404, "A file cannot be read"),
     NO_NATS: (Code.UNAVAILABLE, 503, "NATS cannot be reached"),
+    NATS_DENIED: (Code.PERMISSION_DENIED, 403, "NATS gives this login no right to it"),
     NO_SIDECAR: (Code.UNAVAILABLE, 503, "No sidecar answers"),
     NO_REPLY: (Code.DEADLINE_EXCEEDED, 504, "No reply came in time"),
     BAD_REPLY: (Code.UNKNOWN, 502, "The reply is not one of a sidecar"),
@@ -76,7 +78,7 @@ LOCAL: dict[str, tuple[Code, int, str]] = {
     NOT_SERVED_YET: (Code.UNIMPLEMENTED, 501, "This version does not serve it"),
     DEFECT: (Code.INTERNAL, 500, "A defect of the command"),
 }
-SURELY_UNSENT = frozenset({NO_FILE, NO_NATS, NO_SIDECAR, NOT_SERVED_YET})
+SURELY_UNSENT = frozenset({NO_FILE, NO_NATS, NATS_DENIED, NO_SIDECAR, NOT_SERVED_YET})
 
 HINT_WORDS = frozenset({"ask", "check", "connect", "give", "look", "name", "publish", "see", "send", "start", "served"})
 MOST_PROBLEMS = 50

@@ -15,14 +15,28 @@ from sidecar.adapters.nats_streams import StreamRefused
 from sidecar.adapters.uvicorn_listener import AddressError
 from sidecar.app import GivenUp, Unfit
 from sidecar.catalogue.read import ManifestError
-from sidecar.cli.failure import GIVEN_UP, NO_NATS, NOT_READY, SETTINGS, Stopped, stop
+from sidecar.cli.failure import GIVEN_UP, NATS_DENIED, NO_NATS, NOT_READY, SETTINGS, Stopped, stop
+from sidecar.cli.session import INBOX, LOGIN
 from sidecar.core.egress import parse_allow
 from sidecar.log import configure_log
 from sidecar.model import Problem, Reason
-from sidecar.ports import BusError, StoreUnavailable
+from sidecar.ports import BusDenied, BusError, StoreDenied, StoreUnavailable
 from sidecar.settings import Settings
 
 T = TypeVar("T")
+
+# What ends a command before it serves, the first row that fits: (exceptions, reason, what to do).
+TOLD: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str, str | None], ...] = (
+    (ServerError, NO_NATS, None),
+    (GivenUp, GIVEN_UP, "look at `sidecar trace show` of each"),
+    (BusDenied, NATS_DENIED, INBOX),
+    (BusError, NO_NATS, "check SIDECAR_NATS_URL, and that the server runs"),
+    (StoreDenied, NATS_DENIED, LOGIN),
+    (StoreUnavailable, Reason.STORE_UNAVAILABLE, "the nats-server needs JetStream, and we its permission"),
+    ((StreamRefused, KeyFileError), NOT_READY, None),
+    (ManifestError, NOT_READY, "check the folder with sidecar provider check FOLDER"),
+    (AddressError, SETTINGS, "check SIDECAR_OPERATIONS_ADDRESS"),
+)
 
 
 def serving(settings: Settings, work: Callable[[], Awaitable[T]]) -> T:
@@ -56,25 +70,12 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def _stopped(error: BaseException) -> Stopped | None:
-    match error:
-        case Stopped():
-            return error
-        case Unfit(missing=missing):
-            errors = tuple(Problem("-", what) for what in missing)
-            return stop(NOT_READY, str(error), "see sidecar doctor, which checks all it needs", errors=errors)
-        case ServerError():
-            return stop(NO_NATS, str(error))
-        case GivenUp():
-            return stop(GIVEN_UP, str(error), "look at `sidecar trace show` of each")
-        case BusError():
-            return stop(NO_NATS, str(error), "check SIDECAR_NATS_URL, and that the server runs")
-        case StoreUnavailable():
-            return stop(Reason.STORE_UNAVAILABLE, str(error), "the nats-server needs JetStream, and we its permission")
-        case StreamRefused() | KeyFileError():
-            return stop(NOT_READY, str(error), getattr(error, "hint", "") or None)
-        case ManifestError():
-            return stop(NOT_READY, str(error), "check the folder with sidecar provider check FOLDER")
-        case AddressError():
-            return stop(SETTINGS, str(error), "check SIDECAR_OPERATIONS_ADDRESS")
-        case _:
-            return None
+    if isinstance(error, Stopped):
+        return error
+    if isinstance(error, Unfit):
+        errors = tuple(Problem("-", what) for what in error.missing)
+        return stop(NOT_READY, str(error), "see sidecar doctor, which checks all it needs", errors=errors)
+    for kinds, reason, hint in TOLD:
+        if isinstance(error, kinds):
+            return stop(reason, str(error), getattr(error, "hint", "") or hint)
+    return None

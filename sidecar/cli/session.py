@@ -14,9 +14,19 @@ import msgspec
 from sidecar.adapters.nats_bus import NatsBus, connect
 from sidecar.adapters.nats_directory import in_use, read_url
 from sidecar.adapters.nats_url import shown
-from sidecar.cli.failure import BAD_REPLY, NO_NATS, NO_REPLY, NO_SIDECAR, SETTINGS, CommandFailure, Stopped, stop
+from sidecar.cli.failure import (
+    BAD_REPLY,
+    NATS_DENIED,
+    NO_NATS,
+    NO_REPLY,
+    NO_SIDECAR,
+    SETTINGS,
+    CommandFailure,
+    Stopped,
+    stop,
+)
 from sidecar.model import Reason, SideEffect
-from sidecar.ports import BusError, Message, NoResponders
+from sidecar.ports import BusDenied, BusError, Message, NoResponders
 from sidecar.settings import Settings, SettingsError, load_settings
 from sidecar.wire import header
 from sidecar.wire.subject import CatalogAddress, catalog_subject
@@ -26,6 +36,9 @@ FAR_SECONDS = 3.0  # to connect to a server that somebody named
 NEAR_SECONDS = 1.5  # to connect to the server of `sidecar dev` on this machine, or to know that it is gone
 DEFAULT = "default"
 START = "sidecar dev"
+RIGHTS = "`sidecar setup --permissions` prints what each role may do, and its inbox"
+LOGIN = f"use a login that may: {RIGHTS}"
+INBOX = f"set SIDECAR_INBOX_PREFIX to the inbox of this login: {RIGHTS}"
 SANDBOX = "sandbox"  # the folder of the data directory in which `dev --sandbox` keeps its own
 
 T = TypeVar("T")
@@ -91,6 +104,8 @@ async def session(settings: Settings, *, quiet: bool = True) -> AsyncIterator[Se
             inbox_prefix=settings.inbox_prefix,
             timeout=limit,
         )
+    except BusDenied as error:
+        raise stop(NATS_DENIED, str(error), INBOX) from error
     except BusError as error:
         hint = f"start {START} again: it is not running" if near else "check SIDECAR_NATS_URL, and that the server runs"
         raise stop(NO_NATS, str(error), hint) from error
@@ -133,6 +148,8 @@ class Session:
             message = await self.bus.request(subject, payload, headers=headers, timeout=timeout)
         except NoResponders:
             raise await self._nobody(provider, tenant) from None
+        except BusDenied as error:
+            raise stop(NATS_DENIED, str(error), LOGIN, call_id=call_id) from error
         except BusError as error:
             raise _no_reply(error, call_id, changes=changes) from error
         return _answer(message)

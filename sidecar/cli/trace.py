@@ -10,13 +10,13 @@ import anyio
 import click
 import msgspec
 
-from sidecar.cli.failure import AMBIGUOUS_CALL, EXIT_CODES, UNKNOWN_CALL, USAGE, stop
+from sidecar.cli.failure import AMBIGUOUS_CALL, EXIT_CODES, NATS_DENIED, UNKNOWN_CALL, USAGE, stop
 from sidecar.cli.find_call import Found, Wanted, find, wanted_call
 from sidecar.cli.options import json_option, named, provider_name
-from sidecar.cli.session import Session, session, settings_here
+from sidecar.cli.session import LOGIN, Session, session, settings_here
 from sidecar.cli.terminal import paint, put, put_json, say
 from sidecar.model import Problem, Reason
-from sidecar.ports import Message, StoreUnavailable
+from sidecar.ports import Message, StoreDenied, StoreUnavailable
 from sidecar.settings import Settings
 from sidecar.trace.line import counted
 from sidecar.trace.show import event_line, read_event, trace_text
@@ -141,6 +141,8 @@ async def _find(settings: Settings, wanted: Wanted, where: str, since: float) ->
     async with session(settings) as nats:
         try:
             found = await find(nats.bus, wanted, where, since)
+        except StoreDenied as error:
+            raise stop(NATS_DENIED, str(error), LOGIN) from error
         except StoreUnavailable as error:
             raise stop(Reason.STORE_UNAVAILABLE, str(error), "see sidecar doctor") from error
     if not found:
