@@ -28,6 +28,7 @@ from sidecar.wire.subject import EVERY, NAME, encode_token, is_name
 PREFIX = "sidecar"
 INBOX = "_INBOX"
 SERVICE_REPLY = "_R_"  # where replies to another account go: the nats-server puts it in the place of the caller's inbox
+REPLIES = (f"{INBOX}.{{tenant}}.", f"{SERVICE_REPLY}.")  # SIDECAR_REPLY_PREFIXES where one account has several tenants
 BUCKETS = ("SIDECAR_CREDENTIALS",)
 TRACE_STREAM = "SIDECAR_TRACE"
 ALL = ">"

@@ -69,10 +69,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int, Meta(description="largest answer of a provider that is read, decoded", ge=1_024, le=1 << 30)
     ] = 4 * 1024 * 1024
     connections_cached: Annotated[int, Meta(description="connections kept in memory", ge=1, le=1_000_000)] = 10_000
-    reply_prefixes: Annotated[tuple[str, ...], Meta(description="what a reply subject must start with")] = (
-        "_INBOX.",
-        "_R_.",
-    )
+    reply_prefixes: Annotated[
+        tuple[str, ...],
+        Meta(description="what a reply subject must start with; `{tenant}` is the token of the caller's tenant"),
+    ] = ("_INBOX.", "_R_.")
     grace_seconds: Annotated[float, Meta(description="time for calls in flight after SIGTERM", ge=0, le=600)] = 20.0
     heal_seconds: Annotated[
         float, Meta(description="how long NATS may be away before the process ends, non-zero", ge=1, le=86_400)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Protocol
 
@@ -23,19 +22,19 @@ from sidecar.model import Access, Failure, Reason, SideEffect, Success
 from sidecar.ports import Bus, BusError, Clock, Message, Random, Subscription
 from sidecar.scope import Scope
 from sidecar.stop import Stop
+from sidecar.wire.inbox import Inboxes
 from sidecar.wire.interest import Interest, Kind, interests
 from sidecar.wire.reply import Asked, Reply, cancel_reply, encode_reply
 
 log = logging.getLogger("sidecar.worker")
 
-NO_SUBJECT = re.compile(r"[*>\s]|\.\.|\.$")  # wildcards, white space, empty tokens: nothing is published there
 LAST_SECONDS = 1.0  # for calls that were told to stop to say so
 EVERYTHING = Scope()
 
 
 class Admission(msgspec.Struct, frozen=True):
     """What is let in. `reply_prefixes`: a caller may have its answer sent there and nowhere else, since the sidecar
-    may publish where the caller may not.
+    may publish where the caller may not; `wire.inbox` says what one may hold.
     """
 
     max_in_flight: int = 1024
@@ -80,6 +79,7 @@ class Worker:
         self._clock = clock
         self._service = service
         self._admission = admission
+        self._inboxes = Inboxes(admission.reply_prefixes)
         self._answers = Answers(
             prefix=prefix,
             scope=scope,
@@ -183,7 +183,7 @@ class Worker:
     def _may_answer(self, message: Message) -> bool:
         """Whether the reply goes to an inbox. Anything else would be published with our rights, not the caller's."""
         reply = message.reply
-        if reply.startswith(self._admission.reply_prefixes) and not NO_SUBJECT.search(reply):
+        if self._inboxes.takes(reply, message.subject):
             return True
         self._counters.refused("reply_subject" if reply else "no_reply_subject")
         return False

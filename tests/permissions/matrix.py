@@ -18,7 +18,7 @@ from sidecar.catalogue.load import load_catalogue
 from sidecar.keys import keys_on_a_laptop
 from sidecar.nats_accounts import SERVING
 from sidecar.nats_config import OWN, SHARED
-from sidecar.permissions import SIDECARS, Kind, Role
+from sidecar.permissions import REPLIES, SIDECARS, Kind, Role
 from sidecar.settings import Settings
 from tests.permissions.cells import EXPECTED, Cell, cells
 from tests.permissions.connection import Arrived, Wire
@@ -44,7 +44,8 @@ async def serving(there: Place) -> AsyncIterator[None]:
 @asynccontextmanager
 async def one_sidecar(there: Place, user: str, tenant: str | None) -> AsyncIterator[None]:
     bus = await there.bus(user)
-    settings = Settings(tenant=tenant, data_dir=str(there.folder / "keys"), grace_seconds=0)
+    keys_dir = str(there.folder / "keys")
+    settings = Settings(tenant=tenant, data_dir=keys_dir, grace_seconds=0, reply_prefixes=REPLIES)
     catalogue = load_catalogue(provider_folders_of(settings), FORMATS)
     keys = keys_on_a_laptop(settings, anyio.current_time)
     try:

@@ -91,6 +91,23 @@ async def test_no_spelling_leads_to_a_tenant(served: Place, spelling: str) -> No
         assert wire.was_refused("publish", subject)
 
 
+async def test_no_answer_into_an_inbox_of_another_tenant(served: Place) -> None:
+    """The nats-server lets anybody name any reply subject; the sidecar, which may publish there, does not."""
+    theirs = f"_INBOX.{OWN}.agent.{secrets.token_hex(4)}"
+    async with served.wire(f"{SHARED}-agent") as wire, served.wire(f"{OWN}-agent") as victim:
+        victim.subscribe(f"_INBOX.{OWN}.agent.>")
+        await victim.settled()
+        inbox = f"_INBOX.{SHARED}.agent"
+        wire.subscribe(f"{inbox}.>")
+        for kind in ("read", "write"):
+            wire.publish(f"sidecar.{kind}.{SHARED}.alice.github.users.me", b"{}", theirs)
+        wire.publish(f"sidecar.catalog.{SHARED}.providers", b"", theirs)
+        await reasons(wire, inbox, f"sidecar.read.{SHARED}.alice.github.users.me")
+        await victim.settled()
+        assert victim.arrived == []
+        assert wire.refused == set()
+
+
 async def test_a_whole_account_is_still_its_tenant(tmp_path: Path) -> None:
     """In accounts: somebody whom no permission holds back, within the account of one tenant, reaches the sidecars as
     that tenant and as no other; another tenant's subjects have nobody there.

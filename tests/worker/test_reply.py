@@ -146,6 +146,37 @@ async def test_an_inbox_is_answered(inbox: str) -> None:
     assert (await house.ask("sidecar.catalog.default.providers", reply=inbox)).subject == inbox
 
 
+BY_TENANT = Admission(reply_prefixes=("_INBOX.{tenant}.", "_R_."))
+
+
+@pytest.mark.parametrize("subject", [READ, "sidecar.catalog.default.providers", "sidecar.admin.default.-.-.list"])
+@pytest.mark.parametrize("reply", ["_INBOX.globex.agent.x", "_INBOX.default2.x", "_INBOX.-.sidecar.x", "_INBOX.x"])
+async def test_an_inbox_of_another_tenant(subject: str, reply: str) -> None:
+    """Where inboxes name their tenant, nobody has an answer put into another tenant's; nothing is begun."""
+    house = House(admission=BY_TENANT)
+    await house.start()
+    house.bus.hand_in(Letter(subject, b'{"id": "7"}', reply=reply))
+    await house.settled()
+    assert (house.bus.published, house.trace.events) == ([], [])
+    assert house.counts.refusals == ["reply_subject"]
+
+
+@pytest.mark.parametrize(
+    ("subject", "reply"),
+    [
+        ("sidecar.catalog.default.providers", "_INBOX.default.agent.x"),
+        ("sidecar.catalog.a%20b.providers", "_INBOX.a%20b.agent.x"),
+        ("sidecar.catalog.default.providers", "_R_.x1"),
+        ("$SRV.PING", "_INBOX.acme.operator.x"),
+    ],
+)
+async def test_an_inbox_of_the_own_tenant(subject: str, reply: str) -> None:
+    """It is answered; whoever asks for no tenant is of any."""
+    house = House(admission=BY_TENANT)
+    await house.start()
+    assert (await house.ask(subject, reply=reply)).subject == reply
+
+
 async def test_no_more_than_so_many_in_flight() -> None:
     """The excess is refused at once and counted; those in flight are answered; then there is room again."""
     sender = StuckSender([httpx.Response(200, json={"id": 1}) for _ in range(4)])
