@@ -334,6 +334,28 @@ async def test_in_one_account_a_reply_subject_reaches_everywhere(stolen: Stolen,
         keys_of(tmp_path).open(OWN, PLACE, entry.value)
 
 
+@pytest.mark.parametrize(("connection", "there"), [("alice", True), ("nobody", False)])
+async def test_in_one_account_it_can_be_learnt_who_is_there(stolen: Stolen, connection: str, there: bool) -> None:
+    """A limit we know: a refused write tells the revision of whatever key it names, and so whether there is one."""
+    key = f"$KV.{BUCKET}.{OWN}.{connection}.github"
+    headers = {"Nats-Expected-Last-Subject-Sequence": "999", "Nats-Expected-Last-Subject-Sequence-Subject": key}
+    refusal = json.loads(await stolen.answer(MINE, "x", headers))["error"]["description"]
+    assert (refusal != "wrong last sequence: 0") is there
+
+
+async def test_in_one_account_who_asks_for_services_can_be_answered(stolen: Stolen) -> None:
+    """A limit we know: every sidecar hears `$SRV`, and the inbox that the answer is to go to; JetStream writes there."""
+    async with stolen.there.wire(f"{OWN}-operator") as operator:
+        operator.subscribe(f"_INBOX.{OWN}.operator.>")
+        stolen.wire.subscribe("$SRV.*")
+        await stolen.wire.settled()
+        operator.publish("$SRV.PING", b"", f"_INBOX.{OWN}.operator.known.1")
+        await until(lambda: any(message.subject == "$SRV.PING" for message in stolen.wire.arrived))
+        stolen.wire.publish(f"{API}.DIRECT.GET.{STREAM}.{MINE}", b"", f"_INBOX.{OWN}.operator.known.2")
+        await until(lambda: operator.arrived)
+        assert [message.payload for message in operator.arrived] == [b"own"]
+
+
 @pytest.mark.parametrize("form", [Form.ACCOUNTS, Form.OPERATOR])
 async def test_in_accounts_of_their_own_it_reaches_nobody(form: Form, tmp_path: Path) -> None:
     """The sidecar of a tenant with its own account can do nothing to the records of the others."""
