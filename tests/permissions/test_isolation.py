@@ -344,7 +344,7 @@ async def test_in_one_account_it_can_be_learnt_who_is_there(stolen: Stolen, conn
 
 
 async def test_in_one_account_who_asks_for_services_can_be_answered(stolen: Stolen) -> None:
-    """A limit we know: every sidecar hears `$SRV`, and the inbox that the answer is to go to; JetStream writes there."""
+    """A limit we know: every sidecar hears `$SRV` and where the answer goes, and JetStream writes there."""
     async with stolen.there.wire(f"{OWN}-operator") as operator:
         operator.subscribe(f"_INBOX.{OWN}.operator.>")
         stolen.wire.subscribe("$SRV.*")
