@@ -256,3 +256,15 @@ async def test_an_account_that_is_the_secret() -> None:
     """A provider that names the account by the credential does not get it shown."""
     here = await house(httpx.Response(200, json={"login": CANARY}))
     assert (await imported(here)).body["status"] == "active"
+
+
+async def test_a_store_without_room() -> None:
+    """RESOURCE_EXHAUSTED/STORE_FULL, told in the trace and so counted (`sidecar_admin`); what is there goes on."""
+    here = await house(IT_IS_ME, IT_IS_ME)
+    await imported(here)
+    here.memory.full = True
+    body = (await imported(here, f"{CANARY}-2")).body
+    assert (body["code"], body["reason"], body["status"]) == ("RESOURCE_EXHAUSTED", "STORE_FULL", 429)
+    assert (body["side_effect"], body["retryable"]) == ("none", True)
+    assert [event.outcome for event in here.admin_events] == ["ok", "STORE_FULL"]
+    assert await token_of(here) == CANARY

@@ -12,6 +12,7 @@ from sidecar.ports import Entry
 from sidecar.sandbox.scripted import FixedRandom
 from sidecar.store.credential import Credential, CredentialStore
 from sidecar.store.secret import Secret
+from sidecar.wire.event import Finished, Started
 from tests.worker.house import KEY, House, Published
 
 pytestmark = pytest.mark.anyio
@@ -95,4 +96,6 @@ async def test_a_call_whose_record_is_not_its_own(fault: str) -> None:
     entries[mine.key] = Entry(mine.key, value, mine.revision)
     body = (await here.ask("sidecar.write.default.alice.acme.items.create", b'{"title": "x"}')).body
     assert (body["code"], body["reason"], body["retryable"]) == ("INTERNAL", "CREDENTIAL_CORRUPT", False)
+    assert (body["side_effect"], body["attempts"]) == ("none", 0)
+    assert [type(event) for event in here.trace.events] == [Started, Finished]
     assert here.sender.sent == []  # type: ignore[attr-defined]  # a ScriptedSender

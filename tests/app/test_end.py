@@ -107,6 +107,22 @@ async def test_a_second_signal_gives_up_what_is_in_flight(tmp_path: Path) -> Non
         assert "2 calls were given up" in log
 
 
+async def test_killed_while_it_ends(tmp_path: Path) -> None:
+    """SIGTERM, then SIGKILL before the grace is over: what an operator was told is stored is there for the next one."""
+    async with fleet(tmp_path, delay=FOREVER) as (here, port):
+        member = await here.member(**OPERATIONS, SIDECAR_GRACE_SECONDS="300")
+        await here.connection(port)
+        call = await in_flight(here, "cut off")
+        member.signal()
+        await no_longer_ready(member)
+        member.signal(signal.SIGKILL)
+        assert (await member.ended())[0] == -signal.SIGKILL
+        call.cancel()
+        here.upstream.delay = 0.0
+        await here.member()
+        assert FAILED not in ((await here.create("after")).headers or {})
+
+
 @pytest.mark.parametrize("away", ["stopped", "silent"])
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
 async def test_ends_in_time_without_nats(tmp_path: Path, away: str, busy: bool) -> None:
