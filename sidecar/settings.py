@@ -27,7 +27,7 @@ class SettingsError(Exception):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything that can be set. Secrets come from files, never from here."""
+    """Everything that can be set. Secrets come from files; the one exception is the login in `nats_url`."""
 
     nats_url: Annotated[str | None, Meta(description="NATS server, such as `nats://user:password@nats:4222`")] = None
     nats_creds: Annotated[str | None, Meta(description="file with NATS credentials (`.creds`)")] = None
@@ -93,6 +93,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def scope(self) -> Scope:
         return Scope(self.tenant, self.connections, self.providers)
+
+    def __repr__(self) -> str:
+        """What is not as it is by itself, but for the URL: it may hold a password."""
+        values = ((field.name, field.default, getattr(self, field.name)) for field in msgspec.structs.fields(self))
+        changed = (f"{name}={value!r}" for name, default, value in values if value != default and name != "nats_url")
+        return f"Settings({', '.join(changed)})"
 
 
 def load_settings(environment: Mapping[str, str], folder: Path) -> Settings:

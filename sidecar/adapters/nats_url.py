@@ -16,6 +16,9 @@ class NatsUrl(msgspec.Struct, frozen=True):
     servers: list[str]
     login: dict[str, str]
 
+    def __repr__(self) -> str:
+        return f"NatsUrl({self.servers})"
+
 
 def parse_url(text: str) -> NatsUrl:
     """The servers (several are separated by commas) and the login. Raises ValueError, which never shows a password."""

@@ -74,6 +74,9 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     created: float
     changed: float
 
+    def __repr__(self) -> str:
+        return f"Stored({self.kind}, {self.status}, fields {sorted(self.fields)})"  # never their values
+
 
 class Named(msgspec.Struct, frozen=True):
     """A connection's name, and its credential or why it cannot be opened."""

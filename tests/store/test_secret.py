@@ -12,7 +12,11 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from sidecar.store.credential import Credential
+from sidecar.adapters.cryptography_keys import FileKeys
+from sidecar.adapters.nats_url import parse_url
+from sidecar.settings import Settings
+from sidecar.store.credential import Credential, _stored
+from sidecar.store.record import Found
 from sidecar.store.secret import Secret
 
 VALUE = "canary-hunter2"
@@ -59,6 +63,23 @@ def test_what_takes_it_apart_is_refused(take: Callable[[object], object]) -> Non
     with pytest.raises(TypeError) as refused:
         take(Secret(VALUE))
     assert VALUE not in "".join(traceback.format_exception(refused.value))
+
+
+@pytest.mark.parametrize(
+    "holder",
+    [
+        _stored(Credential(kind="bearer", fields={"token": Secret(VALUE)}, created=0, changed=0)),
+        parse_url(f"nats://sidecar:{VALUE}@nats:4222"),
+        parse_url(f"nats://{VALUE}@nats:4222"),
+        Settings(nats_url=f"nats://sidecar:{VALUE}@nats:4222"),
+        FileKeys({"k1": VALUE.ljust(32).encode()}),
+    ],
+    ids=lambda holder: type(holder).__name__,
+)
+def test_what_holds_it_in_plain_does_not_print_it(holder: object) -> None:
+    """Also what has to have the value as text: the record before it is sealed, a URL with its login."""
+    for text in (repr(holder), str(holder), f"{holder}", repr([holder]), repr(Found(holder, 1))):
+        assert VALUE not in text
 
 
 def test_a_log_does_not_show_it(caplog: pytest.LogCaptureFixture) -> None:
