@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,12 +15,13 @@ from sidecar.auth.static import auth_of, authorise, secrets_of, shown
 from sidecar.catalogue.validate import nearest, validate
 from sidecar.core import story
 from sidecar.core.base_url import base_url
+from sidecar.core.dry_run import dry_run
 from sidecar.core.hint import with_hint
 from sidecar.core.limit import Budgets, Reservation, budgets
 from sidecar.core.outcome import outcome
 from sidecar.core.page import secret_parameters, with_page
 from sidecar.core.raw import render_raw
-from sidecar.core.redact import redact_failure, redact_url
+from sidecar.core.redact import redact_failure
 from sidecar.core.refusal import (
     access_mismatch,
     echoing,
@@ -43,7 +43,7 @@ from sidecar.quota import Quotas
 from sidecar.stop import Stop
 from sidecar.store.credential import Credential
 from sidecar.wire.event import CallEvent, Event
-from sidecar.wire.reply import DryRun, ShownRequest, too_large
+from sidecar.wire.reply import too_large
 from sidecar.wire.request import decode_input
 
 log = logging.getLogger("sidecar.execute")
@@ -104,7 +104,7 @@ class Run:
     @property
     def secrets(self) -> list[str]:
         """What nobody is shown, also where the provider says it."""
-        return secrets_of(self.auth, _revealed(self.credential))
+        return secrets_of(self.auth, self.credential.revealed())
 
 
 class Executor:
@@ -152,7 +152,7 @@ class Executor:
             prepared = await self._prepare(call, credential, stop, told=told)
             if isinstance(prepared, Run):
                 run = prepared
-                result = self._dry(run) if call.dry_run else await self._attempt_until_done(run)
+                result = dry_run(run.request, shown(run.auth)) if call.dry_run else await self._attempt_until_done(run)
             else:
                 result = prepared
         except asyncio.CancelledError:
@@ -279,7 +279,7 @@ class Executor:
         run.attempts += 1
         if run.call.access is Access.WRITE:  # until its end is known
             run.side_effect = SideEffect.UNKNOWN
-        request = authorise(run.request, run.auth, _revealed(run.credential), self._user_agent)
+        request = authorise(run.request, run.auth, run.credential.revealed(), self._user_agent)
         most = run.provider.manifest.max_response_bytes or self._limits.max_response_bytes
         try:
             answer = await self._sender.send(request, deadline=run.call.deadline, max_body=most)
@@ -375,23 +375,6 @@ class Executor:
         except Exception as error:  # logged without the secrets that its words may hold
             log.exception("an event of call %s could not be told", call.call_id, exc_info=defect(error))
             return False
-
-    def _dry(self, run: Run) -> Success:
-        """What would be sent, and nothing sent."""
-        request = run.request
-        body: dict[str, str] = {}
-        if request.content:
-            try:
-                body["body"] = request.content.decode()
-            except UnicodeDecodeError:
-                body["body_base64"] = base64.b64encode(request.content).decode()
-        url, headers = redact_url(request.url), dict(request.headers)
-        would_send = ShownRequest(method=request.method, url=url, headers=headers, **body)
-        return Success(body=msgspec.json.encode(DryRun(request=would_send, credential=shown(run.auth))))
-
-
-def _revealed(credential: Credential) -> dict[str, str]:
-    return {name: secret.reveal() for name, secret in credential.fields.items()}
 
 
 def _defect(call: Call, run: Run | None, error: Exception) -> Failure:

@@ -157,7 +157,7 @@ async def store_credentials(
 def import_payload(provider: Provider, *, verify: bool = False) -> bytes:
     """The payload of an `import` of the sandbox's credential."""
     credential = sandbox_credential(provider)
-    fields = {name: secret.reveal() for name, secret in credential.fields.items()}
+    fields = credential.revealed()
     given = {"kind": credential.kind, "fields": fields, "base_url": credential.base_url, "verify": verify}
     return msgspec.json.encode(given)
 

@@ -61,6 +61,10 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
     created: float
     changed: float
 
+    def revealed(self) -> dict[str, str]:
+        """Its fields in plain, for who adds them to a request, keeps them out of an answer, or seals them."""
+        return {name: secret.reveal() for name, secret in self.fields.items()}
+
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """The plain text of the sealed record."""
@@ -312,7 +316,7 @@ def _stored(credential: Credential) -> Stored:
     return Stored(
         format=FORMAT,
         kind=credential.kind,
-        fields={name: secret.reveal() for name, secret in credential.fields.items()},
+        fields=credential.revealed(),
         base_url=credential.base_url,
         status=credential.status,
         account=credential.account,
