@@ -100,71 +100,93 @@ async def sidecar(
 
     `base_urls` and `egress_allow` are the sandbox's: providers that answer on loopback instead of the real ones.
     """
-    async with AsyncExitStack() as parts:
-        clock, random, lifetime = SystemClock(), SystemRandom(), Lifetime()
+    async with AsyncExitStack() as closing:
         sender = AiohttpSender(allow=parse_allow((*settings.egress_allow, *egress_allow)))
-        parts.push_async_callback(sender.aclose)
+        closing.push_async_callback(sender.aclose)
         metrics = Metrics(lambda provider, name: catalogue.operation(provider, name) is not None, catalogue.digest)
-        trace = TracePublisher(bus, settings.prefix, metrics)
-        store = NatsStore(bus)
-        credentials = CredentialStore(
-            store, keys, clock, random, capacity=settings.connections_cached, scope=settings.scope
-        )
-        about = metadata(catalogue.digest, catalogue.providers, settings.scope)
-        service = Service(random.token(8).hex(), clock.wall(), about)
-        executor = Executor(
-            catalogue=catalogue,
-            credentials=credentials,
-            sender=sender,
-            clock=clock,
-            random=random,
-            observer=trace,
-            prefix=settings.prefix,
-            sidecar_id=service.id,
-            user_agent=USER_AGENT,
-            limits=Limits(
-                max_response_bytes=settings.max_response_bytes, max_output_bytes=bus.max_payload - HEADER_ROOM
-            ),
-            base_urls=base_urls,
-        )
-        sealed = SealedRecords(store, keys, clock, random, SEALED)
-        administrator = Administrator(
-            executor=executor, credentials=credentials, keys=KeyAdministrator(sealed), clock=clock, random=random
-        )
-        worker = Worker(
-            bus=bus,
-            prefix=settings.prefix,
-            executor=executor,
-            administrator=administrator,
-            observer=trace,
-            counters=metrics,
-            clock=clock,
-            random=random,
-            service=service,
-            admission=Admission(settings.max_in_flight, settings.max_timeout_ms, settings.reply_prefixes),
-            scope=settings.scope,
-        )
-        lifetime.hurry = worker.hurry
         metrics.watch(bus)
+        parts = _wired(settings, bus, keys, catalogue, sender, metrics, base_urls)
+        lifetime = Lifetime()
+        lifetime.hurry = parts.worker.hurry
         address = None
         if settings.operations_address is not None:
             pages = operations(lambda: _unready(bus, lifetime), metrics.exposition, CONTENT_TYPE)
-            address = await parts.enter_async_context(listener(pages, settings.operations_address))
-        background = await parts.enter_async_context(anyio.create_task_group())
-        parts.callback(background.cancel_scope.cancel)
-        background.start_soon(credentials.follow)
-        await worker.start()
+            address = await closing.enter_async_context(listener(pages, settings.operations_address))
+        background = await closing.enter_async_context(anyio.create_task_group())
+        closing.callback(background.cancel_scope.cancel)
+        background.start_soon(parts.credentials.follow)
+        await parts.worker.start()
         _settle()
         await bus.round_trip(READY_SECONDS)  # the server has our subscriptions before anybody is told that we serve
         lifetime.serving = True
         try:
-            yield Sidecar(bus, catalogue, administrator, worker, metrics, lifetime, address)
+            yield Sidecar(bus, catalogue, parts.administrator, parts.worker, metrics, lifetime, address)
         finally:
             lifetime.ending.set()
             with anyio.CancelScope(shield=True):
-                lifetime.given_up = await worker.stop(settings.grace_seconds)
+                lifetime.given_up = await parts.worker.stop(settings.grace_seconds)
                 if lifetime.given_up:
                     log.warning("%d calls could not be finished in time", lifetime.given_up)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What answers messages, not yet started."""
+
+    credentials: CredentialStore
+    administrator: Administrator
+    worker: Worker
+
+
+def _wired(
+    settings: Settings,
+    bus: NatsBus,
+    keys: Keys,
+    catalogue: Catalogue,
+    sender: AiohttpSender,
+    metrics: Metrics,
+    base_urls: Mapping[str, str] | None,
+) -> _Parts:
+    """Every part that a message passes, from the bus to the sender."""
+    clock, random = SystemClock(), SystemRandom()
+    trace = TracePublisher(bus, settings.prefix, metrics)
+    store = NatsStore(bus)
+    credentials = CredentialStore(
+        store, keys, clock, random, capacity=settings.connections_cached, scope=settings.scope
+    )
+    about = metadata(catalogue.digest, catalogue.providers, settings.scope)
+    service = Service(random.token(8).hex(), clock.wall(), about)
+    executor = Executor(
+        catalogue=catalogue,
+        credentials=credentials,
+        sender=sender,
+        clock=clock,
+        random=random,
+        observer=trace,
+        prefix=settings.prefix,
+        sidecar_id=service.id,
+        user_agent=USER_AGENT,
+        limits=Limits(max_response_bytes=settings.max_response_bytes, max_output_bytes=bus.max_payload - HEADER_ROOM),
+        base_urls=base_urls,
+    )
+    sealed = SealedRecords(store, keys, clock, random, SEALED)
+    administrator = Administrator(
+        executor=executor, credentials=credentials, keys=KeyAdministrator(sealed), clock=clock, random=random
+    )
+    worker = Worker(
+        bus=bus,
+        prefix=settings.prefix,
+        executor=executor,
+        administrator=administrator,
+        observer=trace,
+        counters=metrics,
+        clock=clock,
+        random=random,
+        service=service,
+        admission=Admission(settings.max_in_flight, settings.max_timeout_ms, settings.reply_prefixes),
+        scope=settings.scope,
+    )
+    return _Parts(credentials, administrator, worker)
 
 
 async def run(settings: Settings, started: Callable[[Sidecar], None]) -> None:

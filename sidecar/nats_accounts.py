@@ -196,52 +196,43 @@ def account_claims(account: Account, keys: Mapping[str, str], prefix: str = PREF
         limits |= {"mem_storage": unlimited, "disk_storage": unlimited, "streams": unlimited, "consumer": unlimited}
     claims: dict[str, object] = {"type": "account", "version": 2, "limits": limits}
     if account.tenant is None:
-        claims["exports"] = [
-            *(
-                {
-                    "name": kind,
-                    "subject": f"{prefix}.{kind}.*.>",
-                    "type": "service",
-                    "account_token_position": TENANT_TOKEN,
-                    "response_type": "Singleton",
-                    "response_threshold": ANSWER_SECONDS * 1_000_000_000,
-                }
-                for kind in served_kinds()
-            ),
-            *(
-                {"name": subject, "subject": subject, "type": "service", "response_type": "Stream"}
-                for subject in _service_subjects()
-            ),
-            *(
-                {
-                    "name": kind,
-                    "subject": f"{prefix}.{kind}.*.>",
-                    "type": "stream",
-                    "account_token_position": TENANT_TOKEN,
-                }
-                for kind in told_kinds()
-            ),
-        ]
+        claims["exports"] = _exported_claims(prefix)
     if account.imports:
-        serving, own = keys[SERVING], keys[account.name]
-        ours = [(kind, "service") for kind in served_kinds()] + [(kind, "stream") for kind in told_kinds()]
-        claims["imports"] = [
-            *(
-                {
-                    "name": kind,
-                    "subject": f"{prefix}.{kind}.{own}.>",
-                    "account": serving,
-                    "local_subject": f"{prefix}.{kind}.{account.name}.>",
-                    "type": form,
-                }
-                for kind, form in ours
-            ),
-            *(
-                {"name": subject, "subject": subject, "account": serving, "local_subject": subject, "type": "service"}
-                for subject in _service_subjects()
-            ),
-        ]
+        claims["imports"] = _imported_claims(account, keys, prefix)
     return claims
+
+
+def _exported_claims(prefix: str) -> list[dict[str, object]]:
+    def export(kind: Kind, form: str, **also: object) -> dict[str, object]:
+        subject = f"{prefix}.{kind}.*.>"
+        return {"name": kind, "subject": subject, "type": form, "account_token_position": TENANT_TOKEN, **also}
+
+    services: list[dict[str, object]] = [
+        {"name": subject, "subject": subject, "type": "service", "response_type": "Stream"}
+        for subject in _service_subjects()
+    ]
+    answered = {"response_type": "Singleton", "response_threshold": ANSWER_SECONDS * 1_000_000_000}
+    return [
+        *(export(kind, "service", **answered) for kind in served_kinds()),
+        *services,
+        *(export(kind, "stream") for kind in told_kinds()),
+    ]
+
+
+def _imported_claims(account: Account, keys: Mapping[str, str], prefix: str) -> list[dict[str, object]]:
+    serving, own = keys[SERVING], keys[account.name]
+
+    def imported(name: str, subject: str, local: str, form: str) -> dict[str, object]:
+        return {"name": name, "subject": subject, "account": serving, "local_subject": local, "type": form}
+
+    kinds = [(kind, "service") for kind in served_kinds()] + [(kind, "stream") for kind in told_kinds()]
+    return [
+        *(
+            imported(kind, f"{prefix}.{kind}.{own}.>", f"{prefix}.{kind}.{account.name}.>", form)
+            for kind, form in kinds
+        ),
+        *(imported(subject, subject, subject, "service") for subject in _service_subjects()),
+    ]
 
 
 def user_claims(user: User) -> dict[str, object]:
