@@ -66,11 +66,13 @@ def encode_token(text: str) -> str:
     return "".join(chr(byte) if byte in PLAIN else f"%{byte:02X}" for byte in text.encode())
 
 
-@lru_cache(maxsize=8_192)
 def decode_token(token: str) -> str | None:
     """The name that a token stands for, or None when the token is not the legal encoding of any name."""
-    if not token or len(token) > MAX_TOKEN:
-        return None
+    return _decoded(token) if 0 < len(token) <= MAX_TOKEN else None  # strangers' tokens are remembered: no long ones
+
+
+@lru_cache(maxsize=8_192)
+def _decoded(token: str) -> str | None:
     try:
         text = unquote_to_bytes(token).decode()
     except UnicodeError:

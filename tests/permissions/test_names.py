@@ -108,6 +108,26 @@ async def test_no_answer_into_an_inbox_of_another_tenant(served: Place) -> None:
         assert wire.refused == set()
 
 
+@pytest.mark.parametrize(
+    "destination",
+    [
+        f"_INBOX.{OWN}.agent.x",
+        f"_INBOX.{SHARED}.operator.x",
+        f"$KV.SIDECAR_CREDENTIALS.{OWN}.alice.github",
+        f"sidecar.trace.{SHARED}.alice.github.finished",
+        f"sidecar.admin.{SHARED}.alice.github.revoke",
+        "$JS.API.STREAM.DELETE.KV_SIDECAR_CREDENTIALS",
+    ],
+)
+async def test_the_servers_own_trace_goes_nowhere_else(served: Place, destination: str) -> None:
+    """A message may ask the nats-server to tell its way: only where who sent it may publish."""
+    async with served.wire(f"{SHARED}-agent") as wire:
+        subject, inbox = f"sidecar.read.{SHARED}.alice.github.users.me", f"_INBOX.{SHARED}.agent.x"
+        wire.publish(subject, b"{}", inbox, {"Nats-Trace-Dest": destination})
+        await wire.settled()
+        assert wire.was_refused("publish", destination)
+
+
 async def test_a_whole_account_is_still_its_tenant(tmp_path: Path) -> None:
     """In accounts: somebody whom no permission holds back, within the account of one tenant, reaches the sidecars as
     that tenant and as no other; another tenant's subjects have nobody there.
