@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import msgspec
 
-from sidecar.auth.static import check_fields, kind_of
+from sidecar.auth.kind import check_fields, kind_of
 from sidecar.catalogue.answer import unknown_provider
 from sidecar.core.base_url import base_url
 from sidecar.core.dig import dig_text
 from sidecar.core.redact import without_secrets
+from sidecar.credential import Credential, Status
 from sidecar.execute import Executor
 from sidecar.key_admin import KEY_VERBS, KeyAdministrator
-from sidecar.manifest import Auth
+from sidecar.kinds import Auth
 from sidecar.model import Access, Call, Failure, Outcome, Problem, Reason, Success
 from sidecar.ports import Clock, Random
 from sidecar.provider import Provider
-from sidecar.store.credential import Credential, CredentialStore, Named, Status
-from sidecar.store.secret import Secret
+from sidecar.secret import Secret
+from sidecar.store.credential import CredentialStore, Named
 from sidecar.wire.event import Admin, timestamp
 from sidecar.wire.request import call_id_at, trace_context
 from sidecar.wire.subject import EVERY, AdminAddress

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import httpx
 import msgspec
 
-from sidecar.auth.static import auth_of, authorise, secrets_of, shown
+from sidecar.auth.kind import auth_of, authorise, secrets_of, shown
 from sidecar.catalogue.validate import nearest, validate
 from sidecar.core import story
 from sidecar.core.base_url import base_url
@@ -34,14 +34,14 @@ from sidecar.core.refusal import (
 )
 from sidecar.core.render import render
 from sidecar.core.retry import THROTTLED, Decision, RetryPolicy, retry
+from sidecar.credential import Credential
+from sidecar.kinds import Auth
 from sidecar.log import defect
-from sidecar.manifest import Auth
 from sidecar.model import Access, Call, Failure, Outcome, Reason, Request, SideEffect, Success
 from sidecar.ports import Clock, HttpSender, Random
 from sidecar.provider import Catalogue, Operation, Provider
 from sidecar.quota import Quotas
 from sidecar.stop import Stop
-from sidecar.store.credential import Credential
 from sidecar.wire.event import CallEvent, Event
 from sidecar.wire.reply import too_large
 from sidecar.wire.request import decode_input

@@ -5,21 +5,13 @@ An unknown key is an error. Paths into JSON are dotted (`error.code`, `errors.0.
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Any, Literal
 
 import msgspec
 
+from sidecar.fact import Fact, Scalar
+from sidecar.kinds import Auth
 from sidecar.model import Access, Reason
-
-Scalar = str | int | float | bool
-
-
-class Fact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Base of everything in a manifest. `docs` is the provider's page that says it; `checked` the day we looked."""
-
-    docs: str | None = None
-    checked: date | None = None
 
 
 class FixedUrl(Fact, frozen=True, tag_field="kind", tag="fixed"):
@@ -42,26 +34,17 @@ class SelfHosted(Fact, frozen=True, tag_field="kind", tag="self_hosted"):
     default: str | None = None
 
 
-BaseUrl = FixedUrl | Subdomain | SelfHosted
+class KeptUrl(Fact, frozen=True, tag_field="kind", tag="kept"):
+    """The URL is known once the account is: `{name}` is a value that stayed with the connection (Atlassian's
+    `https://api.atlassian.com/ex/jira/{cloud_id}`); `{name}` alone is a whole URL (Salesforce's `{instance_url}`).
+    The host of what comes out is that of `url`, or ends in one of `suffixes`.
+    """
+
+    url: str
+    suffixes: tuple[str, ...] = ()
 
 
-class ApiKey(Fact, frozen=True, tag_field="kind", tag="api_key"):
-    """A key in one header or query parameter. Credential field: `key`."""
-
-    place: Literal["header", "query"]
-    name: str
-    prefix: str = ""
-
-
-class Bearer(Fact, frozen=True, tag_field="kind", tag="bearer"):
-    """`Authorization: Bearer <token>` (RFC 6750). Credential field: `token`."""
-
-
-class Basic(Fact, frozen=True, tag_field="kind", tag="basic"):
-    """HTTP basic authentication (RFC 7617). Credential fields: `username`, `password`."""
-
-
-Auth = ApiKey | Bearer | Basic
+BaseUrl = FixedUrl | Subdomain | SelfHosted | KeptUrl
 
 
 class Quota(Fact, frozen=True):

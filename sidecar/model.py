@@ -64,6 +64,8 @@ class Reason(StrEnum):
     PROVIDER_REJECTED = "PROVIDER_REJECTED"
     NO_CREDENTIAL = "NO_CREDENTIAL"
     CREDENTIAL_REJECTED = "CREDENTIAL_REJECTED"
+    REAUTH_REQUIRED = "REAUTH_REQUIRED"
+    REFRESH_LOST = "REFRESH_LOST"
     CONNECTION_REVOKED = "CONNECTION_REVOKED"
     CONNECTION_DISABLED = "CONNECTION_DISABLED"
     SCOPE_MISSING = "SCOPE_MISSING"
@@ -88,6 +90,7 @@ class Reason(StrEnum):
     BEFORE_SEND = "BEFORE_SEND"
     CONNECT_FAILED = "CONNECT_FAILED"
     PROVIDER_UNAVAILABLE = "PROVIDER_UNAVAILABLE"
+    CREDENTIAL_REFRESHING = "CREDENTIAL_REFRESHING"
     STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
     SHUTTING_DOWN = "SHUTTING_DOWN"
     KEY_UNAVAILABLE = "KEY_UNAVAILABLE"
@@ -118,6 +121,8 @@ MEANINGS: dict[Reason, Meaning] = {
     Reason.PROVIDER_REJECTED: Meaning(Code.INVALID_ARGUMENT, 400, "The provider rejected the request"),
     Reason.NO_CREDENTIAL: Meaning(Code.UNAUTHENTICATED, 401, "The connection has no credential"),
     Reason.CREDENTIAL_REJECTED: Meaning(Code.UNAUTHENTICATED, 401, "The provider rejected the credential"),
+    Reason.REAUTH_REQUIRED: Meaning(Code.UNAUTHENTICATED, 401, "The account's owner must allow access again"),
+    Reason.REFRESH_LOST: Meaning(Code.UNAUTHENTICATED, 401, "A renewed credential was lost; allow access again"),
     Reason.CONNECTION_REVOKED: Meaning(Code.UNAUTHENTICATED, 401, "The connection was revoked"),
     Reason.CONNECTION_DISABLED: Meaning(Code.PERMISSION_DENIED, 403, "The connection is disabled"),
     Reason.SCOPE_MISSING: Meaning(Code.PERMISSION_DENIED, 403, "The credential lacks a scope"),
@@ -144,6 +149,7 @@ MEANINGS: dict[Reason, Meaning] = {
     Reason.BEFORE_SEND: Meaning(Code.DEADLINE_EXCEEDED, 504, "The deadline passed before anything was sent", Again.YES),
     Reason.CONNECT_FAILED: Meaning(Code.UNAVAILABLE, 503, "The provider could not be reached", Again.YES),
     Reason.PROVIDER_UNAVAILABLE: Meaning(Code.UNAVAILABLE, 503, "The provider is unavailable", Again.YES),
+    Reason.CREDENTIAL_REFRESHING: Meaning(Code.UNAVAILABLE, 503, "The credential is being renewed", Again.YES),
     Reason.STORE_UNAVAILABLE: Meaning(Code.UNAVAILABLE, 503, "The store does not answer", Again.YES),
     Reason.SHUTTING_DOWN: Meaning(Code.UNAVAILABLE, 503, "The sidecar is shutting down", Again.YES),
     Reason.KEY_UNAVAILABLE: Meaning(Code.UNAVAILABLE, 503, "The encryption key is not available", Again.YES),

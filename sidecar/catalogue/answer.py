@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
-from sidecar.auth.static import fields_of, kind_of
+from sidecar.auth.kind import fields_of, kind_of
 from sidecar.catalogue.validate import nearest
 from sidecar.model import Access, Failure, Outcome, Reason, Success
 from sidecar.provider import Catalogue, Operation, Provider

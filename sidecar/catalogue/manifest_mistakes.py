@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 
-from sidecar.auth.static import kind_of
+from sidecar.auth.kind import kind_of
 from sidecar.catalogue.validate import validate
 from sidecar.core.base_url import base_url
 from sidecar.core.limit import TOLD
-from sidecar.manifest import ApiKey, BaseUrl, Errors, FixedUrl, Manifest, Quota, SelfHosted, Subdomain, Verify
+from sidecar.kinds import ApiKey
+from sidecar.manifest import BaseUrl, Errors, FixedUrl, Manifest, Quota, SelfHosted, Subdomain, Verify
 from sidecar.model import Access, Failure, Reason
 from sidecar.provider import Operation
 from sidecar.wire.subject import NAME

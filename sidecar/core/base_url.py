@@ -7,7 +7,7 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from sidecar.core.egress import host_problem, literal
-from sidecar.manifest import BaseUrl, FixedUrl, SelfHosted, Subdomain
+from sidecar.manifest import BaseUrl, FixedUrl, KeptUrl, SelfHosted, Subdomain
 from sidecar.model import Failure, Reason
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123 section 2.1, in lower case
@@ -32,6 +32,10 @@ def base_url(fact: BaseUrl, given: str | None) -> str | Failure:
             if default is None:
                 return _refuse("the connection must name its server, such as https://tracker.example.com")
             return default.rstrip("/")
+        case KeptUrl():
+            if given is None:
+                return _refuse("it is known once the account is connected")
+            return _server(given, "")
 
 
 def _server(given: str, path: str) -> str | Failure:

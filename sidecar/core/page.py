@@ -13,7 +13,8 @@ import msgspec
 
 from sidecar.core.dig import dig
 from sidecar.core.render import CONTENT_TYPES, as_text
-from sidecar.manifest import ApiKey, CursorPaging, LinkPaging, OffsetPaging, PagePaging, Paging
+from sidecar.kinds import ApiKey
+from sidecar.manifest import CursorPaging, LinkPaging, OffsetPaging, PagePaging, Paging
 from sidecar.model import Failure, Reason, Request
 from sidecar.provider import Operation, Provider
 from sidecar.wire.request import MAX_CURSOR, encode_cursor

@@ -12,10 +12,11 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from sidecar.auth.static import fields_of
+from sidecar.auth.kind import fields_of
 from sidecar.core.dig import dig
 from sidecar.core.render import PLACEHOLDER
-from sidecar.manifest import Auth, CursorPaging, LinkPaging, OffsetPaging, PagePaging
+from sidecar.kinds import Auth
+from sidecar.manifest import CursorPaging, LinkPaging, OffsetPaging, PagePaging
 from sidecar.model import Reason
 from sidecar.provider import Operation, Provider
 from sidecar.sandbox.case import CREDENTIAL, Case, CaseResponse, Exchange, succeeds

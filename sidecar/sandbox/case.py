@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from sidecar.manifest import Fact
+from sidecar.fact import Fact
 from sidecar.model import Reason, SideEffect
 
 # What conformance checks and the sandbox use as credential, by field name of the auth kind.

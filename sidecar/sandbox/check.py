@@ -13,7 +13,8 @@ import msgspec
 
 from sidecar.catalogue.load import load_provider
 from sidecar.catalogue.read import ManifestError
-from sidecar.manifest import Fact, Manifest
+from sidecar.fact import Fact
+from sidecar.manifest import Manifest
 from sidecar.manifest import Operation as OperationFact
 from sidecar.ports import Formats
 from sidecar.provider import Provider

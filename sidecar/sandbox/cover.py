@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import httpx
 import msgspec
 
-from sidecar.auth.static import kind_of
+from sidecar.auth.kind import kind_of
 from sidecar.core.dig import dig, dig_text
 from sidecar.core.outcome import error_rule, outcome, retry_after
 from sidecar.manifest import ErrorRule, Paging, RetryAfter

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import httpx
 
-from sidecar.auth.static import authorise, fields_of, kind_of
-from sidecar.manifest import Auth, SelfHosted, Subdomain
+from sidecar.auth.kind import authorise, fields_of, kind_of
+from sidecar.credential import Credential
+from sidecar.kinds import Auth
+from sidecar.manifest import SelfHosted, Subdomain
 from sidecar.model import Request
 from sidecar.provider import Provider
 from sidecar.sandbox.case import CREDENTIAL, SERVER, SUBDOMAIN
-from sidecar.store.credential import Credential
-from sidecar.store.secret import Secret
+from sidecar.secret import Secret
 
 
 def sandbox_credential(provider: Provider, auth: Auth | None = None) -> Credential:

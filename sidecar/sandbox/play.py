@@ -9,17 +9,17 @@ from collections.abc import Iterator
 import httpx
 import msgspec
 
-from sidecar.auth.static import auth_of
+from sidecar.auth.kind import auth_of
 from sidecar.core.base_url import base_url
+from sidecar.credential import Credential
 from sidecar.execute import Executor, Limits
-from sidecar.manifest import Auth
+from sidecar.kinds import Auth
 from sidecar.model import Access, Call, Failure, Outcome, Reason, SideEffect, Success, TraceContext
 from sidecar.provider import Catalogue, Provider
 from sidecar.sandbox.case import Case, Exchange, response_body, response_headers
 from sidecar.sandbox.compare import canonical, differences, seen
 from sidecar.sandbox.credential import query_name, sandbox_credential
 from sidecar.sandbox.scripted import EventLog, FixedRandom, ManualClock, ScriptedSender
-from sidecar.store.credential import Credential
 from sidecar.wire.request import call_id_at, decode_cursor
 
 WAIT_TOLERANCE = 0.0005  # seconds

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Literal
 
 import anyio
 import msgspec
 
+from sidecar.credential import Credential, Refreshing, Status, Tokens
 from sidecar.model import Failure, Reason
 from sidecar.ports import Clock, Entry, Keys, Random, Store
 from sidecar.scope import Scope
+from sidecar.secret import Secret
 from sidecar.store.record import (
     Found,
+    Older,
     Records,
     not_written,
     overtaken,
@@ -28,12 +30,11 @@ from sidecar.store.record import (
     record_pattern,
     record_patterns,
 )
-from sidecar.store.secret import Secret
 from sidecar.store.write import Written
 from sidecar.wire.interest import denied
 
 BUCKET = "SIDECAR_CREDENTIALS"
-FORMAT: Literal[1] = 1
+FORMAT: Literal[2] = 2
 FRESH_SECONDS = 30.0  # what another sidecar changed is noticed within this time, also when nothing is told of it
 KEPT_SECONDS = 3600.0
 LOOK_SECONDS = 0.25  # how long a call with a known credential waits for a store that may be away
@@ -42,32 +43,42 @@ EVERYTHING = Scope()
 ATTEMPTS = 5  # of a compare-and-set that others may win
 
 
-class Status(StrEnum):
-    """Whether a connection may be used."""
+class StoredTokens(msgspec.Struct, frozen=True, kw_only=True):
+    """`Tokens` in the sealed record."""
 
-    ACTIVE = "active"
-    DISABLED = "disabled"
-    REVOKED = "revoked"
+    access: str
+    refresh: str | None
+    expires: float | None
+    lifetime: float | None
+    scopes: tuple[str, ...]
 
-
-class Credential(msgspec.Struct, frozen=True, kw_only=True):
-    """What a connection proves itself with. Times are Unix seconds; `account` is who the provider says it is."""
-
-    kind: str
-    fields: Mapping[str, Secret]
-    base_url: str | None = None
-    status: Status = Status.ACTIVE
-    account: str | None = None
-    created: float
-    changed: float
-
-    def revealed(self) -> dict[str, str]:
-        """Its fields in plain, for who adds them to a request, keeps them out of an answer, or seals them."""
-        return {name: secret.reveal() for name, secret in self.fields.items()}
+    def __repr__(self) -> str:
+        return f"StoredTokens(expires {self.expires})"  # never their values
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """The plain text of the sealed record."""
+
+    format: Literal[2]
+    kind: str
+    fields: dict[str, str]
+    base_url: str | None
+    status: Status
+    account: str | None
+    created: float
+    changed: float
+    tokens: StoredTokens | None
+    refreshing: Refreshing | None
+    client_id: str | None
+    kept: dict[str, str]
+    why: str | None
+
+    def __repr__(self) -> str:
+        return f"Stored({self.kind}, {self.status}, fields {sorted(self.fields)})"  # never their values
+
+
+class StoredBefore(msgspec.Struct, frozen=True, kw_only=True):
+    """Format 1: kinds without tokens."""
 
     format: Literal[1]
     kind: str
@@ -79,7 +90,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     changed: float
 
     def __repr__(self) -> str:
-        return f"Stored({self.kind}, {self.status}, fields {sorted(self.fields)})"  # never their values
+        return f"StoredBefore({self.kind}, {self.status}, fields {sorted(self.fields)})"  # never their values
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -107,7 +118,9 @@ class CredentialStore:
     def __init__(
         self, store: Store, keys: Keys, clock: Clock, random: Random, *, capacity: int, scope: Scope = EVERYTHING
     ) -> None:
-        self._records: Records[Stored] = Records(store, keys, clock, random, BUCKET, Stored, format_number=FORMAT)
+        self._records: Records[Stored] = Records(
+            store, keys, clock, random, BUCKET, Stored, format_number=FORMAT, older=Older(StoredBefore, _upgraded)
+        )
         self._clock = clock
         self._capacity = capacity
         self._scope = scope
@@ -282,6 +295,9 @@ def _usable(credential: Credential, connection: str, provider: str) -> Credentia
     match credential.status:
         case Status.ACTIVE:
             return credential
+        case Status.REAUTH_REQUIRED:
+            detail = f"{who} must be allowed again by its owner: {credential.why or 'the provider took its grant back'}"
+            return Failure(reason=Reason.REAUTH_REQUIRED, detail=detail)
         case Status.DISABLED:
             return Failure(reason=Reason.CONNECTION_DISABLED, detail=f"{who} is disabled")
         case Status.REVOKED:
@@ -309,6 +325,11 @@ def _opened(found: Found[Stored]) -> Credential | Failure:
         account=stored.account,
         created=stored.created,
         changed=stored.changed,
+        tokens=_opened_tokens(stored.tokens) if stored.tokens else None,
+        refreshing=stored.refreshing,
+        client_id=stored.client_id,
+        kept=stored.kept,
+        why=stored.why,
     )
 
 
@@ -316,10 +337,40 @@ def _stored(credential: Credential) -> Stored:
     return Stored(
         format=FORMAT,
         kind=credential.kind,
-        fields=credential.revealed(),
+        fields={name: secret.reveal() for name, secret in credential.fields.items()},
         base_url=credential.base_url,
         status=credential.status,
         account=credential.account,
         created=credential.created,
         changed=credential.changed,
+        tokens=_stored_tokens(credential.tokens) if credential.tokens else None,
+        refreshing=credential.refreshing,
+        client_id=credential.client_id,
+        kept=dict(credential.kept),
+        why=credential.why,
     )
+
+
+def _opened_tokens(stored: StoredTokens) -> Tokens:
+    return Tokens(
+        access=Secret(stored.access),
+        refresh=Secret(stored.refresh) if stored.refresh is not None else None,
+        expires=stored.expires,
+        lifetime=stored.lifetime,
+        scopes=stored.scopes,
+    )
+
+
+def _stored_tokens(tokens: Tokens) -> StoredTokens:
+    return StoredTokens(
+        access=tokens.access.reveal(),
+        refresh=tokens.refresh.reveal() if tokens.refresh else None,
+        expires=tokens.expires,
+        lifetime=tokens.lifetime,
+        scopes=tokens.scopes,
+    )
+
+
+def _upgraded(before: StoredBefore) -> Stored:
+    same = {name: getattr(before, name) for name in before.__struct_fields__ if name != "format"}
+    return Stored(**same, format=FORMAT, tokens=None, refreshing=None, client_id=None, kept={}, why=None)

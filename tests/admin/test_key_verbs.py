@@ -8,10 +8,11 @@ import msgspec
 import pytest
 
 from sidecar.adapters.cryptography_keys import FileKeys
+from sidecar.credential import Credential
 from sidecar.ports import Entry
 from sidecar.sandbox.scripted import FixedRandom
-from sidecar.store.credential import Credential, CredentialStore
-from sidecar.store.secret import Secret
+from sidecar.secret import Secret
+from sidecar.store.credential import CredentialStore
 from sidecar.wire.event import Finished, Started
 from tests.worker.house import KEY, House, Published
 

@@ -31,9 +31,10 @@ from sidecar.adapters.nats_server import embedded_server
 from sidecar.adapters.nats_store import NatsStore
 from sidecar.adapters.system import SystemClock, SystemRandom
 from sidecar.app import connected
+from sidecar.credential import Credential
+from sidecar.secret import Secret
 from sidecar.settings import Settings
-from sidecar.store.credential import Credential, CredentialStore
-from sidecar.store.secret import Secret
+from sidecar.store.credential import CredentialStore
 from tests.bench.certificate import make_certificate
 from tests.processes import AS_INSTALLED, line, prepare, process, running_sidecar
 

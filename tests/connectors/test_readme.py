@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sidecar import manifest
+from sidecar import kinds, manifest
 from sidecar.adapters.aiohttp_sender import AiohttpSender
 from sidecar.adapters.json_schema import compile_schema
 from sidecar.adapters.system import SystemClock, SystemRandom
@@ -27,6 +27,7 @@ from sidecar.adapters.yaml_file import read_yaml
 from sidecar.app import provider_folders_of
 from sidecar.catalogue.load import load_catalogue
 from sidecar.core.egress import parse_allow
+from sidecar.credential import Credential
 from sidecar.execute import Executor, Limits
 from sidecar.model import Access, Call, Failure, Reason, Success, TraceContext
 from sidecar.ports import Formats
@@ -34,9 +35,8 @@ from sidecar.sandbox import case
 from sidecar.sandbox.check import check_provider
 from sidecar.sandbox.play import Stored
 from sidecar.sandbox.scripted import EventLog
+from sidecar.secret import Secret
 from sidecar.settings import load_settings
-from sidecar.store.credential import Credential
-from sidecar.store.secret import Secret
 from sidecar.wire.request import call_id_at, decode_cursor
 
 README = Path(__file__).parents[2] / "connectors" / "README.md"
@@ -49,7 +49,7 @@ ROW = re.compile(r"^\| `(\w+)` \| (.*?) ?\| (.+) \|$")
 EVERYWHERE = {"docs", "checked"}
 STRUCTS: dict[str, type[msgspec.Struct]] = {
     name: value
-    for module in (manifest, case)
+    for module in (kinds, manifest, case)
     for name, value in vars(module).items()
     if isinstance(value, type) and issubclass(value, msgspec.Struct) and value.__module__ == module.__name__
 }
@@ -94,8 +94,8 @@ def default_of(field: msgspec.structs.FieldInfo) -> str:
         return "required"
     if field.default is msgspec.NODEFAULT or isinstance(field.default, msgspec.Struct):
         return ""
-    if field.default == ("*",):
-        return "`*`"
+    if isinstance(field.default, tuple):
+        return ", ".join(f"`{value}`" for value in field.default)
     return str(field.default) if field.default not in (None, msgspec.UNSET, (), "", {}) else ""
 
 

@@ -8,7 +8,8 @@ import pytest
 from sidecar.adapters.json_schema import compile_schema
 from sidecar.core.outcome import outcome
 from sidecar.core.raw import RAW_FACTS, RAW_SCHEMAS
-from sidecar.manifest import Bearer, Errors, FixedUrl, Manifest, RetryAfter, SuccessTest
+from sidecar.kinds import Bearer
+from sidecar.manifest import Errors, FixedUrl, Manifest, RetryAfter, SuccessTest
 from sidecar.manifest import Operation as OperationFact
 from sidecar.model import Access, Failure, Reason, Success
 from sidecar.provider import Operation, Provider

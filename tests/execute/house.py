@@ -9,13 +9,13 @@ from typing import Any
 import httpx
 import msgspec
 
+from sidecar.credential import Credential
 from sidecar.execute import Credentials, Ended, Executor, Limits
 from sidecar.model import Access, Call, Failure, Reason, SideEffect, Success, TraceContext
 from sidecar.ports import HttpSender
 from sidecar.provider import Catalogue, Provider
 from sidecar.sandbox.scripted import EventLog, FixedRandom, ManualClock, ScriptedSender
-from sidecar.store.credential import Credential
-from sidecar.store.secret import Secret
+from sidecar.secret import Secret
 from sidecar.wire.event import Attempt, Finished, Wait
 from tests.build import provider
 

@@ -10,11 +10,12 @@ import msgspec
 import pytest
 
 from sidecar.adapters.cryptography_keys import FileKeys
+from sidecar.credential import Credential
 from sidecar.execute import Limits
 from sidecar.model import Failure, Reason, SideEffect
 from sidecar.ports import Entry
 from sidecar.sandbox.scripted import EventLog, FixedRandom, ManualClock
-from sidecar.store.credential import Credential, CredentialStore
+from sidecar.store.credential import CredentialStore
 from sidecar.wire.event import Event, Started
 from sidecar.wire.request import decode_cursor
 from tests.build import GET_ITEM, provider

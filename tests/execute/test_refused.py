@@ -9,9 +9,9 @@ import httpx
 import msgspec
 import pytest
 
+from sidecar.credential import Credential
 from sidecar.model import Access, Failure, Reason, SideEffect
 from sidecar.sandbox.scripted import EventLog
-from sidecar.store.credential import Credential
 from tests.build import CREATE_ITEM, GET_ITEM, provider
 from tests.execute.house import CALL_ID, OK, TRACE, Connections, House, credential, decoded
 

@@ -11,10 +11,10 @@ import httpx
 import msgspec
 import pytest
 
+from sidecar.credential import Credential
 from sidecar.log import JsonLines, TextLines
 from sidecar.model import Failure, Reason, SideEffect
 from sidecar.provider import Provider
-from sidecar.store.credential import Credential
 from sidecar.wire.reply import Asked, encode_reply
 from tests.build import CREATE_ITEM, GET_ITEM, provider
 from tests.execute.house import CALL_ID, OK, Connections, House, credential

@@ -9,12 +9,12 @@ import anyio.lowlevel
 import httpx
 import pytest
 
+from sidecar.credential import Credential
 from sidecar.execute import Executor, Limits
 from sidecar.model import Access, Call, Failure, Success, TraceContext
 from sidecar.provider import Catalogue
 from sidecar.sandbox.scripted import EventLog, FixedRandom, ManualClock, ScriptedSender
-from sidecar.store.credential import Credential
-from sidecar.store.secret import Secret
+from sidecar.secret import Secret
 from sidecar.wire.event import Attempt, Event
 from tests.build import provider
 

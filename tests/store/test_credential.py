@@ -15,12 +15,13 @@ from sidecar.adapters.nats_bus import NatsBus
 from sidecar.adapters.nats_store import NatsStore
 from sidecar.adapters.nats_streams import CREDENTIALS, bucket, provision
 from sidecar.adapters.system import SystemRandom
+from sidecar.credential import Credential, Refreshing, Status, Tokens
 from sidecar.model import Failure, Reason
 from sidecar.ports import Entry, StoreConflict, StoreFull, StoreUnavailable
 from sidecar.sandbox.scripted import ManualClock
-from sidecar.store.credential import BUCKET, Credential, CredentialStore, Status
+from sidecar.secret import Secret
+from sidecar.store.credential import BUCKET, CredentialStore
 from sidecar.store.record import record_key
-from sidecar.store.secret import Secret
 
 pytestmark = pytest.mark.anyio
 
@@ -361,12 +362,35 @@ async def test_records_of_today_open_for_ever(store: CredentialStore, memory: Me
     assert await store.load(*WHO) == credential()
 
 
+async def test_records_of_the_format_before_open(store: CredentialStore, memory: MemoryStore) -> None:
+    """What was stored before kinds had tokens is read, and written on in today's form."""
+    await memory.put(BUCKET, KEY, stored_before(), message_id="m", expected=0)
+    assert await store.load(*WHO) == credential()
+    await store.set_status(*WHO, Status.DISABLED)
+    assert b'"format":2' in KEYS.open("acme", f"{BUCKET}|{KEY}", memory.entries[KEY].value)
+
+
+async def test_tokens_are_kept_whole(store: CredentialStore, memory: MemoryStore, clock: ManualClock) -> None:
+    """What a provider issued, who renews it, and what stays with the connection come back as they were."""
+    tokens = Tokens(access=Secret("at"), refresh=Secret("rt"), expires=99.0, lifetime=60.0, scopes=("a", "b"))
+    whole = msgspec.structs.replace(
+        credential(),
+        tokens=tokens,
+        refreshing=Refreshing(owner="me", attempt="1"),
+        client_id="app",
+        kept={"cloud_id": "x"},
+        why="because",
+    )
+    await store.save(*WHO, whole)
+    assert await other_process(memory, clock).load(*WHO) == whole
+
+
 async def test_a_record_of_a_later_version_is_not_guessed_at(store: CredentialStore, memory: MemoryStore) -> None:
     """A format that this version does not know is refused."""
-    await memory.put(BUCKET, KEY, stored(format=2), message_id="m", expected=0)
+    await memory.put(BUCKET, KEY, stored(format=3), message_id="m", expected=0)
     loaded = await store.load(*WHO)
     assert reason_of(loaded) is Reason.CREDENTIAL_CORRUPT
-    assert "a newer version wrote it, in format 2; this one reads up to 1: upgrade it" in str(loaded)
+    assert "a newer version wrote it, in format 3; this one reads up to 2: upgrade it" in str(loaded)
 
 
 async def test_what_does_not_open_is_listed_and_can_be_replaced(store: CredentialStore, memory: MemoryStore) -> None:
@@ -441,6 +465,12 @@ async def test_a_change_whose_outcome_is_unknown_is_looked_up(store: CredentialS
 
 def stored(**changes: object) -> bytes:
     """A sealed record as its bytes are today, with changes."""
+    later: dict[str, object] = {"tokens": None, "refreshing": None, "client_id": None, "kept": {}, "why": None}
+    return stored_before(**{"format": 2, **later, **changes})
+
+
+def stored_before(**changes: object) -> bytes:
+    """The same as the version before wrote it."""
     record = {"format": 1, "kind": "bearer", "fields": {"token": "hunter2"}, "base_url": None, "status": "active"}
     record |= {"account": None, "created": 1.0, "changed": 1.0}
     return KEYS.seal("acme", f"{BUCKET}|{KEY}", msgspec.json.encode({**record, **changes}))

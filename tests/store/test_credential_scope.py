@@ -10,12 +10,13 @@ import pytest
 from sidecar.adapters.cryptography_keys import FileKeys
 from sidecar.adapters.key_file import add_key
 from sidecar.adapters.tenant_keys import TenantKeys
+from sidecar.credential import Status
 from sidecar.key_places import KeyPlaces
 from sidecar.model import MEANINGS, Again, Code, Failure, Reason
 from sidecar.ports import Entry
 from sidecar.sandbox.scripted import ManualClock
 from sidecar.scope import Scope
-from sidecar.store.credential import CredentialStore, Status
+from sidecar.store.credential import CredentialStore
 from tests.store.test_credential import DICE, KEYS, MemoryStore, credential, reason_of, token_of
 
 pytestmark = pytest.mark.anyio

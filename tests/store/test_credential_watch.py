@@ -14,11 +14,12 @@ from sidecar.adapters.cryptography_keys import FileKeys
 from sidecar.adapters.nats_bus import NatsBus
 from sidecar.adapters.nats_store import NatsStore
 from sidecar.adapters.nats_streams import bucket, provision
+from sidecar.credential import Status
 from sidecar.model import Failure, Reason
 from sidecar.ports import Entry
 from sidecar.sandbox.scripted import ManualClock
 from sidecar.scope import Scope
-from sidecar.store.credential import BUCKET, FRESH_SECONDS, CredentialStore, Status
+from sidecar.store.credential import BUCKET, FRESH_SECONDS, CredentialStore
 from tests.fixtures_nats import until
 from tests.store.test_credential import DICE, KEY, KEYS, WHO, MemoryStore, credential, damage, reason_of, token_of
 

@@ -9,10 +9,11 @@ from sidecar.adapters.cryptography_keys import FileKeys
 from sidecar.adapters.nats_bus import NatsBus
 from sidecar.adapters.nats_store import NatsStore
 from sidecar.adapters.nats_streams import CREDENTIALS, bucket, provision
+from sidecar.credential import Credential
 from sidecar.model import Failure, Reason
 from sidecar.ports import Entry
 from sidecar.sandbox.scripted import ManualClock
-from sidecar.store.credential import BUCKET, Credential, CredentialStore
+from sidecar.store.credential import BUCKET, CredentialStore
 from sidecar.store.record import record_pattern
 from sidecar.store.rewrap import KeyUse, SealedRecords, Unopened
 from tests.store.test_credential import DICE, MemoryStore, credential, reason_of, token_of

@@ -13,6 +13,7 @@ import msgspec
 
 from sidecar.adapters.cryptography_keys import FileKeys
 from sidecar.admin import Administrator
+from sidecar.credential import Credential
 from sidecar.execute import Executor, Limits
 from sidecar.key_admin import KeyAdministrator
 from sidecar.micro import Service
@@ -21,9 +22,9 @@ from sidecar.ports import BusError, HttpSender, Message, Subscription
 from sidecar.provider import Catalogue, Provider
 from sidecar.sandbox.scripted import WALL, EventLog, FixedRandom, ManualClock, ScriptedSender
 from sidecar.scope import Scope
-from sidecar.store.credential import BUCKET, Credential, CredentialStore
+from sidecar.secret import Secret
+from sidecar.store.credential import BUCKET, CredentialStore
 from sidecar.store.rewrap import SealedRecords
-from sidecar.store.secret import Secret
 from sidecar.wire.event import Admin
 from sidecar.worker import Admission, Worker
 from tests.build import provider

@@ -14,10 +14,11 @@ import pytest
 
 from sidecar.adapters.cryptography_keys import FileKeys
 from sidecar.adapters.nats_url import parse_url
+from sidecar.credential import Credential
+from sidecar.secret import Secret
 from sidecar.settings import Settings
-from sidecar.store.credential import Credential, _stored
+from sidecar.store.credential import _stored
 from sidecar.store.record import Found
-from sidecar.store.secret import Secret
 
 VALUE = "canary-hunter2"
 

@@ -7,8 +7,8 @@ import base64
 import httpx
 import pytest
 
-from sidecar.auth.static import auth_of, authorise, check_fields, fields_of, kind_of, secrets_of, shown
-from sidecar.manifest import ApiKey, Auth, Basic, Bearer
+from sidecar.auth.kind import auth_of, authorise, check_fields, fields_of, kind_of, secrets_of, shown
+from sidecar.kinds import ApiKey, Auth, Basic, Bearer
 from sidecar.model import Failure, Reason, Request
 
 HEADER = ApiKey(place="header", name="x-thing")

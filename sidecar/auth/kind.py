@@ -1,4 +1,4 @@
-"""The static credential kinds: API key, bearer token, basic. What each needs, and what it adds to a request."""
+"""The credential kinds: what each needs, and what it adds to a request."""
 
 from __future__ import annotations
 
@@ -10,9 +10,20 @@ from urllib.parse import quote
 
 import httpx
 
-from sidecar.manifest import ApiKey, Auth, Basic, Bearer
+from sidecar.kinds import (
+    ApiKey,
+    AppInstallation,
+    Auth,
+    Basic,
+    Bearer,
+    ClientCredentials,
+    JwtBearer,
+    Login,
+    OAuth2,
+)
 from sidecar.model import Failure, Problem, Reason, Request
 
+ACCESS_TOKEN = "access_token"  # the field of the kinds whose token the provider issues, in use
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # neither a header (RFC 9110 section 5.5) nor basic (RFC 7617) has one
 
 
@@ -24,12 +35,24 @@ def kind_of(auth: Auth) -> str:
 def fields_of(auth: Auth) -> tuple[str, ...]:
     """The credential fields that the kind needs."""
     match auth:
-        case ApiKey():
-            return ("key",)
+        case ApiKey(more=more):
+            return ("key", *(part.field for part in more))
         case Bearer():
             return ("token",)
         case Basic():
             return ("username", "password")
+        case OAuth2():
+            return ("refresh_token",)
+        case ClientCredentials(client_auth="private_key_jwt"):
+            return ("client_id", "private_key")
+        case ClientCredentials():
+            return ("client_id", "client_secret")
+        case JwtBearer():
+            return ("issuer", "private_key")
+        case AppInstallation():
+            return ("app_id", "installation_id", "private_key")
+        case Login(fields=fields):
+            return fields
 
 
 def auth_of(kinds: Sequence[Auth], kind: str) -> Auth | None:
@@ -65,17 +88,27 @@ def check_fields(kinds: Sequence[Auth], kind: str | None, fields: Mapping[str, s
 def authorise(request: Request, auth: Auth, fields: Mapping[str, str], user_agent: str) -> httpx.Request:
     """The request ready to send: with the credential, which exists in this value and nowhere before it."""
     url, headers = request.url, [*request.headers, ("user-agent", user_agent)]
-    match auth:
-        case ApiKey(place="header", name=name, prefix=prefix):
-            headers.append((name, prefix + fields["key"]))
-        case ApiKey(name=name, prefix=prefix):
+    for place, name, value in _carried(auth, fields):
+        if place == "header":
+            headers.append((name, value))
+        else:
             separator = "&" if "?" in url else "?"
-            url = f"{url}{separator}{quote(name, safe='')}={quote(prefix + fields['key'], safe='')}"
-        case Bearer():
-            headers.append(("authorization", f"Bearer {fields['token']}"))
-        case Basic():
-            headers.append(("authorization", f"Basic {_pair(fields)}"))
+            url = f"{url}{separator}{quote(name, safe='')}={quote(value, safe='')}"
     return _built(request, url if url is not request.url else _parsed(url), headers)
+
+
+def _carried(auth: Auth, fields: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """Where each part of the credential goes: header or query, its name there, its value."""
+    match auth:
+        case ApiKey(place=place, name=name, prefix=prefix, more=more):
+            parts = [(part.place, part.name, part.prefix + fields[part.field]) for part in more]
+            return [(place, name, prefix + fields["key"]), *parts]
+        case Bearer():
+            return [("header", "authorization", f"Bearer {fields['token']}")]
+        case Basic():
+            return [("header", "authorization", f"Basic {_pair(fields)}")]
+        case _:
+            return [(auth.carry.place, auth.carry.name, auth.carry.prefix + fields[ACCESS_TOKEN])]
 
 
 def _built(request: Request, url: httpx.URL | str, headers: list[tuple[str, str]]) -> httpx.Request:
@@ -112,6 +145,8 @@ def shown(auth: Auth) -> str:
             return "bearer token in header authorization"
         case Basic():
             return "user name and password in header authorization"
+        case _:
+            return f"access token in {auth.carry.place} {auth.carry.name}"
 
 
 def _pair(fields: Mapping[str, str]) -> str:

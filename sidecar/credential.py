@@ -1,0 +1,70 @@
+"""A connection's credential: what it proves itself with, and whether it may."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+import msgspec
+
+from sidecar.secret import Secret
+
+
+class Status(StrEnum):
+    """Whether a connection may be used."""
+
+    ACTIVE = "active"
+    REAUTH_REQUIRED = "reauth_required"
+    DISABLED = "disabled"
+    REVOKED = "revoked"
+
+
+class Tokens(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider issued. `expires` is in Unix seconds by our clock, counted from when it was asked for; None: it
+    lives until the provider rejects it. `lifetime` in seconds.
+    """
+
+    access: Secret
+    refresh: Secret | None = None
+    expires: float | None = None
+    lifetime: float | None = None
+    scopes: tuple[str, ...] = ()
+
+
+class Refreshing(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody is about to spend the refresh token, or did: nobody else may until it is known what became of it.
+    `owner` is that process, `attempt` this one try of it.
+    """
+
+    owner: str
+    attempt: str
+
+
+class Credential(msgspec.Struct, frozen=True, kw_only=True):
+    """What a connection proves itself with. Times are Unix seconds; `account` is who the provider says it is.
+
+    `fields` last, `tokens` are issued for them and renewed. `client_id` is the app that the tokens are bound to, `kept`
+    what the provider said that stays with the connection, `why` the reason of a status.
+    """
+
+    kind: str
+    fields: Mapping[str, Secret]
+    base_url: str | None = None
+    status: Status = Status.ACTIVE
+    account: str | None = None
+    created: float
+    changed: float
+    tokens: Tokens | None = None
+    refreshing: Refreshing | None = None
+    client_id: str | None = None
+    kept: Mapping[str, str] = {}
+    why: str | None = None
+
+    def revealed(self) -> dict[str, str]:
+        """Its fields and tokens in plain, for who adds them to a request, or keeps them out of an answer."""
+        plain = {name: secret.reveal() for name, secret in self.fields.items()}
+        if self.tokens is not None:
+            plain["access_token"] = self.tokens.access.reveal()
+            if self.tokens.refresh is not None:
+                plain["refresh_token"] = self.tokens.refresh.reveal()
+        return plain
