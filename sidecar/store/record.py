@@ -103,7 +103,7 @@ class Records(Generic[T]):
     ) -> Outcome | Failure:
         """As `write`, with what is known of the outcome; a failure when it could not be sealed."""
         try:
-            sealed = self._keys.seal(tenant, self._place(key), msgspec.json.encode(value))
+            sealed = self._keys.seal(tenant, record_place(self._bucket, key), msgspec.json.encode(value))
         except KeyUnavailable as error:
             detail = f"record {key} cannot be sealed: {error}"
             return Failure(reason=Reason.KEY_UNAVAILABLE, detail=detail, cause=error)
@@ -134,7 +134,7 @@ class Records(Generic[T]):
     def _open(self, tenant: str, key: str, sealed: bytes) -> T | Failure:
         what = f"record {key} cannot be opened"
         try:
-            return self._decoded(self._keys.open(tenant, self._place(key), sealed))
+            return self._decoded(self._keys.open(tenant, record_place(self._bucket, key), sealed))
         except KeyUnavailable as error:
             return Failure(reason=Reason.KEY_UNAVAILABLE, detail=f"{what}: {error}", cause=error)
         except (SealBroken, _NotRead) as error:
@@ -155,9 +155,6 @@ class Records(Generic[T]):
 
     def _away(self, error: StoreUnavailable) -> Failure:
         return Failure(reason=Reason.STORE_UNAVAILABLE, detail=f"{self._bucket} does not answer: {error}", cause=error)
-
-    def _place(self, key: str) -> str:
-        return f"{self._bucket}|{key}"
 
 
 class _NotRead(Exception):
@@ -184,6 +181,11 @@ def not_written(bucket: str, key: str, outcome: Conflict | Full | Unreached | Un
 def overtaken(outcome: Outcome) -> bool:
     """Whether another write stands there now: look at it and decide anew. Ours may have come before it."""
     return isinstance(outcome, Conflict) or (isinstance(outcome, Unknown) and outcome.doubt is Doubt.OVERTAKEN)
+
+
+def record_place(bucket: str, key: str) -> str:
+    """Where a record is, as it is bound into its seal."""
+    return f"{bucket}|{key}"
 
 
 def record_key(*names: str) -> str:

@@ -15,7 +15,7 @@ import msgspec
 
 from sidecar.model import Failure, Reason
 from sidecar.ports import Clock, Keys, KeyUnavailable, Random, SealBroken, Store, StoreUnavailable
-from sidecar.store.record import not_written, overtaken
+from sidecar.store.record import not_written, overtaken, record_place
 from sidecar.store.write import Written
 from sidecar.store.writer import Writer
 
@@ -92,7 +92,7 @@ class SealedRecords:
             rewrapped=seen.rewrapped,
             left=seen.under.total() - seen.under[newest],
             failed=tuple(sorted(seen.failed, key=lambda item: item.record)),
-            next=place(*chosen[done - 1]) if done < len(places) else None,
+            next=record_place(*chosen[done - 1]) if done < len(places) else None,
         )
 
     async def _places(self, pattern: str, after: str | None) -> list[tuple[str, str]]:
@@ -104,7 +104,7 @@ class SealedRecords:
 
     async def _look(self, seen: _Seen, tenant: str, bucket: str, key: str, rewrap: bool) -> None:  # noqa: FBT001  # start_soon has no keywords
         """One record, until it is under the newest key or it is known why not."""
-        where = place(bucket, key)
+        where = record_place(bucket, key)
         under: str | None = None
         try:
             for _ in range(ATTEMPTS):
@@ -131,11 +131,6 @@ class SealedRecords:
             seen.stopped = _away(error)
         if under is not None:
             seen.under[under] += 1
-
-
-def place(bucket: str, key: str) -> str:
-    """Where a record is, as it is bound into its seal."""
-    return f"{bucket}|{key}"
 
 
 def _away(error: StoreUnavailable) -> Failure:
