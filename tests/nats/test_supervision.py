@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 
-from sidecar.adapters.nats_supervision import Do, LinkWatch, Pace
+from sidecar.adapters.nats_supervision import Do, LinkWatch, Pace, Supervision
 
 PACE = Pace(tick=0.5, check=2.5, doubt=2.0, silent=5.0, attempt=15.0, heal=60.0)
 
@@ -115,6 +116,14 @@ def test_gives_up_once_after_the_time_stated() -> None:
     assert story.watch.ill_seconds(story.now) > PACE.heal
 
 
+def test_gives_up_on_a_link_that_only_looks_well() -> None:
+    """It says to be connected the whole time, is left for another as often as it is silent, and never answers."""
+    story = Story()
+    story.pass_seconds(120, answers=False)
+    assert len(story.when(Do.REBUILD)) > 10
+    assert story.when(Do.GIVE_UP) == [64.0]  # the first doubt comes after 3.5 s
+
+
 def test_a_healthy_link_is_never_given_up() -> None:
     """Not even where the time stated is shorter than the time between two checks."""
     story = Story(replace(PACE, heal=1.0))
@@ -131,3 +140,37 @@ def test_our_own_pause_is_not_the_links_fault() -> None:
     assert not story.doubtful()
     story.pass_seconds(20, answers=False)
     assert story.when(Do.REBUILD)[0] == 605.5
+
+
+class Asked:
+    """A link that looks well; it keeps what it was asked, and how many messages were proved."""
+
+    is_connected, stuck = True, False
+
+    def __init__(self) -> None:
+        self.tokens: list[bytes] = []
+        self.proved: list[int] = []
+
+    def ask(self, _subject: str, token: bytes) -> int:
+        self.tokens.append(token)
+        return 7
+
+    def prove(self, number: int) -> None:
+        self.proved.append(number)
+
+    def rebuild(self, _why: str) -> None:
+        raise AssertionError("nothing is wrong with the link")
+
+
+@pytest.mark.anyio
+async def test_only_the_answer_to_the_last_question_is_proof() -> None:
+    """Not what somebody else sends there, nor the same answer a second time: what was published since is not proved."""
+    link = Asked()
+    supervision = Supervision(link, "echo", PACE)
+    supervision._step(asyncio.get_running_loop().time())
+    for token in (b"", b"another", link.tokens[0][:-1]):
+        supervision.heard(token)
+    assert link.proved == []
+    supervision.heard(link.tokens[0])
+    supervision.heard(link.tokens[0])
+    assert link.proved == [7]

@@ -7,18 +7,20 @@ import logging
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import anyio
 import pytest
 
 from sidecar.adapters.nats_bus import NatsBus, connect
+from sidecar.adapters.nats_jetstream import JetStreamBus
 from sidecar.adapters.nats_server import embedded_server
 from sidecar.adapters.nats_store import NatsStore
 from sidecar.adapters.nats_streams import bucket, provision
-from sidecar.ports import Entry, StoreUnavailable
+from sidecar.ports import Entry, Message, StoreUnavailable, Subscription
 from tests.fixtures_nats import configured, until
 
 pytestmark = pytest.mark.anyio
@@ -97,6 +99,37 @@ async def test_a_consumer_that_is_deleted_is_made_again(store: NatsStore, bus: N
         await put(store, fresh_name, "seen", b"1")
         await until(lambda: len(told) == 3)
     assert [entry and entry.key for entry in told] == [None, None, "seen"]
+
+
+class Losing:
+    """The bus of a connection that loses the messages of one key."""
+
+    def __init__(self, bus: NatsBus, key: str) -> None:
+        self._bus = bus
+        self._key = key
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._bus, name)
+
+    async def subscribe(self, subject: str, callback: Callable[[Message], None], *, queue: str = "") -> Subscription:
+        def deliver(message: Message) -> None:
+            if not message.subject.endswith(f".{self._key}"):
+                callback(message)
+
+        return await self._bus.subscribe(subject, deliver, queue=queue)
+
+
+@pytest.mark.parametrize("after", [["after"], []])
+async def test_a_message_lost_on_the_way_is_noticed(
+    store: NatsStore, bus: NatsBus, fresh_name: str, after: list[str]
+) -> None:
+    """By the gap before the next one, or by the next heartbeat: the watch begins again, and says so."""
+    losing = NatsStore(cast("JetStreamBus", Losing(bus, "lost")), heartbeat_seconds=0.2)
+    async with watched(losing, fresh_name) as told:
+        for key in ("lost", *after):
+            await put(store, fresh_name, key, b"1")
+        await until(lambda: len(told) == 2)
+    assert told[:2] == [None, None]
 
 
 async def test_a_watch_leaves_nothing_behind(store: NatsStore, bus: NatsBus, fresh_name: str) -> None:

@@ -81,6 +81,13 @@ def test_a_role_names_its_tenant_everywhere(role: Role) -> None:
     assert all(".acme." in right for right in granted.subscribe)
 
 
+def test_a_scoped_sidecar_names_its_tenant_everywhere() -> None:
+    """Also in keys of records and in what it asks of JetStream; the service protocol and flow control name nobody."""
+    granted = rights(holder(Role.SCOPED_SIDECAR))
+    spanning = [right for right in (*granted.publish, *granted.subscribe) if ".acme." not in right]
+    assert [right for right in spanning if not right.startswith(("$SRV.", "$JS.FC."))] == []
+
+
 def test_inboxes_are_apart() -> None:
     """No role hears what is sent to another's inbox."""
     everybody = [holder(role, f"n{number}") for number, role in enumerate(Role)]

@@ -143,6 +143,8 @@ def test_who_may_read_a_key_file(mode: int, owner: int, us: int, refused: bool) 
         ("k1 c2hvcnQ=\n", "line 1"),
         ("k1 not-base64!\n", "line 1"),
         (key_line("k1", OLD) + "k2 x y\n", "line 2"),
+        (f"{base64.b64encode(NEW).decode()}\n", "line 1"),
+        (key_line("k1", NEW).replace("\n", " more\n"), "line 1"),
         (key_line("k1", OLD) + key_line("k1", NEW), "line 2: id 'k1' stands there twice"),
         ("schlüssel\n", "cannot be read"),
     ],

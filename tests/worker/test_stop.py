@@ -64,7 +64,10 @@ async def test_what_was_received_during_the_drain_is_answered() -> None:
     sender.answers.append(httpx.Response(200, json={"id": 2}))
     sender.gate.set()
     assert await house.worker.stop(30) == 0
-    assert {reply.subject for reply in house.bus.published} == {"_INBOX.0", "_INBOX.late"}
+    assert {name: reply.body for name, reply in replies(house).items()} == {
+        "_INBOX.0": {"id": 1},
+        "_INBOX.late": {"id": 2},
+    }
 
 
 def replies(house: House) -> dict[str, Published]:
