@@ -15,9 +15,11 @@ from sidecar.cli.doctor_line import Line, fail, ok, warn
 from sidecar.cli.session import SANDBOX
 from sidecar.core.egress import EgressAllow, parse_allow
 from sidecar.key_places import places_in_production, places_on_a_laptop
+from sidecar.permissions import INBOX, REPLIES
 from sidecar.provider import Catalogue
 from sidecar.settings import ENVIRONMENT, FILE, Settings, SettingsError, load_settings, unknown_names
 from sidecar.trace.line import counted
+from sidecar.wire.subject import EVERY
 
 Tell = Callable[[Line], None]
 
@@ -40,7 +42,7 @@ def look_here(environment: Mapping[str, str], folder: Path, tell: Tell) -> Here:
         tell(fail("settings", str(error), "correct it: nothing starts with a wrong setting"))
         return Here()
     tell(ok("settings", _settings_seen(environment, folder)))
-    for line in key_lines(settings):
+    for line in (*key_lines(settings), *reply_lines(settings)):
         tell(line)
     return Here(settings, _catalogue(settings, tell), _allow(settings, tell))
 
@@ -55,6 +57,15 @@ def key_lines(settings: Settings) -> list[Line]:
         mend = "set SIDECAR_KEK_FILE or SIDECAR_KEK_DIR for sidecar run; sidecar dev makes its own"
         return [warn("key", f"{places.folder} has no key file" if places else "no key file is named", mend)]
     return [_key_line(file) for file in files]
+
+
+def reply_lines(settings: Settings) -> list[Line]:
+    """Whether a sidecar that serves several tenants lets one of them name an inbox of another's for its answers."""
+    inboxes = f"{INBOX}.{EVERY}."  # where each has inboxes of its own, by the table of rights
+    if not settings.inbox_prefix.startswith(inboxes) or not any(map(inboxes.startswith, settings.reply_prefixes)):
+        return []
+    seen = "a caller may have its answer sent to an inbox of another tenant"
+    return [warn("replies", seen, f"set SIDECAR_REPLY_PREFIXES={','.join(REPLIES)} for sidecar run")]
 
 
 def _key_line(file: Path) -> Line:

@@ -26,7 +26,8 @@ At the first SIGTERM or SIGINT it takes no more calls and finishes those in flig
 at a second one it gives them up at once. It ends with 0 when all were finished, with 75 when some were given up, and
 with 69 when NATS was away for longer than SIDECAR_HEAL_SECONDS.
 
-It needs the streams and buckets (`sidecar setup` makes them) and the key file of SIDECAR_KEK_FILE.
+It needs the streams and buckets (`sidecar setup` makes them) and the key file of SIDECAR_KEK_FILE, or those of
+SIDECAR_KEK_DIR.
 """
 
 

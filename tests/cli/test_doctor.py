@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sidecar.adapters.key_file import create_key_file
-from sidecar.cli.doctor_here import Here, key_lines
+from sidecar.cli.doctor_here import Here, key_lines, reply_lines
 from sidecar.cli.doctor_line import Level, Line, fail, lines_text, ok
 from sidecar.cli.doctor_nats import Sidecar, address_line, clock_line, sidecar_lines
 from sidecar.core.egress import EgressAllow, parse_allow
@@ -170,6 +170,21 @@ def test_the_key_that_dev_made_is_found(tmp_path: Path) -> None:
     assert key_lines(settings)[0].seen.startswith(f"{tmp_path}/sandbox/kek")
     create_key_file(tmp_path / "kek")
     assert key_lines(settings)[0].seen.startswith(f"{tmp_path}/kek")
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (Settings(), False),
+        (Settings(tenant="acme", inbox_prefix="_INBOX.acme.sidecar"), False),
+        (Settings(inbox_prefix="_INBOX.-.sidecar"), True),
+        (Settings(inbox_prefix="_INBOX.-.sidecar", reply_prefixes=("_INBOX.{tenant}.", "_R_.")), False),
+    ],
+)
+def test_answers_into_inboxes_of_other_tenants(settings: Settings, told: bool) -> None:
+    """Where inboxes name their tenant and answers are not held to it, the setting that does so is named."""
+    mend = [line.mend for line in reply_lines(settings)]
+    assert mend == (["set SIDECAR_REPLY_PREFIXES=_INBOX.{tenant}.,_R_. for sidecar run"] if told else [])
 
 
 def test_a_key_that_others_can_read_fails(tmp_path: Path) -> None:

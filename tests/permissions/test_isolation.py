@@ -223,6 +223,13 @@ async def test_a_header_reaches_no_further_than_the_subject(stolen: Stolen, how:
     await unharmed(stolen)
 
 
+async def test_a_header_does_not_empty_the_trace(stolen: Stolen) -> None:
+    """Who may tell events of one tenant cannot take those of the others away."""
+    mine = f"sidecar.trace.{SHARED}.alice.github.finished"
+    assert "error" in json.loads(await stolen.answer(mine, {}, {"Nats-Rollup": "all"}))
+    assert "error" not in json.loads(await stolen.answer(mine, {}))
+
+
 @pytest.mark.parametrize(
     "subject",
     [
