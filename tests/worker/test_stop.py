@@ -113,7 +113,8 @@ async def test_in_a_hurry() -> None:
         await house.settled()
         assert house.bus.published == []
         house.worker.hurry()
-    assert given_up == [2]
+        await house.settled()
+        assert given_up == [2]
     assert {reply.body["reason"] for reply in replies(house).values()} == {"SHUTTING_DOWN"}
 
 
