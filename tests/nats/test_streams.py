@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
+from nats.aio.msg import Msg
 
 from sidecar.adapters.nats_bus import NatsBus, connect
-from sidecar.adapters.nats_streams import StreamRefused, bucket, missing, provision, required
-from sidecar.ports import StoreUnavailable
+from sidecar.adapters.nats_streams import StreamRefused, StreamSpec, bucket, missing, provision, required
+from sidecar.ports import Bus, StoreUnavailable
 from tests.fixtures_nats import configured
 
 pytestmark = pytest.mark.anyio
@@ -184,3 +186,23 @@ async def test_a_refusal_says_what_to_do(empty_bus: NatsBus) -> None:
         with pytest.raises(StreamRefused) as refused:
             await provision(empty_bus, (stream,))
         assert hint in refused.value.hint
+
+
+class Cluster:
+    """Three nodes that have every stream, with a copy on each; nothing is changed there."""
+
+    def __init__(self, streams: Iterable[StreamSpec]) -> None:
+        self._configs = {stream.name: {**msgspec.to_builtins(stream), "num_replicas": 3} for stream in streams}
+
+    async def request(self, subject: str, _payload: bytes, *, timeout: float) -> Msg:
+        verb, name = subject.split(".")[3:]
+        assert verb == "INFO"
+        return Msg(None, data=msgspec.json.encode({"config": self._configs[name]}))  # type: ignore[arg-type]  # no client
+
+
+async def test_copies_are_never_taken_away() -> None:
+    """A sidecar whose settings say one finds three: no difference, and nothing to do."""
+    streams = required("sidecar")
+    bus = cast("Bus", Cluster(streams))
+    assert await missing(bus, streams, limits=True) == []
+    assert await provision(bus, streams, limits=True) == []

@@ -55,6 +55,13 @@ class TornBus(ScriptedBus):
         raise BusError("took nothing for a second")
 
 
+class LostBus(ScriptedBus):
+    """The connection breaks while events are handed over, and nobody waits for another."""
+
+    async def handed_over(self) -> None:
+        self.connected = False
+
+
 async def test_an_event_goes_where_its_subject_says() -> None:
     """Under tenant, connection and provider, each in its one legal form."""
     bus, counts = ScriptedBus(), Counts()
@@ -76,9 +83,10 @@ async def test_what_is_lost_is_said_and_counted(event: Finished) -> None:
 
 
 async def test_whether_events_have_left_this_process() -> None:
-    """Not while disconnected, and not when the server takes nothing."""
+    """Not while disconnected, not when the server takes nothing, and not when the connection breaks meanwhile."""
     assert await TracePublisher(ScriptedBus(), "sidecar", Counts()).handed_over()
     assert not await TracePublisher(TornBus(), "sidecar", Counts()).handed_over()
+    assert not await TracePublisher(LostBus(), "sidecar", Counts()).handed_over()
     away = ScriptedBus()
     away.connected = False
     assert not await TracePublisher(away, "sidecar", Counts()).handed_over()
