@@ -1,0 +1,199 @@
+"""Calls: what is sent, when it is not, how it is cancelled, and that its end is true."""
+
+from __future__ import annotations
+
+from tests.prove_red.row import Row
+
+CANCEL = "tests/worker/test_cancel.py"
+STOPPED = "tests/execute/test_stopped.py"
+REFUSED = "tests/execute/test_refused.py"
+ATTEMPTS = "tests/execute/test_attempts.py"
+AROUND = "tests/execute/test_around.py"
+
+ROWS = (
+    Row(
+        promise="A write whose `started` cannot be handed to NATS is not sent.",
+        file="sidecar/execute.py",
+        good="and run.attempts == 0 and not await self._is_told(run):",
+        bad="and run.attempts == 0 and not run.told:",
+        tests=(f"{REFUSED}::test_a_write_that_cannot_be_told_is_not_sent",),
+    ),
+    Row(
+        promise="An operation that writes is refused on a `read` subject.",
+        file="sidecar/execute.py",
+        good="if operation.access is not call.access:",
+        bad="if call.access is Access.WRITE and operation.access is not call.access:",
+        tests=(f"{REFUSED}::test_the_other_kind_of_subject",),
+    ),
+    Row(
+        promise="A dry run sends nothing, of a write neither.",
+        file="sidecar/execute.py",
+        good="if call.dry_run else await self._attempt_until_done(run)",
+        bad="if call.dry_run and call.access is Access.READ else await self._attempt_until_done(run)",
+        tests=(f"{REFUSED}::test_a_dry_run_shows_the_request",),
+    ),
+    Row(
+        promise="A call uses the connection that it names, or fails.",
+        file="sidecar/execute.py",
+        good="self._credentials.load(call.tenant, call.connection, call.provider, within=left)",
+        bad='self._credentials.load(call.tenant, "default", call.provider, within=left)',
+        tests=(f"{REFUSED}::test_a_connection_that_cannot_be_used",),
+    ),
+    Row(
+        promise="A connection disabled meanwhile is not used for a further attempt.",
+        file="sidecar/execute.py",
+        good="if run.attempts == 0 or run.trial:",
+        bad="if run.attempts >= 0 or run.trial:",
+        tests=(f"{ATTEMPTS}::test_disabled_between_two_attempts",),
+    ),
+    Row(
+        promise="A secret imported for another server meanwhile is not sent to the one before.",
+        file="sidecar/execute.py",
+        good="if credential.base_url != run.credential.base_url:",
+        bad="if credential.kind != run.credential.kind:",
+        tests=(f"{AROUND}::test_a_credential_for_another_server_is_not_sent_to_the_old_one",),
+    ),
+    Row(
+        promise="What an earlier attempt may have done is not forgotten for the last one's sake.",
+        file="sidecar/execute.py",
+        good="run.side_effect = done if before is SideEffect.NONE else before",
+        bad="run.side_effect = done",
+        tests=(f"{ATTEMPTS}::test_what_an_exchange_ends_in",),
+    ),
+    Row(
+        promise="A provider's 429 holds up every call of that budget.",
+        file="sidecar/execute.py",
+        good="            self._quotas.close(wanted, wait)\n",
+        bad="            del wait\n",
+        tests=(f"{ATTEMPTS}::test_a_closed_bucket_answers_the_next_call_without_sending",),
+    ),
+    Row(
+        promise="No attempt begins at or past the deadline.",
+        file="sidecar/execute.py",
+        good="if self._quotas.closed(wanted) or self._clock.now() >= call.deadline:",
+        bad="if self._quotas.closed(wanted):",
+        tests=(f"{REFUSED}::test_a_deadline_that_passes_while_it_is_told",),
+    ),
+    Row(
+        promise="A call that ended gives up its place in the line of a quota.",
+        file="sidecar/quota.py",
+        good="            self._buckets.update(leave(lines, self._buckets))\n",
+        bad="            pass\n",
+        tests=(f"{STOPPED}::test_waiting_for_a_quota",),
+    ),
+    Row(
+        promise="A cancelled write of which no byte was sent ends with `none`.",
+        file="sidecar/execute.py",
+        good="                run.side_effect = before\n            raise",
+        bad="                run.side_effect = SideEffect.UNKNOWN\n            raise",
+        tests=(f"{STOPPED}::test_wherever_it_waits",),
+    ),
+    Row(
+        promise="The sender says at a cancellation whether a byte was sent.",
+        file="sidecar/adapters/aiohttp_sender.py",
+        good='request.extensions["sent"] = exchange.sent',
+        bad='request.extensions["sent"] = False',
+        tests=("tests/sender/test_cancel_sent.py::test_while_the_answer_is_waited_for",),
+    ),
+    Row(
+        promise="A second call with a `Call-Id` in flight is refused.",
+        file="sidecar/answer.py",
+        good="if refusal is None and named in self._in_flight:",
+        bad="if refusal is not None and named in self._in_flight:",
+        tests=(f"{CANCEL}::test_an_id_in_flight_is_refused",),
+    ),
+    Row(
+        promise="A `Call-Id` may come again when its call has ended.",
+        file="sidecar/answer.py",
+        good="            del self._in_flight[named]\n",
+        bad="            self._in_flight[named] = stop\n",
+        tests=(f"{CANCEL}::test_an_id_may_come_again_when_its_call_has_ended",),
+    ),
+    Row(
+        promise="`CALL_ID_IN_USE` is nothing to send again: the first would be done twice.",
+        file="sidecar/model.py",
+        good='Meaning(Code.INVALID_ARGUMENT, 400, "Another call in flight has this call id")',
+        bad='Meaning(Code.ABORTED, 409, "Another call in flight has this call id", Again.YES)',
+        tests=(f"{CANCEL}::test_an_id_in_flight_is_refused",),
+    ),
+    Row(
+        promise="A cancel names one call, of one tenant and connection.",
+        file="sidecar/answer.py",
+        good="named = CancelAddress(call.tenant, call.connection, call.call_id)",
+        bad='named = CancelAddress(call.tenant, "default", call.call_id)',
+        tests=(f"{CANCEL}::test_the_same_id_of_somebody_else_is_another_call",),
+    ),
+    Row(
+        promise="From the moment that its outcome is known a call is not stopped any more.",
+        file="sidecar/stop.py",
+        good="if self._settled or self.reason is not None:",
+        bad="if self.reason is not None:",
+        tests=(f"{STOPPED}::test_a_known_outcome_stays",),
+    ),
+    Row(
+        promise="A call that is told to stop before its first step has its reply all the same.",
+        file="sidecar/stop.py",
+        good="self.task.get_loop().call_soon(self._cancel)",
+        bad="self._cancel()",
+        tests=(f"{STOPPED}::test_told_before_its_first_step",),
+    ),
+    Row(
+        promise="A cancellation that is not ours is told, and goes on.",
+        file="sidecar/execute.py",
+        good="            if not ours:\n",
+        bad="            if run is None and not ours:\n",
+        tests=(f"{STOPPED}::test_another_cancellation_is_not_swallowed",),
+    ),
+    Row(
+        promise="The exchange that a cancel cut off is told in the trace.",
+        file="sidecar/execute.py",
+        good=(
+            "        if began is not None:\n            await self._tell_attempt(run, result, result, "
+            'Decision(None, "the call was told to stop"), began)\n'
+        ),
+        bad="",
+        tests=(f"{STOPPED}::test_the_exchange_that_was_cut_off_is_told",),
+    ),
+    Row(
+        promise="A defect ends in one reply, and the worker goes on.",
+        file="sidecar/worker.py",
+        good="        except Exception as defective:\n",
+        bad="        except ValueError as defective:\n",
+        tests=("tests/worker/test_reply.py::test_a_defect_is_answered",),
+    ),
+    Row(
+        promise="A reply may only be sent to an inbox.",
+        file="sidecar/wire/inbox.py",
+        good="return reply.startswith(self._anybodys) or any(",
+        bad="return bool(reply) or any(",
+        tests=("tests/worker/test_reply.py::test_a_reply_subject_that_is_no_inbox",),
+    ),
+    Row(
+        promise="No caller has an answer put into another tenant's inbox.",
+        file="sidecar/wire/inbox.py",
+        good='if subject.startswith("$") else subject.split(".", 3)[2]',
+        bad='if subject else subject.split(".", 3)[2]',
+        tests=("tests/worker/test_reply.py::test_an_inbox_of_another_tenant",),
+    ),
+    Row(
+        promise="No more calls at once than the setting says; more are refused at once.",
+        file="sidecar/worker.py",
+        good="len(self._tasks) >= self._admission.max_in_flight:",
+        bad="len(self._tasks) > self._admission.max_in_flight:",
+        tests=("tests/worker/test_reply.py::test_no_more_than_so_many_in_flight",),
+    ),
+    Row(
+        promise="Whoever is refused for want of room is told when to come back.",
+        file="sidecar/worker.py",
+        good="return Failure(reason=Reason.QUEUE_FULL, detail=detail, retry_after=1.0)",
+        bad="return Failure(reason=Reason.QUEUE_FULL, detail=detail)",
+        tests=("tests/worker/test_reply.py::test_no_more_than_so_many_in_flight",),
+    ),
+    Row(
+        promise="A write that was not sent because NATS could not be told says when to come back.",
+        file="sidecar/core/refusal.py",
+        good='was not sent",\n        retry_after=1.0,\n',
+        bad='was not sent",\n',
+        tests=(f"{REFUSED}::test_a_write_that_cannot_be_told_is_not_sent",),
+    ),
+)

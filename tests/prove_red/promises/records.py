@@ -1,0 +1,193 @@
+"""Records: written once or not at all, sealed to their place, and what is known of them in memory."""
+
+from __future__ import annotations
+
+from tests.prove_red.row import Row
+
+STORE = "tests/nats/test_store.py"
+WRITE = "tests/store/test_write.py"
+
+ROWS = (
+    Row(
+        promise="A write names the revision that it replaces: of twenty writes over one revision one succeeds.",
+        file="sidecar/adapters/nats_store.py",
+        good="headers = {EXPECTED: str(expected), MESSAGE_ID: message_id}",
+        bad="headers = {MESSAGE_ID: message_id}",
+        tests=(f"{STORE}::test_one_of_many_writers_wins",),
+    ),
+    Row(
+        promise="A write that is tried again has the message id that it had before.",
+        file="sidecar/store/writer.py",
+        good="message_id=message_id, expected=expected, ttl=wanted.ttl",
+        bad="message_id=self._random.token(ID_BYTES).hex(), expected=expected, ttl=wanted.ttl",
+        tests=("tests/store/test_writer.py::test_a_write_in_trouble_is_known_in_the_end",),
+    ),
+    Row(
+        promise="A write whose answer did not come is unknown: never told as refused, never as done.",
+        file="sidecar/store/write.py",
+        good="unanswered=state.unanswered or reached",
+        bad="unanswered=state.unanswered",
+        tests=(f"{WRITE}::test_what_stays_open_at_the_deadline",),
+    ),
+    Row(
+        promise="A deposed leader's `wrong last sequence` does not make a write look refused.",
+        file="sidecar/store/write.py",
+        good="if conflict.last is None or conflict.last <= (state.wanted.expected or 0):",
+        bad="if conflict.last is None:",
+        tests=(f"{WRITE}::test_what_answers_prove",),
+    ),
+    Row(
+        promise="What could have expired meanwhile is not created a second time.",
+        file="sidecar/store/write.py",
+        good="return wanted.deadline if wanted.ttl is None else min(wanted.deadline, now + wanted.ttl)",
+        bad="return wanted.deadline",
+        tests=(f"{WRITE}::test_what_could_have_expired_is_not_put_again",),
+    ),
+    Row(
+        promise="A stale read decides nothing about a write.",
+        file="sidecar/store/write.py",
+        good="        return None  # stale\n    if entry.follows",
+        bad="        return Conflict(entry.revision)\n    if entry.follows",
+        tests=(f"{WRITE}::test_a_stale_read_decides_nothing",),
+    ),
+    Row(
+        promise="A lost answer and a later write of another end as unknown: nobody can tell any more.",
+        file="sidecar/store/write.py",
+        good="    return Unknown(Doubt.OVERTAKEN)\n\n\ndef _given_up",
+        bad="    return Conflict(entry.revision)\n\n\ndef _given_up",
+        tests=("tests/store/test_writer.py::test_a_lost_answer_and_a_write_that_came_after_is_unknown",),
+    ),
+    Row(
+        promise="A time to live is in whole seconds, and the record vanishes when it is over.",
+        file="sidecar/adapters/nats_store.py",
+        good="headers[TTL] = str(ttl)",
+        bad="headers[TTL] = str(ttl * 1000)",
+        tests=(f"{STORE}::test_what_was_put_comes_back",),
+    ),
+    Row(
+        promise="A deleted record reads as deleted, not as a record without content.",
+        file="sidecar/adapters/nats_store.py",
+        good="return OPERATION in headers or LIMIT_MARKER in headers",
+        bad="return LIMIT_MARKER in headers",
+        tests=(f"{STORE}::test_a_deletion_reads_as_one_and_is_written_over",),
+    ),
+    Row(
+        promise="A secret that was replaced is not in the bucket any more.",
+        file="sidecar/adapters/nats_streams.py",
+        good="        max_msgs_per_subject=1,\n",
+        bad="        max_msgs_per_subject=10,\n",
+        tests=(f"{STORE}::test_only_the_last_value_is_kept",),
+    ),
+    Row(
+        promise="A full bucket refuses a write, and throws nothing away.",
+        file="sidecar/adapters/nats_streams.py",
+        good='discard="new",',
+        bad='discard="old",',
+        tests=(f"{STORE}::test_a_full_bucket_is_full",),
+    ),
+    Row(
+        promise="A key that NATS would take for something else never reaches it.",
+        file="sidecar/adapters/nats_store.py",
+        good='KEY = re.compile(r"[-/_=a-zA-Z0-9]+(\\.[-/_=a-zA-Z0-9]+)*")',
+        bad='KEY = re.compile(r"[-/_=a-zA-Z0-9.*]+")',
+        tests=(f"{STORE}::test_an_illegal_key_is_refused",),
+    ),
+    Row(
+        promise="A record moved to another tenant does not open.",
+        file="sidecar/adapters/cryptography_keys.py",
+        good="return msgspec.json.encode([place, tenant, FORMAT])",
+        bad="return msgspec.json.encode([place, FORMAT])",
+        tests=("tests/store/test_keys.py::test_does_not_open_elsewhere",),
+    ),
+    Row(
+        promise="A record moved to another key or bucket does not open.",
+        file="sidecar/store/record.py",
+        good='return f"{bucket}|{key}"',
+        bad="return bucket",
+        tests=("tests/store/test_record.py::test_a_record_moved_elsewhere",),
+    ),
+    Row(
+        promise="What a newer version wrote is refused with what to do, not guessed at.",
+        file="sidecar/store/record.py",
+        good="if number > self._format:",
+        bad="if number > self._format + 1:",
+        tests=("tests/store/test_record.py::test_formats",),
+    ),
+    Row(
+        promise="A watch whose messages were lost on the way begins again.",
+        file="sidecar/adapters/nats_watch.py",
+        good="            _complete(seen, delivered.number - 1)\n",
+        bad="",
+        tests=("tests/nats/test_watch.py::test_a_message_lost_on_the_way_is_noticed",),
+    ),
+    Row(
+        promise="A watch that begins again says that something may have been missed.",
+        file="sidecar/adapters/nats_watch.py",
+        good="        told(None, 0)\n",
+        bad="",
+        tests=("tests/nats/test_watch.py::test_a_consumer_that_is_deleted_is_made_again",),
+    ),
+    Row(
+        promise="A scoped sidecar watches the records of its scope and no others.",
+        file="sidecar/store/record.py",
+        good='return [f"{_token(scope.tenant)}.>"]',
+        bad='return [">"]',
+        tests=("tests/store/test_record.py::test_the_keys_of_a_scope",),
+    ),
+    Row(
+        promise="A connection disabled elsewhere is noticed within 30 seconds, also when nothing is told of it.",
+        file="sidecar/store/credential.py",
+        good="if now - cached.asked >= FRESH_SECONDS:",
+        bad="if now - cached.asked >= KEPT_SECONDS:",
+        tests=("tests/store/test_credential.py::test_memory_answers_for_thirty_seconds",),
+    ),
+    Row(
+        promise="A change that passes a read on its way is not missed for 30 seconds.",
+        file="sidecar/store/credential.py",
+        good="if self._changes != changes:",
+        bad="if self._changes < changes:",
+        tests=("tests/store/test_credential_watch.py::test_a_change_told_while_it_is_read",),
+    ),
+    Row(
+        promise="A late read does not bring a revoked credential back into memory.",
+        file="sidecar/store/credential.py",
+        good="if known is not None and known.revision > revision:",
+        bad="if known is not None and known.revision == revision:",
+        tests=("tests/store/test_credential.py::test_a_late_read_does_not_bring_back_a_revoked_one",),
+    ),
+    Row(
+        promise="With the store away a known credential is used on.",
+        file="sidecar/store/credential.py",
+        good="if isinstance(found, Credential) or found.reason is not Reason.STORE_UNAVAILABLE:",
+        bad="if isinstance(found, Credential | Failure):",
+        tests=("tests/store/test_credential.py::test_a_known_credential_goes_on_without_the_store",),
+    ),
+    Row(
+        promise="A disabled connection is not used.",
+        file="sidecar/store/credential.py",
+        good='return Failure(reason=Reason.CONNECTION_DISABLED, detail=f"{who} is disabled")',
+        bad="return credential",
+        tests=("tests/store/test_credential.py::test_a_status_is_obeyed_at_once",),
+    ),
+    Row(
+        promise="A revoked connection keeps no secret.",
+        file="sidecar/store/credential.py",
+        good="return msgspec.structs.replace(known, fields={}, status=status, changed=now)",
+        bad="return msgspec.structs.replace(known, status=status, changed=now)",
+        tests=("tests/store/test_credential.py::test_revoked_is_for_good",),
+    ),
+    Row(
+        promise="A change that comes between read and write is looked at again, not written over.",
+        file="sidecar/store/record.py",
+        good="return isinstance(outcome, Conflict) or (",
+        bad="return not isinstance(outcome, Conflict) and (",
+        tests=("tests/store/test_credential.py::test_a_change_of_another_sidecar_is_not_lost",),
+    ),
+    Row(
+        promise="A secret cannot be shown by accident.",
+        file="sidecar/secret.py",
+        good="    def __repr__(self) -> str:\n        return SHOWN",
+        bad="    def __repr__(self) -> str:\n        return self._value",
+        tests=("tests/test_secret.py::test_what_prints_does_not_show_it",),
+    ),
+)

@@ -1,0 +1,123 @@
+"""Secrets: where a credential goes, and that nothing which is told, logged or traced repeats it."""
+
+from __future__ import annotations
+
+from tests.prove_red.row import Row
+
+REDACT = "tests/core/test_redact.py"
+SECRET = "tests/execute/test_secret.py"
+
+ROWS = (
+    Row(
+        promise="What a provider says reaches the trace without the credential.",
+        file="sidecar/core/story.py",
+        good='"said": said(answer.content, secrets) if failure else None',
+        bad='"said": said(answer.content) if failure else None',
+        tests=(f"{SECRET}::test_of_an_answer_that_echoes_it",),
+    ),
+    Row(
+        promise="The trace holds no body of a success.",
+        file="sidecar/core/story.py",
+        good='"said": said(answer.content, secrets) if failure else None',
+        bad='"said": said(answer.content, secrets)',
+        tests=("tests/execute/test_told.py::test_of_a_success_no_word_of_its_body",),
+    ),
+    Row(
+        promise="What a provider says reaches the agent without the credential.",
+        file="sidecar/execute.py",
+        good="            return redact_failure(result, run.secrets)\n",
+        bad="            return result\n",
+        tests=(f"{SECRET}::test_of_an_answer_that_echoes_it",),
+    ),
+    Row(
+        promise="A cursor that repeats the credential is not handed to the agent.",
+        file="sidecar/execute.py",
+        good="return echoing(result, run.secrets, run.provider.manifest.title, run.side_effect) or result",
+        bad="return result",
+        tests=("tests/execute/test_around.py::test_no_cursor_carries_the_credential_to_the_agent",),
+    ),
+    Row(
+        promise="The URL in the trace has no secret parameters.",
+        file="sidecar/core/story.py",
+        good='"url": _cut(redact_url(request.url)),',
+        bad='"url": _cut(request.url),',
+        tests=("tests/execute/test_told.py::test_secret_parameters_of_the_url_are_cut_out",),
+    ),
+    Row(
+        promise="Headers are shown by an allow-list.",
+        file="sidecar/core/redact.py",
+        good="if lower in SHOWN_HEADERS or lower.startswith(SHOWN_PREFIXES):",
+        bad='if lower not in ("authorization", "cookie", "set-cookie"):',
+        tests=(f"{REDACT}::test_headers_are_shown_by_an_allow_list",),
+    ),
+    Row(
+        promise="A secret is cut out however it is written.",
+        file="sidecar/core/redact.py",
+        good='forms |= {secret, quote(secret, safe=""), quote_plus(secret), in_json, in_ascii_json}',
+        bad="forms |= {secret, in_json, in_ascii_json}",
+        tests=(f"{REDACT}::test_a_secret_is_cut_out_however_it_is_written",),
+    ),
+    Row(
+        promise="No part of a secret shows where a text is cut.",
+        file="sidecar/core/redact.py",
+        good='        text = text[: -len(next(iter(_forms(secrets)), " "))]\n',
+        bad="        text = text[:-1]\n",
+        tests=(f"{REDACT}::test_no_part_of_a_secret_shows_on_an_edge",),
+    ),
+    Row(
+        promise="A user name and password are as secret in the form of their header.",
+        file="sidecar/auth/kind.py",
+        good="            return [*fields.values(), _pair(fields)]\n",
+        bad="            return list(fields.values())\n",
+        tests=(f"{SECRET}::test_of_a_basic_pair_that_is_echoed",),
+    ),
+    Row(
+        promise="A key in the query cannot become a parameter of its own.",
+        file="sidecar/auth/kind.py",
+        good="={quote(value, safe='')}\"",
+        bad='={value}"',
+        tests=("tests/auth/test_kind.py::test_a_key_in_the_query_is_encoded",),
+    ),
+    Row(
+        promise="What no header can carry is refused at import.",
+        file="sidecar/auth/kind.py",
+        good="if text != text.strip() or CONTROL.search(text) or not",
+        bad="if text != text.strip() or not",
+        tests=("tests/auth/test_kind.py::test_what_no_header_can_carry",),
+    ),
+    Row(
+        promise="A defect is logged without its secrets.",
+        file="sidecar/log.py",
+        good="{redact_text(str(error)[:MAX_MESSAGE], secrets)}",
+        bad="{str(error)[:MAX_MESSAGE]}",
+        tests=("tests/operations/test_log.py::test_a_defect_is_told_without_its_secrets",),
+    ),
+    Row(
+        promise="A page's link gives its query to the agent without the key in it.",
+        file="sidecar/core/page.py",
+        good='kept = [pair for pair in text.split("&") if unquote_plus(pair.partition("=")[0]) not in secret]',
+        bad='kept = text.split("&")',
+        tests=("tests/core/test_page.py::test_no_secret_leaves_in_a_cursor",),
+    ),
+    Row(
+        promise="A provider that names the account by the credential does not get it shown.",
+        file="sidecar/admin.py",
+        good="return account and without_secrets(account, secrets)",
+        bad="return account",
+        tests=("tests/admin/test_admin.py::test_an_account_that_is_the_secret",),
+    ),
+    Row(
+        promise="A mistyped key never replaces a good one.",
+        file="sidecar/admin.py",
+        good="verified.reason in {Reason.CREDENTIAL_REJECTED, Reason.EGRESS_BLOCKED}:",
+        bad="verified.reason is Reason.EGRESS_BLOCKED:",
+        tests=("tests/admin/test_admin.py::test_a_rejected_key_does_not_replace_a_good_one",),
+    ),
+    Row(
+        promise="A misspelt field of an import is refused, not lost.",
+        file="sidecar/admin.py",
+        good="class ImportRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):",
+        bad="class ImportRequest(msgspec.Struct, frozen=True):",
+        tests=("tests/admin/test_admin.py::test_what_is_wrong_with_an_import",),
+    ),
+)

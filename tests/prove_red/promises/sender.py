@@ -1,0 +1,145 @@
+"""The sender: where requests go, what is known to have been sent, and what an answer may be."""
+
+from __future__ import annotations
+
+from tests.prove_red.row import Row
+
+SSRF = "tests/sender/test_ssrf.py"
+SENT = "tests/sender/test_sent.py"
+POOL = "sidecar/adapters/aiohttp_pool.py"
+
+ROWS = (
+    Row(
+        promise="A name of which one address is refused is not called at all.",
+        file=POOL,
+        good="        for address in addresses:\n            why",
+        bad="        for address in addresses[:1]:\n            why",
+        tests=(f"{SSRF}::test_no_name_leads_inside",),
+    ),
+    Row(
+        promise="The address that was checked is the one that is connected to, at every connection.",
+        file=POOL,
+        good="return [_resolved(host, address, port) for address in addresses]",
+        bad="return [_resolved(host, address, port) for address in await self._lookup(host, port)]",
+        tests=(f"{SSRF}::test_rebinding_does_not_lead_inside",),
+    ),
+    Row(
+        promise="An inner address is refused however it is written as a host.",
+        file=POOL,
+        good="        if address is not None:\n            problem",
+        bad='        if address is not None and scheme == "http":\n            problem',
+        tests=(f"{SSRF}::test_no_form_of_an_inner_address_is_called",),
+    ),
+    Row(
+        promise="Plain http goes only where the operator said so.",
+        file="sidecar/core/egress.py",
+        good="    if clear_text:\n",
+        bad="    if clear_text and not host:\n",
+        tests=("tests/sender/test_egress.py::test_clear_text_to_a_public_address_is_refused",),
+    ),
+    Row(
+        promise="Link-local addresses, where metadata services live, are refused.",
+        file="sidecar/core/egress.py",
+        good='        ("169.254.0.0/16", "link-local, where metadata services live (RFC 3927)"),\n',
+        bad="",
+        tests=("tests/sender/test_egress.py::test_what_python_calls_inner_is_refused",),
+    ),
+    Row(
+        promise="An entry of the egress list for one port allows no other.",
+        file="sidecar/core/egress.py",
+        good="return any(address in network and only in {None, port} for network, only in self.networks)",
+        bad="return any(address in network for network, _ in self.networks)",
+        tests=("tests/sender/test_egress.py::test_what_an_entry_does_not_name_stays_refused",),
+    ),
+    Row(
+        promise="A URL with a user name is not called.",
+        file=POOL,
+        good="        if url.userinfo:\n",
+        bad='        if url.userinfo and url.scheme == "http":\n',
+        tests=(f"{SSRF}::test_a_url_with_a_user_is_not_called",),
+    ),
+    Row(
+        promise="Certificates are checked.",
+        file="sidecar/adapters/aiohttp_sender.py",
+        good="context = httpx.create_ssl_context()",
+        bad="context = httpx.create_ssl_context(verify=False)",
+        tests=("tests/sender/test_transport.py::test_certificates_are_checked_by_default",),
+    ),
+    Row(
+        promise="A request that was read and not answered is unknown.",
+        file="sidecar/adapters/aiohttp_exchange.py",
+        good="        self.sent = True\n",
+        bad="",
+        tests=(f"{SENT}::test_a_server_that_reads_and_closes_saw_one_request",),
+    ),
+    Row(
+        promise="A status without its whole body was done.",
+        file="sidecar/adapters/aiohttp_exchange.py",
+        good="        self._status = message.code\n",
+        bad="",
+        tests=(f"{SENT}::test_a_truncated_body_is_done",),
+    ),
+    Row(
+        promise="A call does not go on after its failure: what was not sent at its deadline is discarded.",
+        file=POOL,
+        good="        lent.transport.abort()\n        lent.connection.close()\n\n    def is_closed",
+        bad="        lent.connection.release()\n\n    def is_closed",
+        tests=(f"{SENT}::test_a_request_half_written_at_its_deadline_is_cut",),
+    ),
+    Row(
+        promise="What a server says unasked never becomes the answer to the next request.",
+        file=POOL,
+        good="if not protocol.should_close and (until is None or monotonic() < until):",
+        bad="if until is None or monotonic() < until:",
+        tests=("tests/sender/test_hostile.py::test_bytes_nobody_asked_for_answer_no_request",),
+    ),
+    Row(
+        promise="A server that says when it closes is believed.",
+        file=POOL,
+        good="monotonic() + idle - IDLE_MARGIN",
+        bad="monotonic() + idle + IDLE_MARGIN",
+        tests=(f"{SENT}::test_a_server_that_says_when_it_closes_is_believed",),
+    ),
+    Row(
+        promise="A decoded body of more than the limit is refused.",
+        file="sidecar/adapters/bounded_body.py",
+        good="        if self._size > self._limit:\n",
+        bad="        if len(chunk) > self._limit:\n",
+        tests=("tests/sender/test_bounded_body.py::test_the_limit_is_exact",),
+    ),
+    Row(
+        promise="A body in gzip that ends before its stream does is truncated.",
+        file="sidecar/adapters/bounded_body.py",
+        good="if self._encoded and not self._member.eof:",
+        bad="if self._encoded and not self._size:",
+        tests=("tests/sender/test_bounded_body.py::test_a_stream_cut_short_is_truncated",),
+    ),
+    Row(
+        promise="Unclear HTTP framing is refused.",
+        file="sidecar/adapters/http1.py",
+        good='    return b"" if name != name.strip() else None\n',
+        bad="    return None\n",
+        tests=("tests/sender/test_http1.py::test_a_head_of_two_meanings_is_refused",),
+    ),
+    Row(
+        promise="No header of a request can become another.",
+        file="sidecar/adapters/http1.py",
+        good='!= 2 * lines or b" " in target:',
+        bad='< 2 * lines or b" " in target:',
+        tests=("tests/sender/test_http1.py::test_a_header_that_could_become_another_is_refused",),
+    ),
+    Row(
+        promise="Who cancels sees a cancellation, not a time-out.",
+        file="sidecar/adapters/deadline.py",
+        good="if self._expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:",
+        bad="if self._expired and kind is asyncio.CancelledError:",
+        tests=("tests/sender/test_deadline.py::test_a_cancellation_beside_the_deadline_wins",),
+    ),
+    Row(
+        promise="Of many look-ups of one name one asks; when it is cancelled the next one does.",
+        file="sidecar/adapters/dns.py",
+        good="                answer = self._kept(key) or await self._ask(key)\n",
+        bad="                answer = await self._ask(key)\n",
+        tests=("tests/sender/test_dns.py::test_many_callers_ask_once",),
+    ),
+)

@@ -1,0 +1,34 @@
+"""Every row, by subject. Read these files as the list of what the product promises and can be held to."""
+
+from __future__ import annotations
+
+from tests.prove_red.promises import (
+    bus,
+    calls,
+    end,
+    keys,
+    operators,
+    providers,
+    records,
+    rights,
+    scope,
+    secrets,
+    sender,
+    wire,
+)
+from tests.prove_red.row import Row
+
+ROWS: tuple[Row, ...] = (
+    *records.ROWS,
+    *keys.ROWS,
+    *scope.ROWS,
+    *rights.ROWS,
+    *bus.ROWS,
+    *end.ROWS,
+    *calls.ROWS,
+    *wire.ROWS,
+    *providers.ROWS,
+    *secrets.ROWS,
+    *sender.ROWS,
+    *operators.ROWS,
+)
