@@ -32,7 +32,7 @@ from sidecar.core.refusal import (
     untold,
     unusable,
 )
-from sidecar.core.render import render
+from sidecar.core.render import CALL_ID, render
 from sidecar.core.retry import THROTTLED, Decision, RetryPolicy, retry
 from sidecar.credential import Credential
 from sidecar.kinds import Auth
@@ -206,7 +206,7 @@ class Executor:
         if operation.raw:
             request = render_raw(provider, operation.fact.method, url, values)
         else:
-            shaped = operation.input_hook(values) if operation.input_hook else values
+            shaped = operation.input_hook({**values, CALL_ID: call.call_id}) if operation.input_hook else values
             request = render(provider, operation, url, shaped, call.call_id)
         if not isinstance(request, Failure):
             request = with_page(operation, request, call.cursor, secret_parameters(provider))

@@ -2,7 +2,8 @@
 
 Hooks are pure functions without clock or random, from this closed list of signatures:
 
-- `input(input: dict) -> dict`: shape the validated input before it is rendered;
+- `input(input: dict) -> dict`: shape the validated input before it is rendered; `call_id` in it is the call's own id,
+  for providers that let a client choose an id, so that the same call sent twice is one thing;
 - `output(body: object) -> object`: shape the decoded answer of a success into the operation's output;
 - `explain(status: int, headers: Mapping[str, str], body: object) -> Explained`: what a failed answer says, where
   paths cannot say it (header names in lower case; `body` is decoded JSON, or None).
@@ -25,11 +26,14 @@ IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})  # R
 
 
 class Explained(msgspec.Struct, frozen=True):
-    """What a failed answer says: the provider's code, its message, and its findings by JSON pointer."""
+    """What a failed answer says: the provider's code, its message, and its findings by JSON pointer. `retry_at`: where
+    it says in words when to come back, that moment in Unix seconds by the provider's clock.
+    """
 
     code: str | None = None
     message: str | None = None
     problems: tuple[Problem, ...] = ()
+    retry_at: float | None = None
 
 
 InputHook = Callable[[dict[str, Any]], dict[str, Any]]

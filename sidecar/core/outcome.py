@@ -126,6 +126,8 @@ def _failed(provider: Provider, operation: Operation, response: httpx.Response, 
     reason = rule.reason if rule else _reason(status, wait)
     if reason in THROTTLED:  # what a manifest names may stand in every answer, and means a wait only here
         wait = retry_after(provider.manifest.retry_after, headers, _decoded(response.content), wall)
+        if told.retry_at is not None and not wait:
+            wait = max(told.retry_at - (_date(headers.get("date")) or wall), 0.0)
     uncertain = operation.access is Access.WRITE and reason in UNCERTAIN
     # Apart: a code such as M_UNKNOWN_TOKEN before a colon would look like the name of a secret.
     words = ": ".join(_shown(part) for part in (told.code, told.message) if part)

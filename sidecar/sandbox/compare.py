@@ -14,7 +14,7 @@ import msgspec
 from sidecar.sandbox.case import CaseRequest
 
 CALL_ID_MARK = "{call_id}"
-CALL_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+CALL_ID = re.compile(r"[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}")  # some providers take no dashes
 BOUNDARY = re.compile(r'boundary="?([^";]+)', re.IGNORECASE)
 PART_NAME = re.compile(rb'(?i)content-disposition:[^\r\n]*?[; ]name="([^"]*)"')
 MAX_SHOWN = 400
@@ -48,7 +48,7 @@ def differences(expected: CaseRequest, request: Seen, credential: str | None = N
     """In what the request is not the expected one. `credential` names a query parameter that need not be listed."""
     if request.method != expected.method:
         yield _unlike("method", expected.method, request.method)
-    if not _same_path(expected.path, request.path):
+    if not _same(expected.path, request.path):
         yield _unlike("path", expected.path, request.path)
     wanted = {name: (value,) if isinstance(value, str) else value for name, value in expected.query.items()}
     query = grouped(request.query)
@@ -112,7 +112,7 @@ def _body_differences(expected: CaseRequest, request: Seen) -> Iterator[str]:
             wanted, got = expected.text or "", _text(request.content)
         case _:
             return
-    if wanted != got:
+    if not _same(wanted, got):
         yield _unlike("body", wanted, got)
 
 
@@ -125,12 +125,11 @@ def _expected_kind(expected: CaseRequest) -> str:
     return "none"
 
 
-def _same_path(expected: str, path: str) -> bool:
+def _same(expected: str, sent: str) -> bool:
+    """Whether they are equal, any call's id standing where the mark does."""
     if CALL_ID_MARK not in expected:
-        return expected == path
-    head, _, tail = expected.partition(CALL_ID_MARK)
-    middle = path[len(head) : len(path) - len(tail)]
-    return path.startswith(head) and path.endswith(tail) and CALL_ID.fullmatch(middle) is not None
+        return expected == sent
+    return re.fullmatch(CALL_ID.pattern.join(map(re.escape, expected.split(CALL_ID_MARK))), sent) is not None
 
 
 def canonical(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import httpx
+import msgspec
 import pytest
 
 from sidecar.adapters.json_schema import compile_schema
@@ -12,7 +13,7 @@ from sidecar.kinds import Bearer
 from sidecar.manifest import Errors, FixedUrl, Manifest, RetryAfter, SuccessTest
 from sidecar.manifest import Operation as OperationFact
 from sidecar.model import Access, Failure, Reason, Success
-from sidecar.provider import Operation, Provider
+from sidecar.provider import Explained, Operation, Provider
 
 WALL = 1_000_000.0
 RESET = {"x-reset": "1001800"}
@@ -81,3 +82,23 @@ def test_a_raw_answer_that_says_it_failed_is_no_success(content: bytes, *, succe
     assert isinstance(result, Success) is succeeds
     if isinstance(result, Failure):
         assert (result.reason, result.provider_code) == (Reason.PROVIDER_REJECTED, "gone")
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "wait"),
+    [
+        (429, {}, 20.0),
+        (429, {"date": "Mon, 12 Jan 1970 13:46:50 GMT"}, 10.0),
+        (429, {"retry-after": "7"}, 7.0),
+        (429, {"date": "Mon, 12 Jan 1970 13:50:00 GMT"}, 0.0),
+        (500, {}, None),
+    ],
+)
+def test_a_moment_told_in_words_is_waited_for(status: int, headers: dict[str, str], wait: float | None) -> None:
+    """What the explain hook read as the moment to come back counts by the provider's own clock, after what a header
+    says, and only where a limit was met.
+    """
+    words = msgspec.structs.replace(provider(), explain=lambda *_: Explained(retry_at=WALL + 20))
+    result = outcome(words, operation(), httpx.Response(status, headers=headers), WALL)
+    assert isinstance(result, Failure)
+    assert result.retry_after == wait
