@@ -167,7 +167,8 @@ def not_written(bucket: str, key: str, outcome: Conflict | Full | Unreached | Un
         case Conflict():
             return Failure(reason=Reason.CAS_CONFLICT, detail=f"record {key} was changed meanwhile")
         case Full(said):
-            return Failure(reason=Reason.STORE_FULL, detail=f"{bucket} is full: {said}")
+            hint = "give it more room (its max_bytes, by `sidecar setup`); a revocation and a deletion fit all the same"
+            return Failure(reason=Reason.STORE_FULL, detail=f"{bucket} is full: {said}", hint=hint)
         case Unreached(said):
             detail = f"{bucket} did not take the write of {key}; nothing was written: {said or 'no time was left'}"
             return Failure(reason=Reason.STORE_UNAVAILABLE, detail=detail)

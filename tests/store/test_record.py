@@ -209,6 +209,25 @@ async def test_a_full_bucket(bus: NatsBus, fresh_name: str) -> None:
     await bus.request(f"$JS.API.STREAM.DELETE.KV_{fresh_name}", b"", timeout=5)
 
 
+async def test_what_becomes_smaller_fits_a_full_bucket(bus: NatsBus, fresh_name: str) -> None:
+    """A revocation and a deletion are taken where hardly anything else is; what grew is refused, and what
+    to do is said.
+    """
+    await provision(bus, (bucket(fresh_name, max_bytes=3000),))
+    records = notes(NatsStore(bus), fresh_name)
+    revision = await written(records, "x" * 1200)
+    others = (records.write("acme", f"acme.u{number}.github", Note("x", "b"), None, within=30) for number in range(99))
+    taken = [isinstance(await other, int) for other in others]
+    assert not taken[-1]
+    refused = failure_of(await records.write("acme", KEY, Note("y" * 1300, "alice"), revision, within=30))
+    assert refused.reason is Reason.STORE_FULL
+    assert "max_bytes" in (refused.hint or "")
+    smaller = await records.write("acme", KEY, Note("", "b"), revision, within=30)
+    assert isinstance(smaller, int)
+    assert await records.delete(KEY, smaller, within=30) is None
+    await bus.request(f"$JS.API.STREAM.DELETE.KV_{fresh_name}", b"", timeout=5)
+
+
 async def test_no_bucket_and_nothing_written(bus: NatsBus, fresh_name: str) -> None:
     """Nobody serves the bucket (503): the write is known not to have happened, and told so."""
     failure = failure_of(await notes(NatsStore(bus), fresh_name).write("acme", KEY, Note("a", "b"), None, within=0.2))
