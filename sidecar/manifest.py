@@ -97,7 +97,11 @@ class Errors(Fact, frozen=True):
 
 
 class LinkPaging(Fact, frozen=True, tag_field="kind", tag="link"):
-    """The next page is the `rel="next"` of the Link header (RFC 8288)."""
+    """The next page is the `rel="next"` of the Link header (RFC 8288), or the URL at `path` of the answer. Of it the
+    query counts alone: every page is asked of the operation's own path.
+    """
+
+    path: str | None = None
 
 
 class CursorPaging(Fact, frozen=True, tag_field="kind", tag="cursor"):

@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 
 from sidecar.catalogue.manifest_mistakes import manifest_mistakes
-from sidecar.catalogue.operation_mistakes import operation_mistakes, path_of
+from sidecar.catalogue.operation_mistakes import operation_mistakes
 from sidecar.catalogue.read import ManifestError, read_manifest, read_operations, refuse
+from sidecar.core.dig import path_of
 from sidecar.core.raw import RAW_FACTS, RAW_SCHEMAS
 from sidecar.manifest import Field
 from sidecar.manifest import Operation as OperationFact

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sidecar.catalogue.manifest_mistakes import header_mistakes
+from sidecar.core.dig import path_of
 from sidecar.core.render import CALL_ID, PLACEHOLDER
 from sidecar.manifest import CursorPaging, Field, Operation
 from sidecar.wire.subject import OPERATION
@@ -30,11 +31,6 @@ def operation_mistakes(name: str, fact: Operation) -> Iterator[str]:
     yield from _body_mistakes(fact)
     yield from _place_mistakes(fact)
     yield from _answer_mistakes(fact)
-
-
-def path_of(name: str) -> tuple[str, ...]:
-    """The path that a dotted name stands for; a dot behind a backslash belongs to the name beside it."""
-    return tuple(part.replace("\\.", ".") for part in re.split(r"(?<!\\)\.", name))
 
 
 def _path_mistakes(fact: Operation) -> Iterator[str]:

@@ -1,15 +1,22 @@
-"""Values by dotted path out of decoded JSON: `error.code`, `errors.0.message`, `errors.*.message`."""
+r"""Values by dotted path out of decoded JSON: `error.code`, `errors.0.message`, `errors.*.message`. A dot behind a
+backslash belongs to the name beside it: `@odata\.nextLink`.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
+
+DOT = re.compile(r"(?<!\\)\.")
 
 
 def dig(body: Any, path: str) -> Any:
     """The value at the path, or None. With `*` in the path: the list of what every element holds there."""
-    found = list(_walk(body, path.split(".")))
-    if "*" in path.split("."):
+    names = path_of(path)
+    found = list(_walk(body, names))
+    if "*" in names:
         return found
     return found[0] if found else None
 
@@ -23,6 +30,12 @@ def dig_text(body: Any, paths: Sequence[str]) -> str | None:
         if isinstance(value, str | int | float) and not isinstance(value, bool) and value != "":
             return str(value)
     return None
+
+
+@lru_cache(maxsize=1_024)  # paths come from manifests
+def path_of(name: str) -> tuple[str, ...]:
+    """The names that a dotted path is made of."""
+    return tuple(part.replace("\\.", ".") for part in DOT.split(name))
 
 
 def _walk(value: Any, names: Sequence[str]) -> Iterator[Any]:

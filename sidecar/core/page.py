@@ -63,7 +63,7 @@ def next_cursor(paging: Paging | None, link: str | None, body: Any, secret: froz
 
 def reads_body(paging: Paging | None) -> bool:
     """Whether the next cursor stands in the body."""
-    return paging is not None and not isinstance(paging, LinkPaging)
+    return paging is not None and not (isinstance(paging, LinkPaging) and paging.path is None)
 
 
 def secret_parameters(provider: Provider) -> frozenset[str]:
@@ -75,8 +75,11 @@ def _next(paging: Paging | None, link: str | None, body: Any, secret: frozenset[
     match paging:
         case None:
             return None
-        case LinkPaging():
-            return _next_query(link, secret)
+        case LinkPaging(path=path):
+            if path is not None:
+                return _query_in(dig(body, path), secret)
+            found = NEXT_LINK.search(link or "")
+            return found and _query_of(found[1], secret)
         case CursorPaging(path=path, more=more):
             return _cursor(dig(body, path)) if more is None or dig(body, more) else None
         case OffsetPaging(offset=offset, limit=limit, total=total):
@@ -86,12 +89,18 @@ def _next(paging: Paging | None, link: str | None, body: Any, secret: frozenset[
             return _following(_count(dig(body, page)), 1, None if last is None else last + 1)
 
 
-def _next_query(link: str | None, secret: frozenset[str]) -> str | None:
-    found = NEXT_LINK.search(link or "")
-    if found is None:
+def _query_in(url: Any, secret: frozenset[str]) -> str | None:
+    if url in (None, ""):
         return None
+    query = _query_of(url, secret) if isinstance(url, str) else None
+    if query is None:
+        raise BadCursor("no URL with a query for the next page")
+    return query
+
+
+def _query_of(url: str, secret: frozenset[str]) -> str | None:
     try:
-        query = urlsplit(found[1]).query
+        query = urlsplit(url).query
     except ValueError:
         return None
     return _query(query, secret) or None

@@ -12,14 +12,13 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from sidecar.auth.kind import fields_of
 from sidecar.core.dig import dig
 from sidecar.core.render import PLACEHOLDER
 from sidecar.kinds import Auth
 from sidecar.manifest import CursorPaging, LinkPaging, OffsetPaging, PagePaging
 from sidecar.model import Reason
 from sidecar.provider import Operation, Provider
-from sidecar.sandbox.case import CREDENTIAL, Case, CaseResponse, Exchange, succeeds
+from sidecar.sandbox.case import Case, CaseResponse, Exchange, succeeds
 from sidecar.sandbox.compare import Seen, body_kind, differences, multipart_parts
 from sidecar.sandbox.credential import carried, query_name
 
@@ -128,8 +127,8 @@ class Offline:
             response = case.exchanges[-1].response if case.exchanges else None
             if case.expect.reason is Reason.CREDENTIAL_REJECTED and response is not None:
                 return Given(response, None, None, case.name, "the sandbox's credential is not in the request")
-        fields = ", ".join(f"{name} {CREDENTIAL[name]}" for name in fields_of(self.provider.manifest.auth[0]))
-        return _wrong(401, f"the sandbox's credential is not in the request; it is {fields}")
+        place, name, value = carried(self.provider.manifest.auth[0])
+        return _wrong(401, f"the sandbox's credential is not in the request; it is {value!r} in {place} {name}")
 
 
 def _wrong(status: int, why: str, operation: str | None = None) -> Given:

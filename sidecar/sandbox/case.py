@@ -13,8 +13,10 @@ import msgspec
 from sidecar.fact import Fact
 from sidecar.model import Reason, SideEffect
 
-# What conformance checks and the sandbox use as credential, by field name of the auth kind.
+# What conformance checks and the sandbox use as credential, by field name of the auth kind. A token that a provider
+# issues is `test-token` too; a field that is not here is `test-` and its name.
 CREDENTIAL = {"key": "test-key", "token": "test-token", "username": "test-user", "password": "test-password"}
+ACCESS_TOKEN = "test-token"
 SERVER = "https://server.example"  # the base URL of a self-hosted provider in cases
 SUBDOMAIN = "acme"  # the subdomain in cases
 
@@ -23,8 +25,8 @@ class CaseRequest(Fact, frozen=True):
     """The request expected, exactly: path below the base URL as sent, decoded query, and one form of body at most.
 
     `headers` lists those that must be there with this value (names without case); others may be there too. A credential
-    in the query need not be listed. `{call_id}` in the path stands for the call's id. A part of a multipart body that
-    is not text is given in base64.
+    in the query need not be listed. `{call_id}` in path or body stands for the call's id, with dashes or without. A
+    part of a multipart body that is not text is given in base64.
     """
 
     method: str

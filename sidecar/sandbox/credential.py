@@ -5,12 +5,12 @@ from __future__ import annotations
 import httpx
 
 from sidecar.auth.kind import authorise, fields_of, kind_of
-from sidecar.credential import Credential
-from sidecar.kinds import Auth
+from sidecar.credential import Credential, Tokens
+from sidecar.kinds import Auth, Issued
 from sidecar.manifest import SelfHosted, Subdomain
 from sidecar.model import Request
 from sidecar.provider import Provider
-from sidecar.sandbox.case import CREDENTIAL, SERVER, SUBDOMAIN
+from sidecar.sandbox.case import ACCESS_TOKEN, CREDENTIAL, SERVER, SUBDOMAIN
 from sidecar.secret import Secret
 
 
@@ -24,15 +24,26 @@ def sandbox_credential(provider: Provider, auth: Auth | None = None) -> Credenti
             url = SUBDOMAIN
         case _:
             url = None
-    fields = {name: Secret(CREDENTIAL[name]) for name in fields_of(kind)}
-    return Credential(kind=kind_of(kind), fields=fields, base_url=url, created=0.0, changed=0.0)
+    return Credential(
+        kind=kind_of(kind),
+        fields={name: Secret(value) for name, value in fields(kind).items()},
+        base_url=url,
+        created=0.0,
+        changed=0.0,
+        tokens=Tokens(access=Secret(ACCESS_TOKEN)) if isinstance(kind, Issued) else None,  # never has to be renewed
+    )
+
+
+def fields(auth: Auth) -> dict[str, str]:
+    """The fields of the sandbox's credential of this kind."""
+    return {name: CREDENTIAL.get(name, f"test-{name.replace('_', '-')}") for name in fields_of(auth)}
 
 
 def carried(auth: Auth) -> tuple[str, str, str]:
     """Where the sandbox's credential of this kind stands in a request: `header` or `query`, name, value."""
-    fields = {name: CREDENTIAL[name] for name in fields_of(auth)}
     bare = httpx.Request("GET", "https://server.example/", headers={"user-agent": ""})
-    request = authorise(Request("GET", str(bare.url)), auth, fields, "")
+    given = {"access_token": ACCESS_TOKEN} if isinstance(auth, Issued) else fields(auth)
+    request = authorise(Request("GET", str(bare.url)), auth, given, "")
     for name, value in request.url.params.multi_items():
         return "query", name, value
     name = next(name for name in request.headers if name not in bare.headers)

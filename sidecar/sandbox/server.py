@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from sidecar.adapters.uvicorn_listener import DROP, droppable, listener
+from sidecar.credential import Credential
 from sidecar.model import Failure, Outcome
 from sidecar.provider import Catalogue, Provider
 from sidecar.sandbox.answer import Given, Offline
@@ -44,9 +45,11 @@ class Received(msgspec.Struct, frozen=True):
 
 
 class Operator(Protocol):
-    """Whoever answers the admin subjects."""
+    """Whoever answers the admin subjects, and keeps credentials."""
 
     async def answer(self, address: AdminAddress, payload: bytes) -> Outcome: ...
+
+    async def keep(self, address: AdminAddress, credential: Credential) -> Failure | None: ...
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -148,9 +151,9 @@ async def store_credentials(
         for provider in catalogue.providers.values():
             if provider.name not in there:
                 address = AdminAddress(tenant, name, provider.name, "import")
-                stored = await administrator.answer(address, import_payload(provider))
-                if isinstance(stored, Failure):
-                    return stored
+                failed = await administrator.keep(address, sandbox_credential(provider))
+                if failed is not None:
+                    return failed
     return None
 
 

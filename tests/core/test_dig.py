@@ -13,6 +13,7 @@ BODY = {
     "errors": [{"message": "a"}, {"message": "b"}, {}],
     "flag": False,
     "m": {"k": {"v": 1}},
+    "@odata.next": "u",
 }
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),
@@ -37,6 +38,8 @@ JSON = st.recursive(
         ("error.code.deeper", None),
         ("nothing", None),
         ("nothing.*", []),
+        (r"@odata\.next", "u"),
+        ("@odata.next", None),
     ],
 )
 def test_a_path_leads_to_a_value_or_to_nothing(path: str, value: object) -> None:

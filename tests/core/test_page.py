@@ -150,6 +150,31 @@ def test_the_next_link_gives_its_query_alone(header: str | None, cursor: str | N
     assert next_cursor(LinkPaging(), header, None, NOTHING) == cursor
 
 
+@pytest.mark.parametrize(
+    ("url", "cursor"),
+    [
+        ("https://x/items?%24skip=10&a=b", "%24skip=10&a=b"),
+        ("https://evil.example/other?page=2", "page=2"),
+        ("https://x/items?key=canary&page=2", "page=2"),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_the_next_page_may_stand_in_the_answer(url: str | None, cursor: str | None) -> None:
+    """A URL there gives its query alone, as a Link does; none there is the last page."""
+    paging = LinkPaging(path=r"@odata\.nextLink")
+    header = "<https://x/items?page=9>; rel=next"
+    assert next_cursor(paging, header, {"@odata.nextLink": url}, frozenset({"key"})) == cursor
+    assert next_cursor(paging, header, {}, NOTHING) is None
+
+
+@pytest.mark.parametrize("lie", [7, True, [], "https://x/items", "https://[broken?page=2"])
+def test_a_next_page_that_is_no_address_is_told(lie: object) -> None:
+    """It would end the listing in silence."""
+    with pytest.raises(BadCursor):
+        next_cursor(LinkPaging(path="next"), None, {"next": lie}, NOTHING)
+
+
 def test_no_secret_leaves_in_a_cursor() -> None:
     """A provider that takes its key in the query writes it into its links: the agent must not get it."""
     made = provider(auth=[{"kind": "api_key", "place": "query", "name": "key"}, {"kind": "bearer"}])
@@ -270,6 +295,7 @@ def test_no_answer_breaks_the_search_for_the_next_page(header: str | None, body:
     """A cursor, none, or a lie that is told: nothing else."""
     for paging in (
         LinkPaging(),
+        LinkPaging(path="a.b"),
         CursorPaging(path="a.b", name="c", more="c"),
         CursorPaging(path="a", name="c"),
         OffsetPaging(name="o", offset="a", limit="b", total="c"),

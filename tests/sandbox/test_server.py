@@ -16,6 +16,7 @@ from sidecar.adapters.json_schema import compile_schema
 from sidecar.adapters.yaml_file import read_yaml
 from sidecar.catalogue.load import load_catalogue
 from sidecar.core.egress import parse_allow
+from sidecar.credential import Credential
 from sidecar.model import Failure, Outcome, Reason, SideEffect, Success
 from sidecar.ports import Formats
 from sidecar.sandbox.read import all_cases
@@ -259,8 +260,25 @@ async def test_credentials_of_the_sandbox_never_replace_one_that_is_there(made: 
     """Every connection of the sandbox gets what cases use; alice's own stays."""
     operator = Remembered({("alice", "acme")})
     assert await store_credentials(operator, load_catalogue([tmp_path], FORMATS)) is None
-    ((connection, payload),) = operator.imported
-    assert (connection, payload["fields"], payload["verify"]) == ("default", {"token": "test-token"}, False)
+    ((connection, credential),) = operator.kept
+    assert (connection, credential.kind, credential.revealed()) == ("default", "bearer", {"token": "test-token"})
+
+
+async def test_a_credential_whose_token_is_issued_needs_no_token_endpoint(tmp_path: Path) -> None:
+    """Offline there is none: the token is there already, and never has to be renewed."""
+    made = Acme()
+    oauth = {"kind": "oauth2", "authorize_url": "https://acme.example/a", "token_url": "https://acme.example/t"}
+    made.provider["auth"] = [{**oauth, "docs": DOCS}]
+    made.write(tmp_path)
+    catalogue, cases = load_catalogue([tmp_path], FORMATS), all_cases([tmp_path], read_yaml)
+    operator = Remembered({("alice", "acme")})
+    assert await store_credentials(operator, catalogue) is None
+    ((_, credential),) = operator.kept
+    assert credential.tokens is not None
+    assert credential.tokens.expires is None
+    carried = {"authorization": f"Bearer {credential.tokens.access.reveal()}"}
+    async with to(Sandbox(catalogue, cases), carried) as client:
+        assert (await client.get("/account")).status_code == 200
 
 
 async def test_a_store_that_is_away_is_told(made: Sandbox, tmp_path: Path) -> None:
@@ -270,16 +288,17 @@ async def test_a_store_that_is_away_is_told(made: Sandbox, tmp_path: Path) -> No
 
 
 class Remembered:
-    """An operator's side that knows some connections and keeps what is imported; its store may be away."""
+    """An operator's side that knows some connections and keeps credentials; its store may be away."""
 
     def __init__(self, there: set[tuple[str, str]], away: Failure | None = None) -> None:
-        self.imported: list[tuple[str, dict[str, Any]]] = []
+        self.kept: list[tuple[str, Credential]] = []
         self._there = there
         self._away = away
 
     async def answer(self, address: AdminAddress, payload: bytes) -> Outcome:
-        if address.verb == "list":
-            listed = [{"provider": provider} for name, provider in self._there if name == address.connection]
-            return Success(body=msgspec.json.encode(listed))
-        self.imported.append((address.connection, msgspec.json.decode(payload)))
-        return self._away or Success(body=b"{}")
+        listed = [{"provider": provider} for name, provider in self._there if name == address.connection]
+        return Success(body=msgspec.json.encode(listed))
+
+    async def keep(self, address: AdminAddress, credential: Credential) -> Failure | None:
+        self.kept.append((address.connection, credential))
+        return self._away
