@@ -30,6 +30,7 @@ INBOX = "_INBOX"
 SERVICE_REPLY = "_R_"  # where replies to another account go: the nats-server puts it in the place of the caller's inbox
 REPLIES = (f"{INBOX}.{{tenant}}.", f"{SERVICE_REPLY}.")  # SIDECAR_REPLY_PREFIXES where one account has several tenants
 BUCKETS = ("SIDECAR_CREDENTIALS",)
+FLOWS = "SIDECAR_CONNECT"  # connect flows: under each connection's key, one of an id
 TRACE_STREAM = "SIDECAR_TRACE"
 ALL = ">"
 OPERATIONS = re.compile(r"([a-z0-9_]+|\*)(\.([a-z0-9_]+|\*))*(\.>)?|>")
@@ -82,6 +83,8 @@ class Kind(StrEnum):
     RECORD = "record"
     RECORD_GET = "record get"
     RECORD_WATCH = "record watch"
+    FLOW = "connect flow"
+    FLOW_GET = "connect flow get"
     TRACE_WATCH = "trace watch"
     TRACE_CHECK = "trace check"
     STREAM_LOOK = "stream look"
@@ -108,10 +111,10 @@ _O, _T = Role.OPERATOR, Role.TRACE_READER
 _SCOPED, _SHARED, _ADMIN = Role.SCOPED_SIDECAR, Role.SHARED_SIDECAR, Role.ADMIN
 _GET, _WATCH = "$JS.API.DIRECT.GET", "$JS.API.CONSUMER.CREATE"
 _SERVICE = ("$SRV.*", f"$SRV.*.{SERVICE}", f"$SRV.*.{SERVICE}.*")
-_STREAMS = ("KV_{bucket}", TRACE_STREAM)
+_STREAMS = ("KV_{bucket}", f"KV_{FLOWS}", TRACE_STREAM)
 
 # {connection} and {provider} stand for each that the holder names, or `*`; {provider_or_every} includes `-`.
-# {key} stands for the keys of its records.
+# {key} stands for the keys of its records, {flow_key} for those of its flows.
 TABLE: dict[Kind, dict[Role, Grant]] = {
     Kind.READ: {
         _A: _may_publish("{prefix}.read.{tenant}.>"),
@@ -201,6 +204,15 @@ TABLE: dict[Kind, dict[Role, Grant]] = {
         _SCOPED: _may_publish(_WATCH + ".KV_{bucket}.*.$KV.{bucket}.{key}", "$JS.FC.KV_{bucket}.>"),
         _SHARED: _may_publish(_WATCH + ".KV_{bucket}.*.$KV.{bucket}.>", "$JS.FC.KV_{bucket}.>"),
     },
+    # A flow is found by its link: nobody lists or watches them.
+    Kind.FLOW: {
+        _SCOPED: _may_publish(f"$KV.{FLOWS}.{{flow_key}}"),
+        _SHARED: _may_publish(f"$KV.{FLOWS}.>"),
+    },
+    Kind.FLOW_GET: {
+        _SCOPED: _may_publish(f"{_GET}.KV_{FLOWS}.$KV.{FLOWS}.{{flow_key}}"),
+        _SHARED: _may_publish(f"{_GET}.KV_{FLOWS}.$KV.{FLOWS}.>"),
+    },
     Kind.TRACE_WATCH: dict.fromkeys(
         (_O, _T),
         _may_publish(f"{_WATCH}.{TRACE_STREAM}.*.{{prefix}}.trace.{{tenant}}.>", f"$JS.FC.{TRACE_STREAM}.>"),
@@ -280,7 +292,8 @@ def rights_of_kind(holder: Holder, kind: Kind) -> Rights:
 
 def checks(holder: Holder) -> list[tuple[str, str]]:
     """Each stream that a scoped sidecar needs, and what it may ask to learn whether the stream is there."""
-    asked = (*rights_of_kind(holder, Kind.RECORD_GET).publish, *rights_of_kind(holder, Kind.TRACE_CHECK).publish)
+    kinds = (Kind.RECORD_GET, Kind.FLOW_GET, Kind.TRACE_CHECK)
+    asked = [subject for kind in kinds for subject in rights_of_kind(holder, kind).publish]
     found: dict[str, str] = {}
     for subject in asked:
         stream, key = subject.removeprefix(f"{_GET}.").split(".", 1)
@@ -313,6 +326,7 @@ def _values(holder: Holder) -> dict[str, Sequence[str]]:
     connections = [encode_token(name) for name in holder.connections]
     providers = list(holder.providers)
     tenant = [] if holder.tenant is None else [encode_token(holder.tenant)]
+    keys = [f"{_key_token(token)}.{rest}" for token in tenant for rest in _keys(connections, providers)]
     return {
         "prefix": [holder.prefix],
         "tenant": tenant,
@@ -322,7 +336,8 @@ def _values(holder: Holder) -> dict[str, Sequence[str]]:
         "operations": [holder.operations],
         "inbox": [holder.inbox],
         "bucket": BUCKETS,
-        "key": [f"{_key_token(token)}.{rest}" for token in tenant for rest in _keys(connections, providers)],
+        "key": keys,
+        "flow_key": [key if key.endswith(ALL) else f"{key}.*" for key in keys],
     }
 
 

@@ -11,10 +11,12 @@ from sidecar.adapters.nats_jetstream import NO_ROOM, SECOND_NS, STREAM_NOT_FOUND
 from sidecar.ports import Bus, BusDenied, BusError, NoResponders, StoreDenied, StoreUnavailable
 
 CREDENTIALS = "SIDECAR_CREDENTIALS"
+CONNECT = "SIDECAR_CONNECT"
 TRACE = "SIDECAR_TRACE"
 WEEK_SECONDS = 7 * 24 * 3600
 GIB = 1024**3
 CREDENTIALS_BYTES = GIB // 4
+CONNECT_BYTES = GIB // 64  # flows vanish within the hour: 16 MiB are 10,000 at once
 DUPLICATE_SECONDS = 120  # how long a write that is repeated is known to be the same one
 TIMEOUT_SECONDS = 5.0
 
@@ -111,7 +113,11 @@ def required(
         # https://nats-io.github.io/nats.net/api/NATS.Client.JetStream.Models.StreamConfig.PersistMode.html
         persist_mode="async" if replicas == 1 else "default",
     )
-    return bucket(CREDENTIALS, replicas=replicas, max_bytes=credentials_bytes), trace
+    return (
+        bucket(CREDENTIALS, replicas=replicas, max_bytes=credentials_bytes),
+        bucket(CONNECT, replicas=replicas, max_bytes=CONNECT_BYTES),
+        trace,
+    )
 
 
 async def provision(bus: Bus, streams: Iterable[StreamSpec], *, limits: bool = False) -> list[str]:

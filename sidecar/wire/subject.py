@@ -52,6 +52,15 @@ class CatalogAddress(msgspec.Struct, frozen=True):
     operation: str | None = None
 
 
+class ConnectAddress(msgspec.Struct, frozen=True):
+    """`sidecar.connect.<tenant>.<connection>.<provider>.<verb>`: whose account is connected, at which provider."""
+
+    tenant: str
+    connection: str
+    provider: str
+    verb: str
+
+
 class CancelAddress(msgspec.Struct, frozen=True):
     """`sidecar.cancel.<tenant>.<connection>.<call_id>`: which call is to end. The id in lower case."""
 
@@ -107,6 +116,11 @@ def cancel_subject(prefix: str, address: CancelAddress) -> str:
     return f"{prefix}.cancel.{encode_token(address.tenant)}.{encode_token(address.connection)}.{address.call_id}"
 
 
+def connect_subject(prefix: str, address: ConnectAddress) -> str:
+    tenant, connection = encode_token(address.tenant), encode_token(address.connection)
+    return f"{prefix}.connect.{tenant}.{connection}.{address.provider}.{address.verb}"
+
+
 def trace_subject(prefix: str, tenant: str, connection: str, provider: str, event: str) -> str:
     return f"{prefix}.trace.{encode_token(tenant)}.{encode_token(connection)}.{encode_token(provider)}.{event}"
 
@@ -150,6 +164,19 @@ def parse_catalog(prefix: str, subject: str) -> CatalogAddress | Failure:
     if isinstance(names, Failure):
         return names
     return CatalogAddress(names[0], verb, rest[0] if rest else None, ".".join(rest[1:]) or None)
+
+
+def parse_connect(prefix: str, subject: str) -> ConnectAddress | Failure:
+    tokens = _tokens(prefix, subject)
+    if tokens is None or len(tokens) != 5 or tokens[0] != "connect":  # noqa: PLR2004
+        return malformed(subject, f"a connect subject is {prefix}.connect.<tenant>.<connection>.<provider>.<verb>")
+    _, tenant, connection, provider, verb = tokens
+    names = _names(subject, tenant, connection)
+    if isinstance(names, Failure):
+        return names
+    if not NAME.fullmatch(provider):
+        return malformed(subject, "the provider is a lower-case word of [a-z0-9_]")
+    return ConnectAddress(*names, provider, verb)
 
 
 def parse_cancel(prefix: str, subject: str) -> CancelAddress | Failure:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sidecar.micro import NAME
-from sidecar.permissions import BUCKETS, TRACE_STREAM, WITHOUT_TENANT, Holder, Kind, Role
+from sidecar.permissions import BUCKETS, FLOWS, TRACE_STREAM, WITHOUT_TENANT, Holder, Kind, Role
 
 CALL_ID = "01920000-0000-7000-8000-000000000000"
 BUCKET = BUCKETS[0]
@@ -34,6 +34,8 @@ EXPECTED: dict[Kind, tuple[tuple[Role, ...], tuple[Role, ...]]] = {
     Kind.RECORD: (_SIDECARS, ()),
     Kind.RECORD_GET: (_SIDECARS, ()),
     Kind.RECORD_WATCH: (_SIDECARS, ()),
+    Kind.FLOW: (_SIDECARS, ()),
+    Kind.FLOW_GET: (_SIDECARS, ()),
     Kind.TRACE_WATCH: ((_O, _T), ()),
     Kind.TRACE_CHECK: ((Role.SCOPED_SIDECAR,), ()),
     Kind.STREAM_LOOK: ((Role.SHARED_SIDECAR, _ADMIN), ()),
@@ -91,6 +93,8 @@ PROBES = {
     Kind.INBOX: ("_INBOX.{tenant}.somebody.reply", b""),
     Kind.RECORD: (f"$KV.{BUCKET}.{{key}}", b"sealed"),
     Kind.RECORD_GET: (f"$JS.API.DIRECT.GET.KV_{BUCKET}.$KV.{BUCKET}.{{key}}", b""),
+    Kind.FLOW: (f"$KV.{FLOWS}.{{key}}.0", b"sealed"),
+    Kind.FLOW_GET: (f"$JS.API.DIRECT.GET.KV_{FLOWS}.$KV.{FLOWS}.{{key}}.0", b""),
     Kind.TRACE_CHECK: (f"$JS.API.DIRECT.GET.{TRACE_STREAM}.sidecar.trace.{{tenant}}.-.-.-", b""),
     Kind.STREAM_LOOK: (f"$JS.API.STREAM.INFO.KV_{BUCKET}", b""),
     Kind.STREAM_MAKE: (f"$JS.API.STREAM.CREATE.KV_{BUCKET}", b"{}"),

@@ -26,7 +26,15 @@ from tests.permissions.place import Form, Place, place
 
 STAND_IN = (Kind.SUBMIT, Kind.CANCEL, Kind.CONNECT)  # not served, or answered only by who holds the call
 ASKED = (Kind.READ, Kind.WRITE, Kind.CATALOG, Kind.ADMIN, Kind.SERVICE, *STAND_IN)
-JETSTREAM = (Kind.RECORD, Kind.RECORD_GET, Kind.RECORD_WATCH, Kind.TRACE_WATCH, Kind.TRACE_CHECK)
+JETSTREAM = (
+    Kind.RECORD,
+    Kind.RECORD_GET,
+    Kind.RECORD_WATCH,
+    Kind.FLOW,
+    Kind.FLOW_GET,
+    Kind.TRACE_WATCH,
+    Kind.TRACE_CHECK,
+)
 JETSTREAM_ADMIN = (Kind.STREAM_LOOK, Kind.STREAM_MAKE)
 SECONDS = 20.0
 

@@ -17,7 +17,7 @@ from sidecar.adapters.nats_bus import NatsBus
 from sidecar.adapters.nats_store import NatsStore
 from sidecar.adapters.tenant_keys import TenantKeys
 from sidecar.nats_config import OWN, SHARED
-from sidecar.permissions import BUCKETS
+from sidecar.permissions import BUCKETS, FLOWS
 from sidecar.ports import KeyUnavailable, SealBroken
 from sidecar.settings import Settings
 from sidecar.streams import lacking
@@ -313,6 +313,10 @@ async def test_a_scoped_sidecar_works_within_its_rights(single: Place, user: str
         await until(lambda: told[-1] is not None)
         tasks.cancel_scope.cancel()
     assert await store.keys(BUCKET, key) == [key]
+    revision = await store.put(FLOWS, f"{key}.0", b"flow", message_id=user, expected=0, ttl=60)
+    found = await store.get(FLOWS, f"{key}.0")
+    assert found is not None
+    assert (found.revision, found.ttl) == (revision, 60)
     assert bus.counts.permission_violations == 0, bus.last_error
     await bus.close()
 
@@ -321,6 +325,7 @@ async def test_a_scoped_sidecar_says_what_is_missing(empty_bus: NatsBus) -> None
     """Without streams it says so by asking within its scope."""
     assert await lacking(empty_bus, Settings(tenant="acme")) == [
         f"bucket {BUCKET} does not exist, or does not allow direct gets",
+        f"bucket {FLOWS} does not exist, or does not allow direct gets",
         "stream SIDECAR_TRACE does not exist, or does not allow direct gets",
     ]
 

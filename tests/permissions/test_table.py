@@ -14,6 +14,7 @@ from sidecar.nats_config import FOLDER, drift, files, main
 from sidecar.nats_server_config import config_text
 from sidecar.permissions import (
     BUCKETS,
+    FLOWS,
     SIDECARS,
     TABLE,
     TRACE_STREAM,
@@ -59,7 +60,7 @@ def test_every_row_is_in_the_matrix() -> None:
 def test_every_stream_is_in_the_table() -> None:
     """A bucket or stream that is made and that nobody may use would be found in production only."""
     names = {spec.name for spec in required("sidecar")}
-    assert names == {*(f"KV_{bucket}" for bucket in BUCKETS), TRACE_STREAM}
+    assert names == {*(f"KV_{bucket}" for bucket in (*BUCKETS, FLOWS)), TRACE_STREAM}
 
 
 @pytest.mark.parametrize("role", list(Role))
@@ -123,6 +124,8 @@ def test_names_are_encoded() -> None:
     whose = Holder(role=Role.SCOPED_SIDECAR, name="s", tenant="a cme", connections=("b c",), providers=("github",))
     assert may_publish(whose, "$KV.SIDECAR_CREDENTIALS.a=20cme.b=20c.github")
     assert not may_publish(whose, "$KV.SIDECAR_CREDENTIALS.a=20cme.other.github")
+    assert may_publish(whose, "$KV.SIDECAR_CONNECT.a=20cme.b=20c.github.0")
+    assert not may_publish(whose, "$KV.SIDECAR_CONNECT.a=20cme.other.github.0")
 
 
 def test_what_is_asked_to_check_is_allowed() -> None:
@@ -130,7 +133,7 @@ def test_what_is_asked_to_check_is_allowed() -> None:
     for connections, providers in ((), ()), (("alice",), ()), (("alice", "bob"), ("github",)):
         who = Holder(role=Role.SCOPED_SIDECAR, name="s", tenant="acme", connections=connections, providers=providers)
         asked = checks(who)
-        assert [stream for stream, _ in asked] == [f"KV_{BUCKETS[0]}", TRACE_STREAM]
+        assert [stream for stream, _ in asked] == [f"KV_{BUCKETS[0]}", f"KV_{FLOWS}", TRACE_STREAM]
         assert all(may_publish(who, question) and not set("*>") & set(question) for _, question in asked)
 
 
