@@ -59,18 +59,21 @@ class AnswerTest(Fact, frozen=True):
 
 class TokenAnswer(Fact, frozen=True):
     """Where a token answer keeps its parts (RFC 6749 section 5). `lifetime`: the seconds that a token lives where the
-    answer does not say; without either it is renewed when the provider rejects it. `keep` names values that stay with
-    the connection (`instance_url`), each with its path. `final_errors` say that the grant is gone for good.
+    answer does not say; without either it is renewed when the provider rejects it. `expires_unit` is that of
+    `expires_in` (Matrix has milliseconds). `keep` names values that stay with the connection (`instance_url`), each
+    with its path. `final_errors` say that the grant is gone for good, `client_errors` that the app's secret is wrong.
     """
 
     access_token: tuple[str, ...] = ("access_token",)
     refresh_token: tuple[str, ...] = ("refresh_token",)
     expires_in: tuple[str, ...] = ("expires_in",)
+    expires_unit: Literal["seconds", "milliseconds"] = "seconds"
     expires_at: tuple[str, ...] = ()
     scope: tuple[str, ...] = ("scope",)
     error: tuple[str, ...] = ("error",)
     description: tuple[str, ...] = ("error_description",)
     final_errors: tuple[str, ...] = ("invalid_grant",)
+    client_errors: tuple[str, ...] = ("invalid_client",)
     success: AnswerTest | None = None
     lifetime: float | None = None
     keep: dict[str, str] = {}
@@ -116,7 +119,8 @@ class OAuth2(Fact, frozen=True, tag_field="kind", tag="oauth2"):
 
 class ClientCredentials(Fact, frozen=True, tag_field="kind", tag="client_credentials"):
     """Client credentials grant (RFC 6749 section 4.4). Credential fields: `client_id`, `client_secret` (with
-    `private_key_jwt` instead `private_key`, and `key_id` where the provider wants it).
+    `private_key_jwt` instead `private_key`, and `key_id` where the provider wants it); `scope` in place of the scopes
+    of every operation, with spaces between.
     """
 
     token_url: str
@@ -131,7 +135,8 @@ class ClientCredentials(Fact, frozen=True, tag_field="kind", tag="client_credent
 
 class JwtBearer(Fact, frozen=True, tag_field="kind", tag="jwt_bearer"):
     """JWT bearer assertion (RFC 7523 section 2.1). Credential fields: `issuer`, `private_key` (PEM), and where wanted
-    `subject`, `key_id`. `file` maps the fields to the names of a key file that the provider hands out.
+    `subject`, `key_id`, and `scope` as for client credentials. `file` maps the fields to the names of a key file that
+    the provider hands out.
     """
 
     token_url: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -11,6 +11,10 @@ from sidecar.model import Failure
 
 if TYPE_CHECKING:
     import httpx  # 60 ms that a command which only asks over NATS does not pay
+
+    from sidecar.auth.apps import App
+    from sidecar.kinds import OAuth2
+    from sidecar.secret import Secret
 
 
 class Clock(Protocol):
@@ -205,6 +209,44 @@ class Keys(Protocol):
 
     def key_of(self, sealed: bytes) -> str:
         """The id of the key that sealed it, whether it is held or not. Raises SealBroken."""
+
+
+class AppFileError(Exception):
+    """The file of an OAuth app cannot be used; the message says which, why and what to do, never what is in it."""
+
+
+class AppFiles(Protocol):
+    """The files that describe OAuth apps, by name."""
+
+    def content(self, name: str) -> bytes | None:
+        """The file as it is now, None where there is none; the same object while it does not change.
+
+        Raises AppFileError.
+        """
+
+
+class KeyRejected(Exception):
+    """A private key cannot sign; the message says why, and nothing of the key."""
+
+
+class OAuth(Protocol):
+    """The protocol pieces of OAuth that need a library. Nothing here sends anything."""
+
+    def new_verifier(self) -> str:
+        """A fresh PKCE code verifier (RFC 7636 section 4.1)."""
+
+    def authorize_url(
+        self, auth: OAuth2, app: App, *, redirect_uri: str, state: str, scopes: Sequence[str], verifier: str | None
+    ) -> str:
+        """Where a person allows access. With a `verifier` the URL holds its S256 challenge."""
+
+    def signed(
+        self, claims: Mapping[str, object], *, key: Secret, key_id: str | None = None, algorithm: str | None = None
+    ) -> str:
+        """A JWT of these claims, signed with a private key (PEM); by itself the algorithm is the key's.
+
+        Raises KeyRejected.
+        """
 
 
 class SchemaProblems(Protocol):

@@ -7,10 +7,13 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from sidecar.core.egress import host_problem, literal
+from sidecar.credential import Credential
 from sidecar.manifest import BaseUrl, FixedUrl, KeptUrl, SelfHosted, Subdomain
 from sidecar.model import Failure, Reason
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123 section 2.1, in lower case
+PLACEHOLDER = re.compile(r"\{([a-z0-9_]+)\}")
+SEGMENT = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
 
 
@@ -36,6 +39,40 @@ def base_url(fact: BaseUrl, given: str | None) -> str | Failure:
             if given is None:
                 return _refuse("it is known once the account is connected")
             return _server(given, "")
+
+
+def connection_url(fact: BaseUrl, credential: Credential) -> str | Failure:
+    """The base URL of a connection, also where it is made of what the provider said about the account."""
+    if not isinstance(fact, KeptUrl):
+        return base_url(fact, credential.base_url)
+    if credential.base_url is not None:
+        return _refuse("it is known from the account; leave it out")
+    return _kept_url(fact, tuple(sorted(credential.kept.items())))
+
+
+@lru_cache(maxsize=4_096)
+def _kept_url(fact: KeptUrl, kept: tuple[tuple[str, str], ...]) -> str | Failure:
+    """The URL with the values put in. What a provider said leads nowhere but to the provider."""
+    values = dict(kept)
+    missing = [name for name in PLACEHOLDER.findall(fact.url) if not values.get(name)]
+    if missing:
+        return _refuse(f"{', '.join(missing)} of the account is not known; connect the account again")
+    if PLACEHOLDER.fullmatch(fact.url):
+        url = values[fact.url[1:-1]]
+    else:
+        named = PLACEHOLDER.findall(fact.url)
+        if not all(SEGMENT.fullmatch(values[name]) and values[name] not in {".", ".."} for name in named):
+            return _refuse(f"{', '.join(named)} of the account is no part of a URL")
+        url = PLACEHOLDER.sub(lambda match: values[match[1]], fact.url)
+    read = _server(url, "")
+    if isinstance(read, Failure):
+        return read
+    host, own = urlsplit(read).hostname or "", urlsplit(fact.url).hostname
+    if not read.startswith("https://"):
+        return _refuse("what the provider says of the account is no https:// URL")
+    if host != own and not host.endswith(fact.suffixes):
+        return _refuse(f"the provider says that the account is at {host[:80]}, which is not among its own hosts")
+    return read
 
 
 def _server(given: str, path: str) -> str | Failure:

@@ -1,0 +1,77 @@
+"""`ports.OAuth` by authlib and its JOSE library. Their HTTP clients are not used: all requests are ours.
+
+They are imported at first use, as most processes never need them: 150 ms.
+"""
+
+from __future__ import annotations
+
+import secrets
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from sidecar.ports import KeyRejected
+
+if TYPE_CHECKING:
+    from joserfc.jwk import ECKey, RSAKey
+
+    from sidecar.auth.apps import App
+    from sidecar.kinds import OAuth2
+    from sidecar.secret import Secret
+
+VERIFIER_BYTES = 48  # 64 characters; RFC 7636 section 4.1 wants 43 to 128
+CURVES = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}  # RFC 7518 section 3.4
+
+
+class AuthlibOAuth:
+    """Stateless; one for the whole process."""
+
+    def new_verifier(self) -> str:
+        return secrets.token_urlsafe(VERIFIER_BYTES)
+
+    def authorize_url(
+        self, auth: OAuth2, app: App, *, redirect_uri: str, state: str, scopes: Sequence[str], verifier: str | None
+    ) -> str:
+        from authlib.oauth2.rfc6749.parameters import prepare_grant_uri  # noqa: PLC0415  # slow
+        from authlib.oauth2.rfc7636 import create_s256_code_challenge  # noqa: PLC0415  # slow
+
+        more = dict(auth.authorize_parameters)
+        if scopes:
+            more[auth.scope_parameter] = auth.scope_separator.join(scopes)
+        if verifier is not None:
+            more |= {"code_challenge": create_s256_code_challenge(verifier), "code_challenge_method": "S256"}
+        url: str = prepare_grant_uri(
+            auth.authorize_url, app.client_id, "code", redirect_uri=redirect_uri, state=state, **more
+        )
+        return url
+
+    def signed(
+        self, claims: Mapping[str, object], *, key: Secret, key_id: str | None = None, algorithm: str | None = None
+    ) -> str:
+        from joserfc import jwt  # noqa: PLC0415  # slow
+        from joserfc.errors import JoseError, SecurityWarning  # noqa: PLC0415  # slow
+
+        private = _private_key(key.reveal())
+        wanted = algorithm or CURVES.get(getattr(private, "curve_name", ""), "RS256")
+        header = {"alg": wanted, "typ": "JWT"} | ({"kid": key_id} if key_id else {})
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", SecurityWarning)  # it would be printed once, and the JWT be refused
+                return jwt.encode(header, dict(claims), private, algorithms=[wanted])
+        except (ValueError, TypeError, JoseError, SecurityWarning) as error:
+            raise KeyRejected(f"the private key cannot sign {wanted}: {error}") from None
+
+
+def _private_key(pem: str) -> ECKey | RSAKey:
+    from joserfc.errors import JoseError  # noqa: PLC0415  # slow
+    from joserfc.jwk import ECKey, RSAKey  # noqa: PLC0415  # slow
+
+    for kind in (RSAKey, ECKey):
+        try:
+            found = kind.import_key(pem)
+        except (ValueError, TypeError, JoseError):
+            continue
+        if not found.is_private:
+            raise KeyRejected("the key is a public one; the private one signs")
+        return found
+    raise KeyRejected("the private key is not a PEM of an RSA or EC key without a password")
