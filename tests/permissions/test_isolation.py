@@ -313,8 +313,9 @@ async def test_a_scoped_sidecar_works_within_its_rights(single: Place, user: str
         await until(lambda: told[-1] is not None)
         tasks.cancel_scope.cancel()
     assert await store.keys(BUCKET, key) == [key]
-    revision = await store.put(FLOWS, f"{key}.0", b"flow", message_id=user, expected=0, ttl=60)
-    found = await store.get(FLOWS, f"{key}.0")
+    flow = secrets.token_hex(8)
+    revision = await store.put(FLOWS, f"{key}.{flow}", b"flow", message_id=user, expected=0, ttl=60)
+    found = await store.get(FLOWS, f"{key}.{flow}")
     assert found is not None
     assert (found.revision, found.ttl) == (revision, 60)
     assert bus.counts.permission_violations == 0, bus.last_error
