@@ -33,11 +33,13 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
 
 class Refreshing(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody is about to spend the refresh token, or did: nobody else may until it is known what became of it.
-    `owner` is that process, `attempt` this one try of it.
+    `owner` is that process, None when it is over; `attempt` is this one try of it. `unanswered` counts the requests
+    before it that may have spent the same token and were never answered.
     """
 
-    owner: str
+    owner: str | None
     attempt: str
+    unanswered: int = 0
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +61,11 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
     client_id: str | None = None
     kept: Mapping[str, str] = {}
     why: str | None = None
+
+    @property
+    def lost(self) -> bool:
+        """Whether it must be allowed again because the answer that held its next token never arrived."""
+        return self.status is Status.REAUTH_REQUIRED and self.refreshing is not None
 
     def revealed(self) -> dict[str, str]:
         """Its fields and tokens in plain, for who adds them to a request, or keeps them out of an answer."""

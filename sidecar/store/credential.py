@@ -30,7 +30,7 @@ from sidecar.store.record import (
     record_pattern,
     record_patterns,
 )
-from sidecar.store.write import Written
+from sidecar.store.write import Outcome, Written
 from sidecar.wire.interest import denied
 
 BUCKET = "SIDECAR_CREDENTIALS"
@@ -93,6 +93,13 @@ class StoredBefore(msgspec.Struct, frozen=True, kw_only=True):
         return f"StoredBefore({self.kind}, {self.status}, fields {sorted(self.fields)})"  # never their values
 
 
+class Revised(msgspec.Struct, frozen=True):
+    """A credential as it was read, and the revision that a change of it must name."""
+
+    credential: Credential
+    revision: int
+
+
 class Named(msgspec.Struct, frozen=True):
     """A connection's name, and its credential or why it cannot be opened."""
 
@@ -126,6 +133,7 @@ class CredentialStore:
         self._scope = scope
         self._cache: OrderedDict[str, _Cached] = OrderedDict()
         self._changes = 0  # told so far
+        self._heard: Callable[[str], None] = _nobody
 
     async def load(
         self, tenant: str, connection: str, provider: str, *, within: float = ASK_SECONDS
@@ -169,6 +177,49 @@ class CredentialStore:
         saved = await self._change(tenant, connection, provider, over)
         return saved if isinstance(saved, Failure) else None
 
+    def known(self, tenant: str, connection: str, provider: str) -> Credential | None:
+        """What is in memory of it, whether it may be used or not."""
+        cached = self._cache.get(record_key(tenant, connection, provider))
+        return cached.credential if cached else None
+
+    async def look(
+        self, tenant: str, connection: str, provider: str, *, within: float = ASK_SECONDS
+    ) -> Revised | Failure | None:
+        """What the store has, whatever its status; it may be stale."""
+        refusal = denied(self._scope, tenant, connection, provider)
+        if refusal is not None:
+            return refusal
+        key, changes = record_key(tenant, connection, provider), self._changes
+        with anyio.move_on_after(within):
+            found = await self._records.read(tenant, key)
+            if found is None or isinstance(found, Failure):
+                return found
+            opened = _opened(found)
+            if isinstance(opened, Failure):
+                return opened
+            self._keep(key, opened, found.revision, by_call=False)
+            if self._changes != changes and key in self._cache:
+                self._cache[key].asked = -math.inf  # a change may have passed the read on its way
+            return Revised(opened, found.revision)
+        return Failure(reason=Reason.STORE_UNAVAILABLE, detail=f"{BUCKET} did not answer in time")
+
+    async def put(
+        self, tenant: str, connection: str, provider: str, credential: Credential, revision: int
+    ) -> Outcome | Failure:
+        """Write over exactly this revision, and say what is known of it; a failure when it could not be sealed."""
+        refusal = denied(self._scope, tenant, connection, provider)
+        if refusal is not None:
+            return refusal
+        key = record_key(tenant, connection, provider)
+        outcome = await self._records.attempt(tenant, key, stored_form(credential), revision)
+        if isinstance(outcome, Written):
+            self._keep(key, credential, outcome.revision, by_call=False)
+        return outcome
+
+    def listen(self, heard: Callable[[str], None]) -> None:
+        """Have `heard` told the key of each record that changes, as soon as the store tells it. It must not wait."""
+        self._heard = heard
+
     async def set_status(self, tenant: str, connection: str, provider: str, status: Status) -> Credential | Failure:
         """Change the status. A revoked record keeps no secret, so it cannot be enabled again; what cannot be opened
         can still be revoked.
@@ -182,7 +233,9 @@ class CredentialStore:
                 known = (
                     there if isinstance(there, Credential) else Credential(kind="", fields={}, created=now, changed=now)
                 )
-                return msgspec.structs.replace(known, fields={}, status=status, changed=now)
+                return msgspec.structs.replace(
+                    known, fields={}, tokens=None, refreshing=None, status=status, changed=now
+                )
             if isinstance(there, Failure) or there.status is Status.REVOKED:
                 return there if isinstance(there, Failure) else _revoked(connection, provider)
             return msgspec.structs.replace(there, status=status, changed=now)
@@ -246,7 +299,7 @@ class CredentialStore:
             wanted = change(_opened(found) if found else None)
             if isinstance(wanted, Failure):
                 return wanted
-            outcome = await self._records.attempt(tenant, key, _stored(wanted), found.revision if found else None)
+            outcome = await self._records.attempt(tenant, key, stored_form(wanted), found.revision if found else None)
             if isinstance(outcome, Written):
                 return self._keep(key, wanted, outcome.revision)
             if isinstance(outcome, Failure):
@@ -265,6 +318,10 @@ class CredentialStore:
                 known.asked = -math.inf
             return
         self._changes += 1
+        self._take_in(entry)
+        self._heard(entry.key)
+
+    def _take_in(self, entry: Entry) -> None:
         cached = self._cache.get(entry.key)
         if cached is None or cached.revision >= entry.revision:
             return
@@ -275,19 +332,27 @@ class CredentialStore:
         else:
             del self._cache[entry.key]  # the next call is told why
 
-    def _keep(self, key: str, credential: Credential, revision: int) -> Credential:
-        """Remember it, unless something newer is known: a read may be older than a write that came back before it."""
+    def _keep(self, key: str, credential: Credential, revision: int, *, by_call: bool = True) -> Credential:
+        """Remember it, unless something newer is known: a read may be older than a write that came back before it. A
+        renewal in the background does not count as use.
+        """
         now = self._clock.now()
         known = self._cache.get(key)
         if known is not None and known.revision > revision:
             return known.credential
-        self._cache[key] = _Cached(credential, revision, now, now)
-        self._cache.move_to_end(key)
+        used = now if by_call or known is None else known.used
+        self._cache[key] = _Cached(credential, revision, now, used)
+        if by_call:
+            self._cache.move_to_end(key)
         oldest = next(iter(self._cache))
         while len(self._cache) > self._capacity or self._cache[oldest].used < now - KEPT_SECONDS:
             del self._cache[oldest]
             oldest = next(iter(self._cache))
         return credential
+
+
+def _nobody(_key: str) -> None:
+    pass
 
 
 def _usable(credential: Credential, connection: str, provider: str) -> Credential | Failure:
@@ -297,7 +362,8 @@ def _usable(credential: Credential, connection: str, provider: str) -> Credentia
             return credential
         case Status.REAUTH_REQUIRED:
             detail = f"{who} must be allowed again by its owner: {credential.why or 'the provider took its grant back'}"
-            return Failure(reason=Reason.REAUTH_REQUIRED, detail=detail)
+            reason = Reason.REFRESH_LOST if credential.lost else Reason.REAUTH_REQUIRED
+            return Failure(reason=reason, detail=detail)
         case Status.DISABLED:
             return Failure(reason=Reason.CONNECTION_DISABLED, detail=f"{who} is disabled")
         case Status.REVOKED:
@@ -315,8 +381,11 @@ def _missing(connection: str, provider: str) -> Failure:
 
 def _opened(found: Found[Stored]) -> Credential | Failure:
     stored = found.value
-    if isinstance(stored, Failure):
-        return stored
+    return stored if isinstance(stored, Failure) else opened_form(stored)
+
+
+def opened_form(stored: Stored) -> Credential:
+    """The credential that a record holds."""
     return Credential(
         kind=stored.kind,
         fields={name: Secret(value) for name, value in stored.fields.items()},
@@ -333,7 +402,8 @@ def _opened(found: Found[Stored]) -> Credential | Failure:
     )
 
 
-def _stored(credential: Credential) -> Stored:
+def stored_form(credential: Credential) -> Stored:
+    """The credential as its record holds it."""
     return Stored(
         format=FORMAT,
         kind=credential.kind,
