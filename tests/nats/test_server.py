@@ -46,7 +46,9 @@ def child(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int, int]]:
         server, watchdog, sibling = map(int, process.stdout.readline().split())
         yield process, server, watchdog
         process.kill()
-        os.kill(sibling, signal.SIGKILL)
+        for left in (sibling, server):
+            if _alive(left):
+                os.kill(left, signal.SIGKILL)
 
 
 async def ended(pid: int) -> None:

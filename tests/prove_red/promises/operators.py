@@ -32,9 +32,16 @@ ROWS = (
     Row(
         promise="The embedded server ends with its parent, however that ends.",
         file="sidecar/adapters/nats_process.py",
-        good="stdin=reader,",
-        bad="stdin=subprocess.DEVNULL,",
+        good='while read -r _; do :; done\nkill -TERM "$server" 2>/dev/null\n',
+        bad="while read -r _; do :; done\nexit 0\n",
         tests=(f"{SERVER}::test_ends_with_a_parent_that_was_killed",),
+    ),
+    Row(
+        promise="A server that was left behind is stopped by the next start.",
+        file="sidecar/adapters/nats_server.py",
+        good="orphan = await stop_orphan(self._lock)",
+        bad="orphan: int | None = None",
+        tests=(f"{SERVER}::test_a_server_left_behind_is_stopped_by_the_next_start",),
     ),
     Row(
         promise="Nobody else may read the login of the embedded server.",

@@ -121,11 +121,11 @@ ROWS = (
         tests=("tests/nats/test_watch.py::test_a_message_lost_on_the_way_is_noticed",),
     ),
     Row(
-        promise="A watch that begins again says that something may have been missed.",
-        file="sidecar/adapters/nats_watch.py",
-        good="        told(None, 0)\n",
-        bad="",
-        tests=("tests/nats/test_watch.py::test_a_consumer_that_is_deleted_is_made_again",),
+        promise="After a gap in what is told every credential is looked at again before it is used.",
+        file="sidecar/store/credential.py",
+        good="                known.asked = -math.inf\n",
+        bad="                known.asked = min(known.asked, known.used)\n",
+        tests=("tests/store/test_credential_watch.py::test_after_a_gap_everything_is_looked_at_again",),
     ),
     Row(
         promise="A scoped sidecar watches the records of its scope and no others.",
@@ -172,8 +172,8 @@ ROWS = (
     Row(
         promise="A revoked connection keeps no secret.",
         file="sidecar/store/credential.py",
-        good="return msgspec.structs.replace(known, fields={}, status=status, changed=now)",
-        bad="return msgspec.structs.replace(known, status=status, changed=now)",
+        good="known, fields={}, tokens=None",
+        bad="known, tokens=None",
         tests=("tests/store/test_credential.py::test_revoked_is_for_good",),
     ),
     Row(
