@@ -10,22 +10,19 @@ import msgspec
 from sidecar.auth.kind import check_fields, kind_of
 from sidecar.catalogue.answer import unknown_provider
 from sidecar.core.base_url import base_url
-from sidecar.core.dig import dig_text
-from sidecar.core.redact import without_secrets
 from sidecar.credential import Credential, Status
 from sidecar.execute import Executor
 from sidecar.key_admin import KEY_VERBS, KeyAdministrator
 from sidecar.kinds import Auth
-from sidecar.model import Access, Call, Failure, Outcome, Problem, Reason, Success
+from sidecar.model import Failure, Outcome, Problem, Reason, Success
 from sidecar.ports import Clock, Random
 from sidecar.provider import Provider
 from sidecar.secret import Secret
 from sidecar.store.credential import CredentialStore, Named
+from sidecar.verify import Verification
 from sidecar.wire.event import Admin, timestamp
-from sidecar.wire.request import call_id_at, trace_context
 from sidecar.wire.subject import EVERY, AdminAddress
 
-VERIFY_SECONDS = 20.0
 VERBS = ("import", "list", "verify", "disable", "enable", "revoke", *KEY_VERBS)
 
 
@@ -72,7 +69,7 @@ class Administrator:
         self._credentials = credentials
         self._keys = keys
         self._clock = clock
-        self._random = random
+        self._verification = Verification(executor, clock, random)
 
     async def answer(self, address: AdminAddress, payload: bytes) -> Outcome:
         """The answer to `sidecar.admin.<tenant>.<connection>.<provider>.<verb>`."""
@@ -163,30 +160,7 @@ class Administrator:
         return _success(self._shown(address, changed, None))
 
     async def _try(self, address: AdminAddress, provider: Provider, credential: Credential) -> str | Failure | None:
-        """The account that the provider names for this credential (None: it names none), or why it does not take it."""
-        verify = provider.manifest.verify
-        if verify is None:
-            return None
-        now, wall, dice = self._clock.now(), self._clock.wall(), self._random.token(34)
-        call = Call(
-            call_id=call_id_at(wall, dice),
-            access=Access.READ,
-            tenant=address.tenant,
-            connection=address.connection,
-            provider=provider.name,
-            operation=verify.operation,
-            payload=msgspec.json.encode(verify.input),
-            accepted=now,
-            deadline=now + VERIFY_SECONDS,
-            trace=trace_context({}, dice[10:18], dice[18:34]),
-        )
-        ended = await self._executor.run(call, credential)
-        if isinstance(ended.outcome, Failure):
-            return ended.outcome
-        account = dig_text(msgspec.json.decode(ended.outcome.body), (verify.account,)) if verify.account else None
-        # A user name may be a key (then no account is called so), but is what many providers call the account.
-        secrets = [secret.reveal() for name, secret in credential.fields.items() if name != "username"]
-        return account and without_secrets(account, secrets)
+        return await self._verification.account(address.tenant, address.connection, provider, credential)
 
     def _shown(self, address: AdminAddress, credential: Credential, verified: str | Failure | None) -> Connection:
         named = Named(address.tenant, address.connection, address.provider, credential)

@@ -8,19 +8,26 @@ A link is opened by one browser, once; the provider's answer counts once, and on
 from __future__ import annotations
 
 import hmac
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 
 from sidecar.auth.kind import CONTROL
+from sidecar.auth.scopes import wanted_scopes
 from sidecar.kinds import OAuth2
-from sidecar.store.flow import Flow, Place, Stage, digest
+from sidecar.store.flow import Flow, Place, Stage, digest, flow_id
+from sidecar.wire.subject import NAME, is_name
+
+T = TypeVar("T")
 
 COOKIE = "sidecar-connect-"
+ID = re.compile(r"[0-9a-f]{32}")
 LONGEST_KEPT = 512
 SAID = 300
 
@@ -107,6 +114,29 @@ def answered(flow: Flow | None, auth: OAuth2, returned: Returned, browser: str) 
     return msgspec.structs.replace(flow, stage=Stage.ANSWERED)
 
 
+class Link(msgspec.Struct, frozen=True, array_like=True):
+    """What the path of a link says: whose flow, and the secret that opens it."""
+
+    tenant: str
+    connection: str
+    provider: str
+    secret: str
+
+    @property
+    def place(self) -> Place:
+        return Place(self.tenant, self.connection, self.provider, flow_id(self.secret))
+
+
+def link_code(link: Link) -> str:
+    return _encoded(link)
+
+
+def link_of(code: str) -> Link | None:
+    """The link of this code; None where it is none of ours."""
+    link = _decoded(code, Link)
+    return link if link is not None and _is_place(link.place) else None
+
+
 class Browser(msgspec.Struct, frozen=True):
     """What the cookie of a browser says: which flow it began, and the secret that shows that it did."""
 
@@ -122,7 +152,7 @@ def cookie_name(state: str, *, secure: bool) -> str:
 
 
 def cookie_value(browser: Browser) -> str:
-    return urlsafe_b64encode(msgspec.json.encode(browser)).decode().rstrip("=")
+    return _encoded(browser)
 
 
 def browser_of(state: str | None, cookies: Mapping[str, str], *, secure: bool) -> Browser | Ended:
@@ -132,10 +162,8 @@ def browser_of(state: str | None, cookies: Mapping[str, str], *, secure: bool) -
         prefix = f"{'__Host-' if secure else ''}{COOKIE}"
         others = any(name.startswith(prefix) for name in cookies)
         return Ended(Ending.WRONG_STATE if others else Ending.NO_COOKIE)
-    try:
-        return msgspec.json.decode(urlsafe_b64decode(value + "=" * (-len(value) % 4)), type=Browser)
-    except ValueError:
-        return Ended(Ending.NO_COOKIE)
+    browser = _decoded(value, Browser)
+    return browser if browser is not None and _is_place(browser.place) else Ended(Ending.NO_COOKIE)
 
 
 ENDS = frozenset({Ending.WRONG_ISSUER, Ending.ACCESS_DENIED, Ending.PROVIDER_ERROR})
@@ -182,17 +210,9 @@ def returned(auth: OAuth2, parameters: Mapping[str, str]) -> Returned | None:
 
 
 def scopes_for(auth: OAuth2, operations: Iterable[str], wanted: Iterable[str]) -> tuple[str, ...]:
-    """The scopes that those of the operations need which are wanted (glob patterns), each once, in the manifest's
-    order.
-    """
+    """The scopes that those of the operations need which are wanted (glob patterns)."""
     patterns = tuple(wanted)
-    allowed = [name for name in operations if any(fnmatchcase(name, pattern) for pattern in patterns)]
-    needed = (
-        scope
-        for scope, needing in auth.scopes.items()
-        if any(fnmatchcase(name, pattern) for name in allowed for pattern in needing)
-    )
-    return tuple(dict.fromkeys((*auth.always, *needed)))
+    return wanted_scopes(auth, [name for name in operations if any(fnmatchcase(name, one) for one in patterns)])
 
 
 def may_return(url: str, allowed: Iterable[str]) -> bool:
@@ -230,3 +250,23 @@ def _below(url: str, base: str) -> bool:
 
 def _same(known: str | None, shown: str) -> bool:
     return known is not None and hmac.compare_digest(known, digest(shown))
+
+
+def _is_place(place: Place) -> bool:
+    """Whether there can be such a flow: names come from a browser here."""
+    return (
+        is_name(place.tenant)
+        and is_name(place.connection)
+        and bool(NAME.fullmatch(place.provider) and ID.fullmatch(place.id))
+    )
+
+
+def _encoded(value: object) -> str:
+    return urlsafe_b64encode(msgspec.json.encode(value)).decode().rstrip("=")
+
+
+def _decoded(text: str, kind: type[T]) -> T | None:
+    try:
+        return msgspec.json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=kind)
+    except ValueError:
+        return None

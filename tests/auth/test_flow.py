@@ -9,6 +9,7 @@ from sidecar.auth.flow import (
     Browser,
     Ended,
     Ending,
+    Link,
     Returned,
     account_fits,
     answered,
@@ -17,6 +18,8 @@ from sidecar.auth.flow import (
     cookie_name,
     cookie_value,
     ends,
+    link_code,
+    link_of,
     may_return,
     offered,
     over,
@@ -222,6 +225,35 @@ def test_what_others_say_is_shortened() -> None:
     """On one line, and not long."""
     assert short("a\x00b\n c") == "a b c"
     assert len(short("x" * 1_000)) == 300
+
+
+def test_a_link_is_found_by_its_code() -> None:
+    """Whose flow it is and the secret that opens it come back as they were."""
+    link = Link("acme", "alice@example.com", "gmail", "s3cret")
+    assert link_of(link_code(link)) == link
+    assert link.place == msgspec.structs.replace(PLACE, id=flow_id("s3cret"))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "",
+        "%%",
+        "bm90IGpzb24",
+        link_code(Link("-", "alice", "gmail", "s")),
+        link_code(Link("acme", "", "gmail", "s")),
+        link_code(Link("acme", "alice", "Gmail.>", "s")),
+    ],
+)
+def test_a_link_of_nonsense_is_none(code: str) -> None:
+    """Names that nothing can be kept under never reach the store."""
+    assert link_of(code) is None
+
+
+def test_a_cookie_names_a_place_that_can_be() -> None:
+    """As for links."""
+    forged = cookie_value(Browser(msgspec.structs.replace(PLACE, id="*"), "x"))
+    assert browser_of("s", {cookie_name("s", secure=True): forged}, secure=True) == Ended(Ending.NO_COOKIE)
 
 
 def test_an_id_does_not_give_its_link_away() -> None:
