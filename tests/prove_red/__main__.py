@@ -25,11 +25,11 @@ def main() -> int:
         print(f"no row holds {arguments.only!r}")
         return 1
     if arguments.list:
-        print("\n".join(_line(row) for row in rows))
+        print("\n".join(f"{row.promise}\n    {_where(row)}" for row in rows))
         return 0
     began = time.monotonic()
     print(f"{len(rows)} promises; first their tests without a bug", flush=True)
-    told = prove(ROOT, rows, lambda item: print(_line(item.row, item.verdict, f"{item.seconds:.1f} s"), flush=True))
+    told = prove(ROOT, rows, _tell)
     return report(told, time.monotonic() - began)
 
 
@@ -43,9 +43,13 @@ def report(told: Sequence[Told], seconds: float) -> int:
     return 1 if wrong else 0
 
 
-def _line(row: Row, verdict: str = "", seconds: str = "") -> str:
-    tests = ", ".join(test.removeprefix("tests/") for test in row.tests)
-    return f"{verdict:<10} {seconds:>7}  {row.promise}\n{'':<19} {row.file} -> {tests}"
+def _tell(told: Told) -> None:
+    seconds = f"{told.seconds:.1f} s"
+    print(f"{told.verdict:<10} {seconds:>7}  {told.row.promise}\n{'':<19} {_where(told.row)}", flush=True)
+
+
+def _where(row: Row) -> str:
+    return f"{row.file} -> {', '.join(test.removeprefix('tests/') for test in row.tests)}"
 
 
 def _holds(row: Row, text: str) -> bool:
