@@ -59,7 +59,7 @@ MEANING = {
     Role.TRACE_READER: "what happened in a tenant",
     Role.SCOPED_SIDECAR: "serves one tenant, or the connections and providers that it names",
     Role.SHARED_SIDECAR: "serves every tenant",
-    Role.ADMIN: "makes streams and buckets (`sidecar setup`); reads nothing that is in them",
+    Role.ADMIN: "makes streams and buckets (`sidecar setup`), forgets a tenant; reads nothing that is in them",
 }
 WITHOUT_TENANT = frozenset({Role.SHARED_SIDECAR, Role.ADMIN})
 SIDECARS = frozenset({Role.SCOPED_SIDECAR, Role.SHARED_SIDECAR})
@@ -89,6 +89,7 @@ class Kind(StrEnum):
     TRACE_CHECK = "trace check"
     STREAM_LOOK = "stream look"
     STREAM_MAKE = "stream make"
+    STREAM_FORGET = "stream forget"
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -225,6 +226,8 @@ TABLE: dict[Kind, dict[Role, Grant]] = {
     Kind.STREAM_MAKE: {
         _ADMIN: _may_publish(*(f"$JS.API.STREAM.{verb}.{name}" for verb in ("CREATE", "UPDATE") for name in _STREAMS))
     },
+    # Which messages go is said by the payload alone, so who may forget one tenant may forget all.
+    Kind.STREAM_FORGET: {_ADMIN: _may_publish(*(f"$JS.API.STREAM.PURGE.{name}" for name in _STREAMS))},
 }
 
 

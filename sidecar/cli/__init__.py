@@ -20,6 +20,7 @@ COMMANDS = {
     "provider": ("sidecar.cli.provider", "Providers and their operations: list, show, check."),
     "trace": ("sidecar.cli.trace", "What happened: tail, show."),
     "keys": ("sidecar.cli.keys", "Keys that credentials are sealed with: new, use, list, rotate."),
+    "tenant": ("sidecar.cli.tenant", "What is kept of one tenant: delete."),
     "doctor": ("sidecar.cli.doctor", "What is wrong here, and how to mend it."),
 }
 

@@ -11,7 +11,7 @@ from sidecar.permissions import BUCKETS, FLOWS, TRACE_STREAM, WITHOUT_TENANT, Ho
 
 CALL_ID = "01920000-0000-7000-8000-000000000000"
 BUCKET = BUCKETS[0]
-NO_TENANT = frozenset({Kind.SERVICE, Kind.STREAM_LOOK, Kind.STREAM_MAKE})
+NO_TENANT = frozenset({Kind.SERVICE, Kind.STREAM_LOOK, Kind.STREAM_MAKE, Kind.STREAM_FORGET})
 
 _A, _RO, _U, _P = Role.AGENT, Role.READ_ONLY_AGENT, Role.USER_AGENT, Role.PROVIDER_AGENT
 _O, _T, _ADMIN = Role.OPERATOR, Role.TRACE_READER, Role.ADMIN
@@ -40,6 +40,7 @@ EXPECTED: dict[Kind, tuple[tuple[Role, ...], tuple[Role, ...]]] = {
     Kind.TRACE_CHECK: ((Role.SCOPED_SIDECAR,), ()),
     Kind.STREAM_LOOK: ((Role.SHARED_SIDECAR, _ADMIN), ()),
     Kind.STREAM_MAKE: ((_ADMIN,), ()),
+    Kind.STREAM_FORGET: ((_ADMIN,), ()),
 }
 
 
@@ -98,6 +99,7 @@ PROBES = {
     Kind.TRACE_CHECK: (f"$JS.API.DIRECT.GET.{TRACE_STREAM}.sidecar.trace.{{tenant}}.-.-.-", b""),
     Kind.STREAM_LOOK: (f"$JS.API.STREAM.INFO.KV_{BUCKET}", b""),
     Kind.STREAM_MAKE: (f"$JS.API.STREAM.CREATE.KV_{BUCKET}", b"{}"),
+    Kind.STREAM_FORGET: (f"$JS.API.STREAM.PURGE.KV_{BUCKET}", b'{"filter": "$KV.nobody"}'),
 }
 WATCHES = {
     Kind.RECORD_WATCH: (f"KV_{BUCKET}", f"$KV.{BUCKET}.{{key}}"),

@@ -1,0 +1,194 @@
+"""`sidecar tenant`: everything that is kept of one tenant, deleted."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import anyio
+import click
+import msgspec
+
+from sidecar.adapters.nats_contents import forget
+from sidecar.adapters.nats_jetstream import ApiRefused
+from sidecar.cli.connection import Connection
+from sidecar.cli.failure import EXIT_CODES, NATS_DENIED, NO_SIDECAR, NOT_READY, USAGE, Stopped, stop
+from sidecar.cli.options import json_option
+from sidecar.cli.session import LOGIN, Session, decoded, session, settings_here
+from sidecar.cli.terminal import paint, put, put_json, say
+from sidecar.key_places import places_in_production, places_on_a_laptop
+from sidecar.model import Reason
+from sidecar.permissions import BUCKETS, FLOWS, TRACE_STREAM
+from sidecar.ports import KeyUnavailable, StoreDenied, StoreUnavailable
+from sidecar.settings import Settings
+from sidecar.store.record import record_key
+from sidecar.trace.line import Tone, columns, counted, plain
+from sidecar.wire.subject import EVERY, AdminAddress, admin_subject, encode_token, is_name
+
+LIST_SECONDS = 10.0
+REVOKE_SECONDS = 30.0  # the provider may be told
+ABREAST = 8
+ROUNDS = 5  # what was on its way while the first one ran is forgotten by the next
+NOTICED_SECONDS = 30  # a sidecar that knows a credential looks at its record as often
+NOT_WHOLE = 1
+REVOKED = "revoked"
+SPOKEN = 5  # names of connections in one line
+WITHOUT_IT = frozenset({NATS_DENIED, NO_SIDECAR})
+
+
+class Deleted(msgspec.Struct, frozen=True, kw_only=True):
+    """What is gone: messages of each kind. `unrevoked` are connections that no sidecar ended, with why."""
+
+    tenant: str
+    connections: int
+    revoked: int
+    unrevoked: dict[str, str]
+    credentials: int
+    flows: int
+    events: int
+    left: tuple[str, ...]
+
+
+@click.group("tenant", epilog=EXIT_CODES)
+def command() -> None:
+    """What is kept of one tenant."""
+
+
+DELETE_HELP = """Delete what is kept of a tenant: its credentials, its connect links, its trace.
+
+Each connection is revoked first, so that no sidecar goes on with what it knows. Nothing brings it back but an export
+(`sidecar connection export`). It needs the rights of roles operator (to revoke) and admin (to delete); without the
+first it deletes all the same, and says so.
+"""
+
+
+@command.command("delete", help=DELETE_HELP)
+@click.argument("name")
+@click.option("--confirm", metavar="NAME", help="The name once more, where there is no terminal to ask on.")
+@json_option
+def delete(*, name: str, confirm: str | None, as_json: bool) -> int:
+    tenant = _named(name)
+    settings = settings_here()
+    _confirmed(tenant, confirm)
+    deleted = anyio.run(_delete, settings, tenant)
+    if as_json:
+        put_json(deleted)
+    else:
+        put(deleted_text(deleted))
+    return NOT_WHOLE if deleted.unrevoked else 0
+
+
+def _named(name: str) -> str:
+    if not is_name(name):
+        raise stop(USAGE, f"{name[:80]!r} is not the name of a tenant", "see sidecar connection list --tenant NAME")
+    return name
+
+
+def _confirmed(tenant: str, confirm: str | None) -> None:
+    """Returns where the name was given again."""
+    if confirm is None:
+        if not sys.stdin.isatty():
+            raise stop(USAGE, "there is no terminal to ask on", f"give the name again: --confirm {plain(tenant, 60)}")
+        say(f"Every credential, connect link and trace event of tenant {plain(tenant, 60)} is deleted for good.")
+        confirm = click.prompt("Its name again", err=True, default="", show_default=False)
+    if confirm != tenant:
+        raise stop(USAGE, f"{confirm[:80]!r} is not {tenant!r}: nothing was deleted", "give the same name twice")
+
+
+async def _delete(settings: Settings, tenant: str) -> Deleted:
+    async with session(settings) as nats:
+        found, unrevoked = await _revoked(nats, tenant)
+        token, key = encode_token(tenant), record_key(tenant)
+        credentials = sum([await _forgotten(nats, f"KV_{bucket}", f"$KV.{bucket}.{key}.>") for bucket in BUCKETS])
+        flows = await _forgotten(nats, f"KV_{FLOWS}", f"$KV.{FLOWS}.{key}.>")
+        events = await _forgotten(nats, TRACE_STREAM, f"{nats.prefix}.trace.{token}.>")
+    return Deleted(
+        tenant=tenant,
+        connections=found,
+        revoked=max(0, found - len(unrevoked)),
+        unrevoked=unrevoked,
+        credentials=credentials,
+        flows=flows,
+        events=events,
+        left=tuple(left_here(settings, tenant)),
+    )
+
+
+async def _revoked(nats: Session, tenant: str) -> tuple[int, dict[str, str]]:
+    """How many connections there were, and which of them no sidecar revoked, each with why."""
+    address = AdminAddress(tenant, EVERY, EVERY, "list")
+    try:
+        body = (await nats.ask(admin_subject(nats.prefix, address), b"", timeout=LIST_SECONDS)).body
+    except Stopped as stopped:
+        if stopped.failure.reason not in WITHOUT_IT:
+            raise
+        return 0, {EVERY: stopped.failure.detail}
+    listed = decoded(body, list[Connection])
+    unrevoked: dict[str, str] = {}
+
+    async def revoke(item: Connection) -> None:
+        whose = AdminAddress(tenant, item.connection, item.provider, "revoke")
+        try:
+            await nats.ask(admin_subject(nats.prefix, whose), b"", timeout=REVOKE_SECONDS, changes=True)
+        except Stopped as stopped:
+            unrevoked[f"{item.connection} of {item.provider}"] = stopped.failure.detail
+
+    waiting = [item for item in listed if item.status != REVOKED]
+    for start in range(0, len(waiting), ABREAST):
+        async with anyio.create_task_group() as tasks:
+            for item in waiting[start : start + ABREAST]:
+                tasks.start_soon(revoke, item)
+    return len(listed), unrevoked
+
+
+async def _forgotten(nats: Session, stream: str, subjects: str) -> int:
+    """How many messages are gone, when none is left."""
+    total = 0
+    for _ in range(ROUNDS):
+        try:
+            gone = await forget(nats.bus, stream, subjects)
+        except StoreDenied as error:
+            raise stop(NATS_DENIED, str(error), LOGIN) from error
+        except StoreUnavailable as error:
+            hint = "do it again: what is deleted stays so"
+            raise stop(Reason.STORE_UNAVAILABLE, f"{stream} does not answer: {error}", hint) from error
+        except ApiRefused as refused:
+            raise stop(NOT_READY, f"{stream} cannot be purged: {refused}", "look at the nats-server's log") from refused
+        total += gone
+        if gone == 0:
+            break
+    return total
+
+
+def left_here(settings: Settings, tenant: str) -> list[str]:
+    """The tenant's files on this machine that nothing but their owner deletes."""
+    found: list[Path] = []
+    places = places_in_production(settings) or places_on_a_laptop(settings)
+    with suppress(KeyUnavailable):
+        found.append(places.file_of(tenant))
+    token = encode_token(tenant).replace("%", ".")
+    found += sorted((Path(settings.data_dir).expanduser() / "apps").glob(f"{token}.*.json"))
+    return [str(file) for file in found if file.is_file()]
+
+
+def deleted_text(deleted: Deleted) -> str:
+    """What is gone, what no sidecar ended, what is left for a person to do."""
+    rows = [
+        ["connections", f"{deleted.revoked} revoked before"],
+        ["credentials", f"{counted(deleted.credentials, 'record')} deleted"],
+        ["links", f"{counted(deleted.flows, 'connect link')} deleted"],
+        ["trace", f"{counted(deleted.events, 'event')} deleted"],
+    ]
+    if EVERY in deleted.unrevoked:
+        rows[0][1] = f"{paint('not revoked', Tone.WARN)}: {plain(deleted.unrevoked[EVERY])}"
+    elif deleted.unrevoked:
+        some = ", ".join(plain(name, 80) for name in list(deleted.unrevoked)[:SPOKEN])
+        why = plain(next(iter(deleted.unrevoked.values())))
+        rows[0][1] += f", {paint(f'{len(deleted.unrevoked)} not', Tone.WARN)}: {some} ({why})"
+    if deleted.unrevoked:
+        rows.append(["", f"a sidecar that still knows them stops within {NOTICED_SECONDS} s; withdraw them there too"])
+    if deleted.left:
+        rows.append(["next", "delete these too; without the key no copy in a backup can be opened:"])
+        rows += [["", file] for file in deleted.left]
+    return "\n".join([f"tenant {plain(deleted.tenant, 60)} is deleted", *columns(rows, "   ")])
