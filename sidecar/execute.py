@@ -14,7 +14,7 @@ import msgspec
 from sidecar.auth.kind import auth_of, authorise, secrets_of, shown
 from sidecar.catalogue.validate import nearest, validate
 from sidecar.core import story
-from sidecar.core.base_url import base_url
+from sidecar.core.base_url import connection_url
 from sidecar.core.dry_run import dry_run
 from sidecar.core.hint import with_hint
 from sidecar.core.limit import Budgets, Reservation, budgets
@@ -200,7 +200,7 @@ class Executor:
     def _render(
         self, call: Call, provider: Provider, operation: Operation, credential: Credential, values: dict[str, Any]
     ) -> Request | Failure:
-        url = self._base_urls.get(provider.name) or base_url(provider.manifest.base_url, credential.base_url)
+        url = self._base_urls.get(provider.name) or connection_url(provider.manifest.base_url, credential)
         if isinstance(url, Failure):
             return url
         if operation.raw:
@@ -268,7 +268,8 @@ class Executor:
         auth = auth_of(run.provider.manifest.auth, credential.kind)
         if auth is None:
             return unusable(run.call, credential.kind)
-        if credential.base_url != run.credential.base_url:  # the request is for the server before: not its secret
+        fact = run.provider.manifest.base_url  # the request is for the server before: not its secret
+        if connection_url(fact, credential) != connection_url(fact, run.credential):
             return moved(run.call)
         run.credential, run.auth = credential, auth
         return None

@@ -25,6 +25,10 @@ from sidecar.model import Failure, Problem, Reason, Request
 
 ACCESS_TOKEN = "access_token"  # the field of the kinds whose token the provider issues, in use
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # neither a header (RFC 9110 section 5.5) nor basic (RFC 7617) has one
+PRIVATE_KEY = "private_key"
+PEM = re.compile(r"-----BEGIN (?:RSA |EC )?PRIVATE KEY-----[A-Za-z0-9+/=\s]+-----END (?:RSA |EC )?PRIVATE KEY-----")
+# Fields that name somebody, and prove nothing.
+PUBLIC = frozenset({"client_id", "key_id", "issuer", "subject", "scope", "app_id", "installation_id"})
 
 
 def kind_of(auth: Auth) -> str:
@@ -55,6 +59,23 @@ def fields_of(auth: Auth) -> tuple[str, ...]:
             return fields
 
 
+def optional_fields_of(auth: Auth) -> tuple[str, ...]:
+    """The credential fields that the kind takes beside those that it needs."""
+    match auth:
+        case OAuth2(client_auth="private_key_jwt"):
+            return ("client_id", "private_key", "key_id")
+        case OAuth2():
+            return ("client_id", "client_secret")
+        case ClientCredentials(client_auth="private_key_jwt"):
+            return ("key_id", "scope")
+        case ClientCredentials():
+            return ("scope",)
+        case JwtBearer():
+            return ("subject", "key_id", "scope")
+        case _:
+            return ()
+
+
 def auth_of(kinds: Sequence[Auth], kind: str) -> Auth | None:
     """The manifest's description of a kind."""
     return next((auth for auth in kinds if kind_of(auth) == kind), None)
@@ -67,22 +88,44 @@ def check_fields(kinds: Sequence[Auth], kind: str | None, fields: Mapping[str, s
     if auth is None:
         problem = Problem("/kind", f"must be one of: {', '.join(names)}", tuple(names))
         return _refused((problem,))
-    needed = fields_of(auth)
+    needed, known = fields_of(auth), (*fields_of(auth), *optional_fields_of(auth))
     problems = [Problem(f"/fields/{name}", "is required") for name in needed if not fields.get(name)]
     problems += [
-        Problem(f"/fields/{name}", f"is not a field of {kind_of(auth)}; fields are: {', '.join(needed)}", needed)
+        Problem(f"/fields/{name}", f"is not a field of {kind_of(auth)}; fields are: {', '.join(known)}", known)
         for name in fields
-        if name not in needed
+        if name not in known
     ]
-    for name in needed:
-        text = fields.get(name, "")
-        if text != text.strip() or CONTROL.search(text) or not (text.isascii() or isinstance(auth, Basic)):
-            problems.append(
-                Problem(f"/fields/{name}", "has white space around it, or a character that no header can carry")
-            )
+    for name in known:
+        wrong = _wrong(auth, name, fields.get(name, ""))
+        if wrong is not None:
+            problems.append(Problem(f"/fields/{name}", wrong))
     if isinstance(auth, Basic) and ":" in fields.get("username", ""):
         problems.append(Problem("/fields/username", "cannot hold a colon (RFC 7617)"))
+    if isinstance(auth, OAuth2):
+        problems += _half_an_app(auth, fields)
     return _refused(tuple(problems)) if problems else auth
+
+
+def _wrong(auth: Auth, name: str, text: str) -> str | None:
+    """What is wrong with a field, without its value."""
+    if name == PRIVATE_KEY:
+        return None if not text or PEM.fullmatch(text.strip()) else "is not a private key in PEM without a password"
+    if text != text.strip() or CONTROL.search(text):
+        return "has white space around it, or a character that no header can carry"
+    if not text.isascii() and not isinstance(auth, Basic | Login):  # those two are encoded
+        return "has white space around it, or a character that no header can carry"
+    return None
+
+
+def _half_an_app(auth: OAuth2, fields: Mapping[str, str]) -> list[Problem]:
+    """An app of the credential's own is whole: who it is, and its proof where it needs one."""
+    proof = {"private_key_jwt": PRIVATE_KEY, "none": None}.get(auth.client_auth, "client_secret")
+    proofs = [name for name in ("client_secret", PRIVATE_KEY, "key_id") if fields.get(name)]
+    if proofs and not fields.get("client_id"):
+        return [Problem("/fields/client_id", f"is required with {proofs[0]}")]
+    if fields.get("client_id") and proof is not None and not fields.get(proof):
+        return [Problem(f"/fields/{proof}", "is required with client_id")]
+    return []
 
 
 def authorise(request: Request, auth: Auth, fields: Mapping[str, str], user_agent: str) -> httpx.Request:
@@ -128,12 +171,22 @@ def _parsed(url: str) -> httpx.URL:
 
 
 def secrets_of(auth: Auth, fields: Mapping[str, str]) -> list[str]:
-    """What nobody may be shown of a credential: its fields, and what a header says in their place."""
+    """What nobody may be shown of a credential: its fields, but those that only name somebody, and what a header says
+    in their place.
+    """
+    secrets = [value for name, value in fields.items() if is_secret(auth, name)]
+    return [*secrets, _pair(fields)] if isinstance(auth, Basic) else secrets
+
+
+def is_secret(auth: Auth, name: str) -> bool:
+    """Whether nobody may be shown this field, or token."""
     match auth:
-        case Basic():
-            return [*fields.values(), _pair(fields)]
+        case ApiKey() | Bearer() | Basic():
+            return True
+        case Login(fields=names, secret=secret):
+            return name in secret or name not in names
         case _:
-            return list(fields.values())
+            return name not in PUBLIC
 
 
 def shown(auth: Auth) -> str:

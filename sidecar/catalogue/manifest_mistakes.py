@@ -8,11 +8,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 
 from sidecar.auth.kind import kind_of
+from sidecar.catalogue.kind_mistakes import issued_mistakes, kept_url_mistakes, relative_mistakes
 from sidecar.catalogue.validate import validate
 from sidecar.core.base_url import base_url
 from sidecar.core.limit import TOLD
-from sidecar.kinds import ApiKey
-from sidecar.manifest import BaseUrl, Errors, FixedUrl, Manifest, Quota, SelfHosted, Subdomain, Verify
+from sidecar.kinds import ApiKey, Basic, Bearer
+from sidecar.manifest import BaseUrl, Errors, FixedUrl, KeptUrl, Manifest, Quota, SelfHosted, Subdomain, Verify
 from sidecar.model import Access, Failure, Reason
 from sidecar.provider import Operation
 from sidecar.wire.subject import NAME
@@ -49,7 +50,7 @@ def manifest_mistakes(folder: str, manifest: Manifest, operations: Mapping[str, 
     if manifest.max_response_bytes is not None and manifest.max_response_bytes < 1:
         yield "max_response_bytes: must be above 0"
     yield from _base_url_mistakes(manifest.base_url)
-    yield from _auth_mistakes(manifest)
+    yield from _auth_mistakes(manifest, operations)
     for name, value in manifest.headers.items():
         yield from (f"headers: {wrong}" for wrong in header_mistakes(name, value))
     yield from _raw_mistakes(manifest)
@@ -98,7 +99,7 @@ def _base_path_mistakes(path: str) -> Iterator[str]:
         yield f"base_url.path: {path!r} must be empty, or start with / and end without"
 
 
-def _auth_mistakes(manifest: Manifest) -> Iterator[str]:
+def _auth_mistakes(manifest: Manifest, operations: Collection[str]) -> Iterator[str]:
     if not manifest.auth:
         yield "auth: name at least one kind"
     for kind in _twice(kind_of(auth) for auth in manifest.auth):
@@ -107,6 +108,17 @@ def _auth_mistakes(manifest: Manifest) -> Iterator[str]:
         if isinstance(auth, ApiKey) and auth.place == "header":
             ours = OUR_HEADERS - {"authorization"}
             yield from (f"auth: {wrong}" for wrong in header_mistakes(auth.name, auth.prefix, ours=ours))
+        if isinstance(auth, ApiKey | Bearer | Basic):
+            continue
+        name = f"auth.{kind_of(auth)}"
+        if auth.carry.place == "header":
+            ours = OUR_HEADERS - {"authorization"}
+            for wrong in header_mistakes(auth.carry.name, auth.carry.prefix, ours=ours):
+                yield f"{name}.carry: {wrong}"
+        wrongs = (*issued_mistakes(auth, operations), *relative_mistakes(manifest.base_url, auth))
+        yield from (f"{name}.{wrong}" for wrong in wrongs)
+    if isinstance(manifest.base_url, KeptUrl):
+        yield from kept_url_mistakes(manifest.base_url, manifest.auth)
 
 
 def _raw_mistakes(manifest: Manifest) -> Iterator[str]:

@@ -36,17 +36,13 @@ def base_url(fact: BaseUrl, given: str | None) -> str | Failure:
                 return _refuse("the connection must name its server, such as https://tracker.example.com")
             return default.rstrip("/")
         case KeptUrl():
-            if given is None:
-                return _refuse("it is known once the account is connected")
-            return _server(given, "")
+            return _refuse("it is known from the account; leave it out")
 
 
 def connection_url(fact: BaseUrl, credential: Credential) -> str | Failure:
     """The base URL of a connection, also where it is made of what the provider said about the account."""
     if not isinstance(fact, KeptUrl):
         return base_url(fact, credential.base_url)
-    if credential.base_url is not None:
-        return _refuse("it is known from the account; leave it out")
     return _kept_url(fact, tuple(sorted(credential.kept.items())))
 
 

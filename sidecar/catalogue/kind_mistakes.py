@@ -1,0 +1,215 @@
+"""What is wrong with the credential kinds of a manifest: told when it is loaded, not when a token is asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from fnmatch import fnmatchcase
+from urllib.parse import urlsplit
+
+from sidecar.auth.kind import ACCESS_TOKEN
+from sidecar.core.base_url import PLACEHOLDER, base_url
+from sidecar.kinds import (
+    AppInstallation,
+    Auth,
+    ClientCredentials,
+    Issued,
+    JwtBearer,
+    Login,
+    LoginRequest,
+    OAuth2,
+    TokenAnswer,
+)
+from sidecar.manifest import BaseUrl, KeptUrl, SelfHosted
+from sidecar.model import Failure
+
+REFRESH_TOKEN = "refresh_token"
+OF_TOKENS = frozenset({ACCESS_TOKEN, REFRESH_TOKEN})
+PATH = re.compile(r"(/[A-Za-z0-9._~:{}-]+)+/?")
+NAME = re.compile(r"[a-z0-9_]+")  # of a value that stays with the connection
+# What an authorize URL holds of ours (RFC 6749 section 4.1.1, RFC 7636 section 4.3), and a token request.
+OUR_PARAMETERS = frozenset(
+    {"response_type", "client_id", "redirect_uri", "state", "code_challenge", "code_challenge_method"}
+)
+OUR_FORM = frozenset(
+    {
+        "grant_type", "code", "redirect_uri", "code_verifier", "refresh_token", "client_id", "client_secret", "scope",
+        "client_assertion", "client_assertion_type",
+    }
+)  # fmt: skip
+SUFFIX = re.compile(r"(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?){2,}")
+
+
+def issued_mistakes(auth: Issued, operations: Collection[str]) -> Iterator[str]:
+    """Each mistake as `key: rule`, below `auth.<kind>`."""
+    yield from _answer_mistakes(auth.answer)
+    match auth:
+        case OAuth2():
+            yield from _oauth_mistakes(auth)
+            yield from _scope_mistakes(auth.scopes, operations)
+        case ClientCredentials():
+            yield from _url_mistakes("token_url", auth.token_url)
+            yield from _ours("token_parameters", auth.token_parameters, OUR_FORM)
+            yield from _scope_mistakes(auth.scopes, operations)
+            if auth.client_auth == "none":
+                yield "client_auth: an app without proof gets no token of its own (RFC 6749 section 4.4)"
+        case JwtBearer():
+            yield from _url_mistakes("token_url", auth.token_url)
+            yield from _scope_mistakes(auth.scopes, operations)
+            yield from _ours("claims", auth.claims, frozenset({"iss", "sub", "aud", "iat", "exp", "jti", "scope"}))
+            for name in auth.file:
+                if name not in {"issuer", "private_key", "subject", "key_id"}:
+                    yield f"file: {name!r} is not a field of jwt_bearer"
+        case AppInstallation(token_url=url):
+            yield from _url_mistakes("token_url", url.replace("{installation_id}", "1"))
+            if "{installation_id}" not in url:
+                yield "token_url: must hold {installation_id}"
+        case Login():
+            yield from _login_mistakes(auth)
+
+
+def kept_names(kinds: Collection[Auth]) -> set[str]:
+    """The values that connections of these kinds may have beside their fields."""
+    names: set[str] = set()
+    for auth in kinds:
+        match auth:
+            case OAuth2(answer=answer, follow_up=follow_up, callback=callback):
+                names |= {*answer.keep, *callback, *(follow_up.keep if follow_up else ())}
+            case ClientCredentials() | JwtBearer() | AppInstallation() | Login():
+                names |= set(auth.answer.keep)
+            case _:
+                pass
+    return names
+
+
+def kept_url_mistakes(fact: KeptUrl, kinds: Collection[Auth]) -> Iterator[str]:
+    """A URL that is made of what the provider says leads to the provider's own hosts alone."""
+    named = PLACEHOLDER.findall(fact.url)
+    if not named:
+        yield f"base_url.url: {fact.url!r} names no value that stays with the connection; a fixed URL has kind fixed"
+    for name in sorted(set(named) - kept_names(kinds)):
+        yield f"base_url.url: no kind keeps {name!r} (answer.keep, follow_up.keep, callback)"
+    for suffix in fact.suffixes:
+        if not SUFFIX.fullmatch(suffix):
+            yield f"base_url.suffixes: {suffix!r} must start with a dot and name a domain, as in .example.com"
+    filled = PLACEHOLDER.sub("x", fact.url)
+    if PLACEHOLDER.fullmatch(fact.url) or PLACEHOLDER.search(urlsplit(fact.url).netloc):
+        if not fact.suffixes:
+            yield "base_url.suffixes: are required where the host itself is what the provider says"
+    elif isinstance(base_url(SelfHosted(), filled), Failure) or not filled.startswith("https://"):
+        yield f"base_url.url: {fact.url!r} is not an https:// URL"
+
+
+def relative_mistakes(fact: BaseUrl, auth: Issued) -> Iterator[str]:
+    """A URL below the connection's base URL, where that is known from the token only."""
+    if not isinstance(fact, KeptUrl):
+        return
+    for key, url in _urls(auth):
+        if url.startswith("/"):
+            yield f"{key}: must be absolute, for the base URL is known once there is a token"
+
+
+def _urls(auth: Issued) -> Iterator[tuple[str, str]]:
+    match auth:
+        case Login(login=login, refresh=refresh):
+            yield "login.url", login.url
+            if refresh is not None:
+                yield "refresh.url", refresh.url
+        case _:
+            yield "token_url", auth.token_url
+
+
+def _oauth_mistakes(auth: OAuth2) -> Iterator[str]:
+    yield from _url_mistakes("authorize_url", auth.authorize_url)
+    yield from _url_mistakes("token_url", auth.token_url)
+    if auth.revoke_url is not None:
+        yield from _url_mistakes("revoke_url", auth.revoke_url)
+    if auth.follow_up is not None:
+        yield from _url_mistakes("follow_up.url", auth.follow_up.url)
+        yield from _keep_mistakes("follow_up.keep", auth.follow_up.keep)
+        if not auth.follow_up.keep:
+            yield "follow_up.keep: is what it is for"
+    yield from _ours("authorize_parameters", auth.authorize_parameters, OUR_PARAMETERS | {auth.scope_parameter})
+    yield from _ours("token_parameters", auth.token_parameters, OUR_FORM)
+    for name in auth.callback:
+        if name in {"code", "state", "iss", "error", "error_description"}:
+            yield f"callback: {name!r} is the protocol's"
+    if auth.client_auth == "none" and not auth.pkce:
+        yield "pkce: an app without a secret needs it (RFC 9700 section 2.1.1)"
+    if auth.unused_days is not None and auth.unused_days <= 0:
+        yield "unused_days: must be above 0"
+
+
+def _url_mistakes(key: str, url: str) -> Iterator[str]:
+    """https, or http at a loopback address, or a path below the base URL."""
+    if url.startswith("/"):
+        if not PATH.fullmatch(url.partition("?")[0]):
+            yield f"{key}: {url!r} is not a plain path"
+        return
+    read = base_url(SelfHosted(), url.partition("?")[0])
+    if isinstance(read, Failure):
+        yield f"{key}: {read.detail.removeprefix('base_url: ')}"
+    elif not url.startswith("https://") and not _loopback(url):
+        yield f"{key}: must be https; secrets go there"
+    elif "#" in url:
+        yield f"{key}: has no fragment (RFC 6749 section 3.1)"
+
+
+def _loopback(url: str) -> bool:
+    return (urlsplit(url).hostname or "") in {"localhost", "127.0.0.1", "::1"}
+
+
+def _scope_mistakes(scopes: Mapping[str, tuple[str, ...]], operations: Collection[str]) -> Iterator[str]:
+    for scope, patterns in scopes.items():
+        for pattern in patterns:
+            if not any(fnmatchcase(name, pattern) for name in operations):
+                yield f"scopes.{scope}: {pattern!r} names no operation"
+
+
+def _answer_mistakes(answer: TokenAnswer) -> Iterator[str]:
+    if not answer.access_token:
+        yield "answer.access_token: name a path"
+    if answer.lifetime is not None and answer.lifetime <= 0:
+        yield "answer.lifetime: must be above 0"
+    yield from _keep_mistakes("answer.keep", answer.keep)
+
+
+def _keep_mistakes(key: str, keep: Mapping[str, str]) -> Iterator[str]:
+    for name in keep:
+        if not NAME.fullmatch(name):
+            yield f"{key}: {name!r} must be a lower-case word of [a-z0-9_]"
+
+
+def _login_mistakes(auth: Login) -> Iterator[str]:
+    if not auth.fields:
+        yield "fields: name at least one"
+    for name in auth.secret:
+        if name not in auth.fields:
+            yield f"secret: {name!r} is not one of fields"
+    for name in sorted(OF_TOKENS & set(auth.fields)):
+        yield f"fields: {name!r} is the name of what the provider issues"
+    yield from _login_request_mistakes("login", auth.login, frozenset(auth.fields))
+    if auth.login.carry_token:
+        yield "login.carry_token: there is no token before the login"
+    if auth.refresh is not None:
+        yield from _login_request_mistakes("refresh", auth.refresh, frozenset(auth.fields) | OF_TOKENS)
+
+
+def _login_request_mistakes(key: str, request: LoginRequest, known: Collection[str]) -> Iterator[str]:
+    yield from _url_mistakes(f"{key}.url", request.url)
+    for name, field in request.body.items():
+        if field not in known:
+            yield f"{key}.body.{name}: {field!r} is not a field of the credential"
+        if name in request.fixed:
+            yield f"{key}.body.{name}: stands among fixed too"
+    if request.encoding == "json":
+        paths = (*request.body, *request.fixed)
+        for name in paths:
+            if any(other.startswith(f"{name}.") for other in paths):
+                yield f"{key}: {name!r} is a value, and others are below it"
+
+
+def _ours(key: str, given: Collection[str], ours: Collection[str]) -> Iterator[str]:
+    for name in given:
+        if name in ours:
+            yield f"{key}: {name!r} is said by the protocol itself"
