@@ -8,7 +8,8 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,7 +34,9 @@ class Input(NamedTuple):
 
 
 class Published(NamedTuple):
-    """One operation of the document; path parameters are named by their position (`0`, `1`)."""
+    """One operation of the document; path parameters are named by their position (`0`, `1`), members of an object in
+    the body by a path (`message.raw`) where the document is read so deep.
+    """
 
     inputs: Mapping[tuple[str, str], Input]
 
@@ -46,14 +49,32 @@ def read(path: Path) -> Document:
     return document
 
 
-def operations(document: Document) -> dict[Key, Published]:
-    """Every operation by method and path."""
-    return {
-        (method.upper(), shape(path)): _published(document, path, item, operation)
-        for path, item in document["paths"].items()
-        for method, operation in item.items()
-        if method in METHODS
-    }
+def operations(document: Document) -> Mapping[Key, Published]:
+    """Every operation by method and path, read when it is asked for."""
+    return _Operations(
+        {
+            (method.upper(), shape(path)): partial(_published, document, path, item, operation)
+            for path, item in document["paths"].items()
+            for method, operation in item.items()
+            if method in METHODS
+        }
+    )
+
+
+class _Operations(Mapping[Key, Published]):
+    """Operations of which few are looked at."""
+
+    def __init__(self, readers: Mapping[Key, Callable[[], Published]]) -> None:
+        self._readers = readers
+
+    def __getitem__(self, key: Key) -> Published:
+        return self._readers[key]()
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._readers)
+
+    def __len__(self) -> int:
+        return len(self._readers)
 
 
 def shape(path: str) -> str:
@@ -105,11 +126,19 @@ def _request_body(document: Document, operation: Mapping[str, Any]) -> dict[Key,
 
 def _properties(document: Document, schema: Mapping[str, Any]) -> dict[Key, Input]:
     found: dict[Key, Input] = {}
+    for name, inner, required in _named(document, schema):
+        found["body", name] = Input(kind(document, inner), required)
+        for deeper, innermost, _ in _named(document, inner):
+            found["body", f"{name}.{deeper}"] = Input(kind(document, innermost), required=False)
+    return found
+
+
+def _named(document: Document, schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], bool]]:
+    """The properties of a schema, and whether each is required."""
     for part in _parts(document, schema):
         required = part.get("required", ())
         for name, inner in part.get("properties", {}).items():
-            found["body", name] = Input(kind(document, inner), name in required)
-    return found
+            yield name, inner, name in required
 
 
 def _parts(document: Document, schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

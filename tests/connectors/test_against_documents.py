@@ -22,6 +22,7 @@ from sidecar.manifest import Operation
 from sidecar.ports import Formats
 from sidecar.provider import Provider
 from tests.connectors.comparison import differences
+from tests.connectors.discovery import discovered
 from tests.connectors.published import Document, Key, Published, operations, read
 
 ROOT = Path(__file__).parents[2]
@@ -35,18 +36,22 @@ SLACK_LATER = "younger than the document; see https://docs.slack.dev/reference/m
 class Source(NamedTuple):
     """A provider, its document, the names that its credential fills, and where we differ on purpose, with the reason.
 
-    A difference is named `operation.input`.
+    A difference is named `operation.input`. `filled` are path parameters of the document that our paths spell out.
+    `any_case`: fields of a body are read without regard to case.
     """
 
     provider: str
     document: str
     credential: tuple[str, ...] = ()
     base: str = ""
+    filled: Mapping[str, str] = {}
     differs: Mapping[str, str] = {}
+    any_case: bool = False
 
 
 SOURCES = (
     Source("github", "github"),
+    Source("gmail", "gmail", base="/gmail/v1", filled={"userId": "me"}),
     Source(
         "slack",
         "slack",
@@ -66,6 +71,7 @@ SOURCES = (
             "messages.delete.ts": "https://docs.slack.dev/reference/methods/chat.delete says string by now",
         },
     ),
+    Source("outlook", "microsoft_graph", any_case=True),
 )
 BY_NAME = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.provider)
 
@@ -215,12 +221,17 @@ def _found(
     return dict(differences("add", operation, operations(document), credential=credential, base=""))
 
 
+def _document(source: Source) -> Mapping[Key, Published]:
+    document = _read(source.document)
+    return discovered(document, source.filled) if "discoveryVersion" in document else operations(document)
+
+
 @cache
-def _document(name: str) -> dict[Key, Published]:
+def _read(name: str) -> Document:
     path = SHARED / "specs" / f"{name}.json.gz"
     if not path.is_file():
         pytest.skip(f"no published document at {path}; set SHARED to the folder that has specs/{name}.json.gz")
-    return operations(read(path))
+    return read(path)
 
 
 @cache
@@ -229,7 +240,14 @@ def _provider(name: str) -> Provider:
 
 
 def _differences(source: Source) -> Iterator[tuple[str, str]]:
-    published = _document(source.document)
+    published = _document(source)
     for name, operation in _provider(source.provider).operations.items():
         if not operation.raw:
-            yield from differences(name, operation.fact, published, credential=source.credential, base=source.base)
+            yield from differences(
+                name,
+                operation.fact,
+                published,
+                credential=source.credential,
+                base=source.base,
+                any_case=source.any_case,
+            )
