@@ -1,20 +1,25 @@
 """What an operator asks of connections: import, list, verify, disable, enable, revoke. A secret is never shown.
 
-What is asked of keys is answered in `key_admin.py`.
+What is asked of keys is answered in `key_admin.py`, of copies in `copy_admin.py`.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from sidecar.auth.kind import check_fields, kind_of
+from sidecar.auth.endpoint import TokenEndpoint
+from sidecar.auth.issue import failure_of, spent, with_tokens
+from sidecar.auth.kind import check_fields, is_issued, kind_of
+from sidecar.auth.token_answer import Granted
 from sidecar.catalogue.answer import unknown_provider
+from sidecar.copy_admin import COPY_VERBS, CopyAdministrator
 from sidecar.core.base_url import base_url
 from sidecar.credential import Credential, Status
 from sidecar.execute import Executor
 from sidecar.key_admin import KEY_VERBS, KeyAdministrator
 from sidecar.kinds import Auth
-from sidecar.model import Failure, Outcome, Problem, Reason, Success
+from sidecar.manifest import KeptUrl
+from sidecar.model import Failure, Outcome, Problem, Reason, SideEffect, Success
 from sidecar.ports import Clock, Random
 from sidecar.provider import Provider
 from sidecar.secret import Secret
@@ -23,7 +28,11 @@ from sidecar.verify import Verification
 from sidecar.wire.event import Admin, timestamp
 from sidecar.wire.subject import EVERY, AdminAddress
 
-VERBS = ("import", "list", "verify", "disable", "enable", "revoke", *KEY_VERBS)
+VERBS = ("import", "list", "verify", "disable", "enable", "revoke", *KEY_VERBS, *COPY_VERBS)
+
+
+ISSUE_SECONDS = 20.0
+NOT_TAKEN = frozenset({Reason.CREDENTIAL_REJECTED, Reason.EGRESS_BLOCKED})
 
 
 class ImportRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,6 +45,16 @@ class ImportRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: str | None = None
     base_url: str | None = None
     verify: bool = True
+
+
+class Tried(msgspec.Struct, frozen=True):
+    """A credential that may be stored, and whose it is (None: not asked, or not told). `spent`: what was imported is of
+    no use any more.
+    """
+
+    credential: Credential
+    verified: str | Failure | None = None
+    spent: bool = False
 
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,13 +80,19 @@ class Administrator:
         *,
         executor: Executor,
         credentials: CredentialStore,
+        tokens: TokenEndpoint,
         keys: KeyAdministrator,
+        copies: CopyAdministrator,
         clock: Clock,
         random: Random,
     ) -> None:
         self._executor = executor
         self._credentials = credentials
-        self._keys = keys
+        self._tokens = tokens
+        self._sealed: dict[str, KeyAdministrator | CopyAdministrator] = {
+            **dict.fromkeys(KEY_VERBS, keys),
+            **dict.fromkeys(COPY_VERBS, copies),
+        }
         self._clock = clock
         self._verification = Verification(executor, clock, random)
 
@@ -75,8 +100,8 @@ class Administrator:
         """The answer to `sidecar.admin.<tenant>.<connection>.<provider>.<verb>`."""
         if address.verb == "list":
             return await self._list(address)
-        if address.verb in KEY_VERBS:
-            return await self._keys.answer(address, payload)
+        if address.verb in self._sealed:
+            return await self._sealed[address.verb].answer(address, payload)
         if EVERY in (address.connection, address.provider):
             return Failure(reason=Reason.MALFORMED, detail=f"{address.verb} takes one connection of one provider")
         provider = self._executor.catalogue.providers.get(address.provider)
@@ -126,15 +151,35 @@ class Administrator:
         fields = {name: Secret(value) for name, value in asked.fields.items()}
         now = self._clock.wall()
         credential = Credential(kind=kind_of(auth), fields=fields, base_url=asked.base_url, created=now, changed=now)
-        verified = await self._try(address, provider, credential) if asked.verify else None
-        if isinstance(verified, Failure) and verified.reason in {Reason.CREDENTIAL_REJECTED, Reason.EGRESS_BLOCKED}:
-            return msgspec.structs.replace(verified, detail=f"{verified.detail}; nothing was stored", hint=None)
-        account = verified if isinstance(verified, str) else None
-        credential = msgspec.structs.replace(credential, account=account)
-        failed = await self._credentials.save(address.tenant, address.connection, address.provider, credential)
-        if failed is not None:
+        tried = await self._tried(address, provider, auth, credential) if asked.verify else Tried(credential)
+        if isinstance(tried, Failure):
+            return msgspec.structs.replace(tried, detail=f"{tried.detail}; nothing was stored", hint=None)
+        failed = await self._credentials.save(address.tenant, address.connection, address.provider, tried.credential)
+        if failed is None:
+            return _success(self._shown(address, tried.credential, tried.verified))
+        if not tried.spent:
             return failed
-        return _success(self._shown(address, credential, verified))
+        lost = "the provider took the refresh token and gave another, which could not be stored: allow access again"
+        return msgspec.structs.replace(failed, detail=f"{failed.detail}; {lost}", side_effect=SideEffect.DONE)
+
+    async def _tried(
+        self, address: AdminAddress, provider: Provider, auth: Auth, credential: Credential
+    ) -> Tried | Failure:
+        """The credential as the provider takes it, with tokens where it issues them; or why it is not to be stored."""
+        used_up = False
+        if is_issued(auth):
+            deadline = self._clock.now() + ISSUE_SECONDS
+            outcome = await self._tokens.obtain(address.tenant, provider, credential, deadline)
+            if not isinstance(outcome, Granted):
+                return failure_of(outcome)
+            used_up = spent(credential, outcome)
+            credential = with_tokens(credential, outcome)
+        verified = await self._try(address, provider, credential)
+        # What was given for a token that is used up is all that there is.
+        if isinstance(verified, Failure) and verified.reason in NOT_TAKEN and not used_up:
+            return verified
+        account = verified if isinstance(verified, str) else None
+        return Tried(msgspec.structs.replace(credential, account=account), verified, spent=used_up)
 
     async def _list(self, address: AdminAddress) -> Outcome:
         connection = None if address.connection == EVERY else address.connection
@@ -172,7 +217,8 @@ class Administrator:
 def _checked(provider: Provider, asked: ImportRequest) -> Auth | Failure:
     """The kind of credential, or everything that is wrong with fields and base URL."""
     auth = check_fields(provider.manifest.auth, asked.kind, asked.fields)
-    url = base_url(provider.manifest.base_url, asked.base_url)
+    fact = provider.manifest.base_url
+    url = None if isinstance(fact, KeptUrl) and asked.base_url is None else base_url(fact, asked.base_url)
     if not isinstance(url, Failure):
         return auth
     problem = Problem("/base_url", url.detail.removeprefix("base_url: "))

@@ -15,8 +15,11 @@ from pathlib import Path
 from typing import Protocol
 
 import anyio
+import msgspec
 
 from sidecar.adapters.aiohttp_sender import AiohttpSender
+from sidecar.adapters.app_file import AppFolder
+from sidecar.adapters.authlib_oauth import AuthlibOAuth
 from sidecar.adapters.json_schema import compile_schema
 from sidecar.adapters.nats_bus import NatsBus, connect
 from sidecar.adapters.nats_server import embedded_server
@@ -28,7 +31,10 @@ from sidecar.adapters.system import SystemClock, SystemRandom
 from sidecar.adapters.uvicorn_listener import listener
 from sidecar.adapters.yaml_file import read_yaml
 from sidecar.admin import Administrator
+from sidecar.auth.apps import Apps
+from sidecar.auth.endpoint import TokenEndpoint
 from sidecar.catalogue.load import load_catalogue, narrowed
+from sidecar.copy_admin import CopyAdministrator
 from sidecar.core.egress import parse_allow
 from sidecar.execute import Executor, Limits
 from sidecar.http import operations
@@ -40,8 +46,9 @@ from sidecar.model import VERSION
 from sidecar.ports import BusError, Formats, Keys
 from sidecar.provider import Catalogue
 from sidecar.settings import Settings
+from sidecar.store.copies import SealedCopies
 from sidecar.store.credential import BUCKET as CREDENTIALS
-from sidecar.store.credential import CredentialStore
+from sidecar.store.credential import FORMAT, CredentialStore
 from sidecar.store.rewrap import SealedRecords
 from sidecar.streams import MAKE, lacking, streams_of
 from sidecar.trace.publish import TracePublisher
@@ -169,9 +176,26 @@ def _wired(
         limits=Limits(max_response_bytes=settings.max_response_bytes, max_output_bytes=bus.max_payload - HEADER_ROOM),
         base_urls=base_urls,
     )
+    apps = Apps(AppFolder(Path(settings.apps_dir).expanduser(), clock.now) if settings.apps_dir else None)
+    tokens = TokenEndpoint(
+        sender=sender,
+        apps=apps,
+        oauth=AuthlibOAuth(),
+        clock=clock,
+        random=random,
+        user_agent=USER_AGENT,
+        base_urls=base_urls,
+    )
     sealed = SealedRecords(store, keys, clock, random, SEALED)
+    copies = SealedCopies(store, keys, clock, random, CREDENTIALS, format_number=FORMAT)
     administrator = Administrator(
-        executor=executor, credentials=credentials, keys=KeyAdministrator(sealed), clock=clock, random=random
+        executor=executor,
+        credentials=credentials,
+        tokens=tokens,
+        keys=KeyAdministrator(sealed),
+        copies=CopyAdministrator(copies),
+        clock=clock,
+        random=random,
     )
     worker = Worker(
         bus=bus,
@@ -217,6 +241,7 @@ class Sandbox(Protocol):
 async def development(settings: Settings, sandbox: Sandbox | None) -> AsyncIterator[tuple[Sidecar, str]]:
     """A sidecar with all it needs, and the URL of its NATS."""
     folder = Path(settings.data_dir).expanduser()
+    settings = msgspec.structs.replace(settings, apps_dir=settings.apps_dir or str(folder / "apps"))
     catalogue = catalogue_of(settings)
     async with AsyncExitStack() as parts:
         url = settings.nats_url

@@ -74,6 +74,10 @@ MESSAGES = {
     "connections": Message("Connections", "Connections; never their secrets."),
     "batch": Message("BatchRequest", "Which batch of records."),
     "keyUse": Message("KeyUse", "The batch, and the keys that its records are under."),
+    "export": Message("ExportRequest", "Which batch of copies."),
+    "copies": Message("Copies", "Sealed records as they are stored."),
+    "restore": Message("RestoreRequest", "Copies to put back."),
+    "restored": Message("Restored", "What became of them."),
     "started": Message("Started", "A call was accepted."),
     "attempt": Message("Attempt", "One HTTP exchange."),
     "wait": Message("Wait", "The call waits."),
@@ -84,7 +88,7 @@ MESSAGES = {
     "serviceStats": Message("ServiceStats", "What was counted."),
 }
 
-_ASKED = ("call", "nothing", "search", "toolsRequest", "import", "batch", *_EVENTS)
+_ASKED = ("call", "nothing", "search", "toolsRequest", "import", "batch", "export", "restore", *_EVENTS)
 
 CHANNELS = {
     "read": Channel(f"sidecar.read.{_CALL}", "Operations that change nothing at the provider.", ("call",)),
@@ -130,6 +134,17 @@ CHANNELS = {
         "sidecar.admin.{tenant}.{connection}.{provider}.rewrap",
         "Move sealed records under the newest key; connection and provider may be `-`. For operators only.",
         ("batch",),
+    ),
+    "adminExport": Channel(
+        "sidecar.admin.{tenant}.{connection}.{provider}.export",
+        "Copies of sealed records, which nobody opens without the tenant's key; connection and provider may be `-`. "
+        "For operators only.",
+        ("export",),
+    ),
+    "adminRestore": Channel(
+        "sidecar.admin.{tenant}.{connection}.{provider}.restore",
+        "Put copies back where no record is, never over one; connection and provider may be `-`. For operators only.",
+        ("restore",),
     ),
     "trace": Channel(
         "sidecar.trace.{tenant}.{connection}.{provider}.{event}",
@@ -191,6 +206,8 @@ OPERATIONS = {
             "adminChange": "connection",
             "adminKeys": "keyUse",
             "adminRewrap": "keyUse",
+            "adminExport": "copies",
+            "adminRestore": "restored",
         }.items()
     },
     "trace": Operation(summary="Tell what happened.", channel="trace", messages=_EVENTS, action="send"),

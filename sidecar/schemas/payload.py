@@ -9,9 +9,11 @@ import msgspec
 
 from sidecar.admin import Connection, ImportRequest
 from sidecar.catalogue.answer import DescribedOperation, ListedOperation, ListedProvider
+from sidecar.copy_admin import ExportRequest, RestoreRequest
 from sidecar.key_admin import BatchRequest
 from sidecar.model import MEANINGS
 from sidecar.schemas.field import FIELDS, OF_STRUCT
+from sidecar.store.copies import Copies, Restored
 from sidecar.store.rewrap import KeyUse
 from sidecar.wire.event import Admin, Attempt, Finished, Started, Wait
 from sidecar.wire.reply import CancelReply, DryRun, FailureReply
@@ -34,6 +36,10 @@ PAYLOADS: dict[str, tuple[Any, str]] = {
     "admin-connections": (list[Connection], "Connections"),
     "admin-batch": (BatchRequest, "BatchRequest"),
     "admin-key-use": (KeyUse, "KeyUse"),
+    "admin-export": (ExportRequest, "ExportRequest"),
+    "admin-copies": (Copies, "Copies"),
+    "admin-restore": (RestoreRequest, "RestoreRequest"),
+    "admin-restored": (Restored, "Restored"),
     "catalog-providers": (list[ListedProvider], "ListedProviders"),
     "catalog-operations": (list[ListedOperation], "ListedOperations"),
     "catalog-describe": (DescribedOperation, "DescribedOperation"),

@@ -11,8 +11,12 @@ import anyio.lowlevel
 import httpx
 import msgspec
 
+from sidecar.adapters.authlib_oauth import AuthlibOAuth
 from sidecar.adapters.cryptography_keys import FileKeys
 from sidecar.admin import Administrator
+from sidecar.auth.apps import Apps
+from sidecar.auth.endpoint import TokenEndpoint
+from sidecar.copy_admin import CopyAdministrator
 from sidecar.credential import Credential
 from sidecar.execute import Executor, Limits
 from sidecar.key_admin import KeyAdministrator
@@ -23,7 +27,8 @@ from sidecar.provider import Catalogue, Provider
 from sidecar.sandbox.scripted import WALL, EventLog, FixedRandom, ManualClock, ScriptedSender
 from sidecar.scope import Scope
 from sidecar.secret import Secret
-from sidecar.store.credential import BUCKET, CredentialStore
+from sidecar.store.copies import SealedCopies
+from sidecar.store.credential import BUCKET, FORMAT, CredentialStore
 from sidecar.store.rewrap import SealedRecords
 from sidecar.wire.event import Admin
 from sidecar.worker import Admission, Worker
@@ -182,11 +187,23 @@ class House:
             limits=Limits(),
             base_urls=self.base_urls,
         )
+        self.tokens = TokenEndpoint(
+            sender=self.sender,
+            apps=Apps(),
+            oauth=AuthlibOAuth(),
+            clock=self.clock,
+            random=random,
+            user_agent="test",
+            base_urls=self.base_urls,
+        )
         sealed = SealedRecords(self.memory, KEY, self.clock, random, (BUCKET,))
+        copies = SealedCopies(self.memory, KEY, self.clock, random, BUCKET, format_number=FORMAT)
         self.administrator = Administrator(
             executor=self.executor,
             credentials=self.credentials,
+            tokens=self.tokens,
             keys=KeyAdministrator(sealed),
+            copies=CopyAdministrator(copies),
             clock=self.clock,
             random=random,
         )
