@@ -79,6 +79,7 @@ class Reason(StrEnum):
     REDIRECT_BLOCKED = "REDIRECT_BLOCKED"
     TLS_VERIFY_FAILED = "TLS_VERIFY_FAILED"
     PROVIDER_PRECONDITION = "PROVIDER_PRECONDITION"
+    NOT_SET_UP = "NOT_SET_UP"
     CAS_CONFLICT = "CAS_CONFLICT"
     RESPONSE_TOO_LARGE = "RESPONSE_TOO_LARGE"
     REQUEST_TOO_LARGE = "REQUEST_TOO_LARGE"
@@ -136,6 +137,7 @@ MEANINGS: dict[Reason, Meaning] = {
     Reason.REDIRECT_BLOCKED: Meaning(Code.FAILED_PRECONDITION, 400, "A redirect was not followed"),
     Reason.TLS_VERIFY_FAILED: Meaning(Code.FAILED_PRECONDITION, 400, "The provider's certificate was not accepted"),
     Reason.PROVIDER_PRECONDITION: Meaning(Code.FAILED_PRECONDITION, 412, "A precondition of the provider failed"),
+    Reason.NOT_SET_UP: Meaning(Code.FAILED_PRECONDITION, 412, "The sidecar is not set up for it"),
     Reason.CAS_CONFLICT: Meaning(Code.ABORTED, 409, "The record was changed meanwhile", Again.YES),
     Reason.RESPONSE_TOO_LARGE: Meaning(Code.OUT_OF_RANGE, 413, "The provider's answer is too large"),
     Reason.REQUEST_TOO_LARGE: Meaning(Code.OUT_OF_RANGE, 413, "The request is too large"),

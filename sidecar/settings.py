@@ -53,6 +53,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     kek_dir: Annotated[
         str | None, Meta(description="folder with a key file for each tenant, named as its token with `%` as `.`")
     ] = None
+    apps_dir: Annotated[
+        str | None,
+        Meta(
+            description="folder of OAuth apps, `PROVIDER.json` or a tenant's own `TENANT.PROVIDER.json`; on a laptop"
+            " `apps` in the data directory"
+        ),
+    ] = None
     connectors: Annotated[tuple[str, ...], Meta(description="more folders of providers, separated as in PATH")] = ()
     egress_allow: Annotated[
         tuple[str, ...],

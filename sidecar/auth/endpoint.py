@@ -15,11 +15,12 @@ import httpx
 import msgspec
 
 from sidecar.auth.apps import App, Apps
-from sidecar.auth.kind import auth_of, secrets_of
+from sidecar.auth.kind import auth_of, is_issued, secrets_of
 from sidecar.auth.scopes import wanted_scopes
 from sidecar.auth.token_answer import (
     OK,
     REFUSALS,
+    THROTTLED,
     UNDECIDED,
     Granted,
     Refused,
@@ -49,10 +50,7 @@ from sidecar.core.outcome import retry_after
 from sidecar.core.redact import redact_text, without_secrets
 from sidecar.credential import Credential, Tokens
 from sidecar.kinds import (
-    ApiKey,
     AppInstallation,
-    Basic,
-    Bearer,
     ClientCredentials,
     FollowUp,
     Issued,
@@ -69,7 +67,6 @@ from sidecar.secret import Secret
 
 MAX_ANSWER = 64 * 1024  # bytes; a token answer is never so long
 PACE = Quota(name="token_endpoint", scope="app", rate=20, per=1, burst=20)
-THROTTLED = 429
 THROTTLED_SECONDS = 5.0  # where a 429 does not say how long
 
 log = logging.getLogger("sidecar.auth")
@@ -409,7 +406,7 @@ class _Asked:
 
 def _issued(provider: Provider, kind: str) -> Issued | None:
     auth = auth_of(provider.manifest.auth, kind)
-    return None if auth is None or isinstance(auth, ApiKey | Bearer | Basic) else auth
+    return auth if auth is not None and is_issued(auth) else None
 
 
 def _scopes(asked: _Asked, auth: ClientCredentials | JwtBearer) -> tuple[str, ...]:

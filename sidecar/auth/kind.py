@@ -6,6 +6,7 @@ import base64
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import TypeGuard
 from urllib.parse import quote
 
 import httpx
@@ -17,6 +18,7 @@ from sidecar.kinds import (
     Basic,
     Bearer,
     ClientCredentials,
+    Issued,
     JwtBearer,
     Login,
     OAuth2,
@@ -34,6 +36,11 @@ PUBLIC = frozenset({"client_id", "key_id", "issuer", "subject", "scope", "app_id
 def kind_of(auth: Auth) -> str:
     """The kind's name, as a manifest and an import say it."""
     return str(auth.__struct_config__.tag)
+
+
+def is_issued(auth: Auth) -> TypeGuard[Issued]:
+    """Whether a provider issues access tokens for the kind."""
+    return not isinstance(auth, ApiKey | Bearer | Basic)
 
 
 def fields_of(auth: Auth) -> tuple[str, ...]:

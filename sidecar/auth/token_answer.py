@@ -28,7 +28,8 @@ SAID = 300
 OK = range(200, 300)
 MOVED = range(300, 400)
 REFUSALS = range(400, 500)
-UNDECIDED = frozenset({408, 425, 429})  # they say nothing of the grant
+THROTTLED = 429
+UNDECIDED = frozenset({408, 425, THROTTLED})  # they say nothing of the grant
 NUMBER = re.compile(r"\s*[-+]?[0-9]{1,18}(\.[0-9]*)?\s*")
 TOO_LARGE = 1e15
 

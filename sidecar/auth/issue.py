@@ -1,0 +1,65 @@
+"""What becomes of a credential when a token endpoint was asked for its tokens."""
+
+from __future__ import annotations
+
+import msgspec
+
+from sidecar.auth.token_answer import OK, REFUSALS, THROTTLED, Granted, Refused, Unanswered
+from sidecar.credential import Credential
+from sidecar.model import Failure, Reason, SideEffect
+
+SERVER_ERRORS = range(500, 600)
+
+
+def with_tokens(credential: Credential, granted: Granted) -> Credential:
+    """The credential with what was granted. The refresh token that an import brought is not kept a second time."""
+    fields = {name: value for name, value in credential.fields.items() if name != "refresh_token"}
+    return msgspec.structs.replace(
+        credential,
+        fields=fields if granted.tokens.refresh else credential.fields,
+        tokens=granted.tokens,
+        kept=granted.kept,
+        client_id=granted.client_id or credential.client_id,
+        refreshing=None,
+    )
+
+
+def spent(credential: Credential, granted: Granted) -> bool:
+    """Whether the refresh token that the credential held is of no use any more."""
+    held = credential.tokens.refresh if credential.tokens else credential.fields.get("refresh_token")
+    return held is not None and granted.tokens.refresh != held
+
+
+def failure_of(outcome: Refused | Unanswered) -> Failure:
+    """Why there are no tokens, for whoever asked for them."""
+    if isinstance(outcome, Unanswered):
+        return Failure(
+            reason=Reason.OUTCOME_UNKNOWN if outcome.sent else Reason.CONNECT_FAILED,
+            detail=outcome.detail,
+            side_effect=SideEffect.UNKNOWN if outcome.sent else SideEffect.NONE,
+            retry_after=outcome.retry_after,
+        )
+    return Failure(
+        reason=_reason(outcome),
+        detail=outcome.detail,
+        side_effect=SideEffect.UNKNOWN if outcome.perhaps_spent else SideEffect.NONE,
+        retry_after=outcome.retry_after,
+        provider_status=outcome.status,
+        provider_code=outcome.code,
+    )
+
+
+def _reason(refused: Refused) -> Reason:
+    if refused.final:
+        return Reason.CREDENTIAL_REJECTED
+    match refused.status:
+        case None:
+            return Reason.NOT_SET_UP
+        case status if status == THROTTLED:
+            return Reason.PROVIDER_RATE_LIMITED
+        case status if status in REFUSALS or (status in OK and refused.code is not None):
+            return Reason.CREDENTIAL_REJECTED
+        case status if status in SERVER_ERRORS:
+            return Reason.PROVIDER_UNAVAILABLE
+        case _:
+            return Reason.BAD_PROVIDER_RESPONSE
