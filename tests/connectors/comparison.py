@@ -9,11 +9,18 @@ from tests.connectors.published import Input, Key, Kind, Published, positions, s
 
 
 def differences(
-    name: str, operation: Operation, published: Mapping[Key, Published], *, credential: tuple[str, ...], base: str
+    name: str,
+    operation: Operation,
+    published: Mapping[Key, Published],
+    *,
+    credential: tuple[str, ...],
+    base: str,
+    any_case: bool = False,
 ) -> Iterator[tuple[str, str]]:
     """Where one operation departs from the document (`operation.input`), and what the document says.
 
     `credential` are the parameters that the credential fills; `base` is what the document's paths start with.
+    `any_case`: the provider reads the fields of a body without regard to case.
     """
     path = base + operation.path
     there = published.get((operation.method, shape(path)))
@@ -21,23 +28,30 @@ def differences(
         yield name, f"no {operation.method} {path}"
         return
     index = positions(path)
+    inputs = {_cased(key) if any_case else key: given for key, given in there.inputs.items()}
     given: set[Key] = set()
     for field_name, field in operation.input.items():
         if field.place == "none":  # not sent by itself
             continue
         wire = field.name or field_name
-        key = (field.place, index[wire] if field.place == "path" else wire)
+        key: Key = (field.place, index[wire] if field.place == "path" else wire)
+        key = _cased(key) if any_case else key
         given.add(key)
         as_text = field.place != "body" or operation.encoding == "form"
-        rule = _departs(field, there.inputs.get(key), f"{field.place} {wire}", as_text=as_text)
-        if field_name not in operation.required and key in there.inputs and there.inputs[key].required:
+        rule = _departs(field, inputs.get(key), f"{field.place} {wire}", as_text=as_text)
+        if field_name not in operation.required and key in inputs and inputs[key].required:
             rule = f"{field.place} {wire} is required"
         if rule is not None:
             yield f"{name}.{field_name}", rule
     filled = {("query", item) for item in operation.fixed.query} | {("body", item) for item in operation.fixed.body}
-    for place, wire in there.inputs.keys() - given - filled:
-        if there.inputs[place, wire].required and place != "header" and wire not in credential:
+    for place, wire in inputs.keys() - given - filled:
+        if inputs[place, wire].required and place != "header" and wire not in credential:
             yield f"{name}.{wire}", f"{place} {wire} is required"
+
+
+def _cased(key: Key) -> Key:
+    place, wire = key
+    return (place, wire.lower()) if place == "body" else key
 
 
 def _departs(field: Field, there: Input | None, what: str, *, as_text: bool) -> str | None:

@@ -30,6 +30,9 @@ SHARED = Path(os.environ.get("SHARED") or ROOT.parent / "shared")
 
 SLACK_FORM = "the document describes the urlencoded form, where a list is JSON text; in a JSON body it is the list"
 SLACK_TS = "a ts as a number loses digits, so it is sent as text; in a query both look alike"
+GRAPH_SELECT = "any property may be named: the list of them would be longer than all that an agent reads beside it"
+GRAPH_PREFER = "the document lists no headers; see https://learn.microsoft.com/graph/api/event-get#request-headers"
+GRAPH_PEOPLE = "an address here; the input hook makes the object of it, and the cases show that"
 SLACK_LATER = "younger than the document; see https://docs.slack.dev/reference/methods"
 
 
@@ -71,7 +74,25 @@ SOURCES = (
             "messages.delete.ts": "https://docs.slack.dev/reference/methods/chat.delete says string by now",
         },
     ),
-    Source("outlook", "microsoft_graph", any_case=True),
+    Source(
+        "outlook",
+        "microsoft_graph",
+        any_case=True,
+        differs={
+            "messages.list.select": GRAPH_SELECT,
+            "messages.search.select": GRAPH_SELECT,
+            "messages.get.select": GRAPH_SELECT,
+            "messages.get.body_type": GRAPH_PREFER,
+            "attachments.get": "$value is part of OData; see https://learn.microsoft.com/graph/api/attachment-get",
+            "calendar.view.select": GRAPH_SELECT,
+            "calendar.view.body_type": GRAPH_PREFER,
+            "events.list.select": GRAPH_SELECT,
+            "events.list.body_type": GRAPH_PREFER,
+            "events.get.body_type": GRAPH_PREFER,
+            "events.create.attendees": GRAPH_PEOPLE,
+            "events.update.attendees": GRAPH_PEOPLE,
+        },
+    ),
 )
 BY_NAME = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.provider)
 
