@@ -80,6 +80,13 @@ class Cluster:
         self._climate = Climate(clustered=self._climate.clustered)
         self._outage = self._isolated_at = self._deposed = None
 
+    def go_away(self, kind: str, seconds: float) -> None:
+        """No write gets through for so long; of `REFUSALS` the kind, or silence."""
+        if self._outage is None:
+            self._world.fault(kind)
+            self._outage = kind
+            self._world.after(seconds, self._recover)
+
     def _take(self, write: Write, answer: Answer) -> None:
         if self._deposed is not None and (heard := self._deposed.hear(write, self._world.now)) is not None:
             self._world.fault("refused by a deposed leader", write.message_id)

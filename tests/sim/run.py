@@ -8,11 +8,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from tests.sim import record
+from tests.sim import record, refresh
 from tests.sim.world import Violated, World
 
 # A protocol comes in with one line: its name, and what runs the world of a seed.
-PROTOCOLS: Mapping[str, Callable[[int], World]] = {"record": record.simulate}
+PROTOCOLS: Mapping[str, Callable[[int], World]] = {"record": record.simulate, "refresh": refresh.simulate}
 SAY_SECONDS = 10.0
 
 

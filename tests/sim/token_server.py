@@ -48,6 +48,11 @@ class TokenServer:
         self._lifetime = lifetime
         self._grace = grace
 
+    @property
+    def lenient(self) -> bool:
+        """Whether it may forgive a second use."""
+        return self._grace > 0
+
     def authorise(self, user: str) -> Tokens:
         """The first pair, as a connect flow ends with it."""
         self.families[user] = Family(self._pair(user, 1), self._world.now)
