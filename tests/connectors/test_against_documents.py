@@ -212,6 +212,24 @@ def test_a_query_is_text(field: dict[str, Any], passes: bool) -> None:
     assert (found == {}) is passes
 
 
+@pytest.mark.parametrize(
+    ("wire", "any_case", "found"),
+    [
+        ("cover.colour", False, {}),
+        ("Cover.Colour", True, {}),
+        ("Cover.Colour", False, {"add.colour": "the document has no body Cover.Colour"}),
+        ("cover.paint", True, {"add.colour": "the document has no body cover.paint"}),
+    ],
+)
+def test_a_field_inside_of_a_field_is_named_by_both(wire: str, any_case: bool, found: dict[str, str]) -> None:
+    """`cover.colour` is a property of the body's `cover`; without regard to case where the provider has none."""
+    cover = {"type": "object", "properties": {"colour": {"type": "string"}}}
+    body = {"content": {"application/json": {"schema": {"properties": {"cover": cover}}}}}
+    document = {"paths": {"/books": {"post": {"requestBody": body}}}}
+    inputs = {"colour": {"in": "body", "name": wire, "type": "string"}}
+    assert _found(document, inputs, path="/books", any_case=any_case) == found
+
+
 def test_a_wrong_path_or_method_is_found() -> None:
     """An operation that the document does not have is named."""
     assert _found(DOCUMENT, RIGHT, path="/shelf/{shelf}/books") == {"add": "no POST /shelf/{shelf}/books"}
@@ -236,10 +254,12 @@ def _found(
     required: tuple[str, ...] = (),
     fixed: Mapping[str, Any] | None = None,
     credential: tuple[str, ...] = (),
+    any_case: bool = False,
 ) -> dict[str, str]:
     facts = {"access": "write", "summary": "", "method": method, "path": path, "required": required}
     operation = msgspec.convert(facts | {"input": inputs, "fixed": fixed or {}}, Operation)
-    return dict(differences("add", operation, operations(document), credential=credential, base=""))
+    there = operations(document)
+    return dict(differences("add", operation, there, credential=credential, base="", any_case=any_case))
 
 
 def _document(source: Source) -> Mapping[Key, Published]:
