@@ -55,7 +55,7 @@ def prove(root: Path, rows: Sequence[Row], tell: Callable[[Told], None]) -> list
             return told
 
         with ThreadPoolExecutor(WORKERS) as pool:
-            before = list(pool.map(_without_bugs, made, _shares(root, rows)))
+            before = [ran for rans in pool.map(_without_bugs, made, _shares(root, rows)) for ran in rans]
             return list(pool.map(proved, rows))
 
 
@@ -66,8 +66,13 @@ def _shares(root: Path, rows: Sequence[Row]) -> list[list[str]]:
     return [[test for test in tests if test.partition("::")[0] in files[first::WORKERS]] for first in range(WORKERS)]
 
 
-def _without_bugs(copy: Copy, tests: Sequence[str]) -> Ran:
-    return copy.run(tests, "--continue-on-collection-errors") if tests else Ran(frozenset(), frozenset(), "")
+def _without_bugs(copy: Copy, tests: Sequence[str]) -> list[Ran]:
+    ran = copy.run(tests) if tests else Ran(frozenset(), frozenset(), "")
+    if ran.passed or not tests:
+        return [ran]
+    # A file that does not load keeps pytest from running any: one by one the others are seen.
+    files = dict.fromkeys(test.partition("::")[0] for test in tests)
+    return [copy.run([test for test in tests if test.startswith(f"{file}::")]) for file in files]
 
 
 def _proved(copy: Copy, row: Row, before: Sequence[Ran]) -> Told:
@@ -76,7 +81,7 @@ def _proved(copy: Copy, row: Row, before: Sequence[Ran]) -> Told:
         return Told(row, Verdict.STALE, why=why)
     for test in row.tests:
         if not any(ran.green(test) for ran in before):
-            said = "\n".join(ran.said for ran in before)
+            said = "\n".join(ran.said for ran in before if not ran.passed or ran.red(test))
             return Told(row, Verdict.RED_BEFORE, why=f"{test} did not pass without the bug:\n{said}")
     began = time.monotonic()
     with copy.planted(row.file, row.good, row.bad):

@@ -47,6 +47,7 @@ TREE = {
         "def test_skipped():\n"
         "    pytest.skip('not here')\n"
     ),
+    "tests/test_broken.py": "import nothing_there\n\n\ndef test_broken():\n    assert nothing_there\n",
 }
 
 
@@ -98,6 +99,10 @@ PROVED = {
     Row("no file", "sidecar/gone.py", "a", "b", (f"{TESTS}::test_adds",)): (Verdict.STALE, "no sidecar/gone.py"),
     Row("no test", ADDER, "left + right", "left", (f"{TESTS}::test_gone",)): (Verdict.STALE, "no test"),
     Row("red before", ADDER, "left + right", "left", (f"{TESTS}::test_is_red",)): (
+        Verdict.RED_BEFORE,
+        "did not pass without the bug",
+    ),
+    Row("a file that does not load", ADDER, "left + right", "left", ("tests/test_broken.py::test_broken",)): (
         Verdict.RED_BEFORE,
         "did not pass without the bug",
     ),
