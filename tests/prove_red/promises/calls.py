@@ -49,7 +49,7 @@ ROWS = (
     Row(
         promise="A secret imported for another server meanwhile is not sent to the one before.",
         file="sidecar/execute.py",
-        good="if credential.base_url != run.credential.base_url:",
+        good="if connection_url(fact, credential) != connection_url(fact, run.credential):",
         bad="if credential.kind != run.credential.kind:",
         tests=(f"{AROUND}::test_a_credential_for_another_server_is_not_sent_to_the_old_one",),
     ),

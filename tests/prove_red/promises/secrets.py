@@ -109,8 +109,8 @@ ROWS = (
     Row(
         promise="A mistyped key never replaces a good one.",
         file="sidecar/admin.py",
-        good="verified.reason in {Reason.CREDENTIAL_REJECTED, Reason.EGRESS_BLOCKED}:",
-        bad="verified.reason is Reason.EGRESS_BLOCKED:",
+        good="NOT_TAKEN = frozenset({Reason.CREDENTIAL_REJECTED, Reason.EGRESS_BLOCKED})",
+        bad="NOT_TAKEN = frozenset({Reason.EGRESS_BLOCKED})",
         tests=("tests/admin/test_admin.py::test_a_rejected_key_does_not_replace_a_good_one",),
     ),
     Row(
