@@ -10,14 +10,14 @@ import msgspec
 from sidecar.auth.endpoint import TokenEndpoint
 from sidecar.auth.issue import failure_of, spent, with_tokens
 from sidecar.auth.kind import check_fields, is_issued, kind_of
-from sidecar.auth.token_answer import Granted
+from sidecar.auth.token_answer import Granted, Refused
 from sidecar.catalogue.answer import unknown_provider
 from sidecar.copy_admin import COPY_VERBS, CopyAdministrator
 from sidecar.core.base_url import base_url
 from sidecar.credential import Credential, Status
 from sidecar.execute import Executor
 from sidecar.key_admin import KEY_VERBS, KeyAdministrator
-from sidecar.kinds import Auth
+from sidecar.kinds import Auth, OAuth2
 from sidecar.manifest import KeptUrl
 from sidecar.model import Failure, Outcome, Problem, Reason, SideEffect, Success
 from sidecar.ports import Clock, Random
@@ -38,13 +38,17 @@ NOT_TAKEN = frozenset({Reason.CREDENTIAL_REJECTED, Reason.EGRESS_BLOCKED})
 class ImportRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Payload of `import`: a credential of one kind. `kind` may be left out where the provider has one.
 
-    With `verify` (the default) the provider is asked whether it takes the credential before it is stored.
+    With `verify` (the default) the provider is asked whether it takes the credential before it is stored. `client_id`
+    is the OAuth app that a refresh token was issued to: another app cannot use it. With `dry_run` nothing is asked or
+    stored: the answer says whether it could be.
     """
 
     fields: dict[str, str]
     kind: str | None = None
     base_url: str | None = None
     verify: bool = True
+    client_id: str | None = None
+    dry_run: bool = False
 
 
 class Tried(msgspec.Struct, frozen=True):
@@ -58,7 +62,9 @@ class Tried(msgspec.Struct, frozen=True):
 
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
-    """A connection as an operator sees it: everything but the secret."""
+    """A connection as an operator sees it: everything but the secret. What is issued tells its OAuth app, the scopes
+    that were granted, and when the access token ends.
+    """
 
     tenant: str
     connection: str
@@ -70,6 +76,10 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     changed: str | None = None
     verified: bool | None = None
     problem: str | None = None
+    client_id: str | None = None
+    scopes: tuple[str, ...] = ()
+    expires: str | None = None
+    why: str | None = None
 
 
 class Administrator:
@@ -150,7 +160,16 @@ class Administrator:
             return auth
         fields = {name: Secret(value) for name, value in asked.fields.items()}
         now = self._clock.wall()
-        credential = Credential(kind=kind_of(auth), fields=fields, base_url=asked.base_url, created=now, changed=now)
+        credential = Credential(
+            kind=kind_of(auth),
+            fields=fields,
+            base_url=asked.base_url,
+            created=now,
+            changed=now,
+            client_id=asked.client_id,
+        )
+        if asked.dry_run:
+            return self._foreseen(address, provider, auth, credential)
         tried = await self._tried(address, provider, auth, credential) if asked.verify else Tried(credential)
         if isinstance(tried, Failure):
             return msgspec.structs.replace(tried, detail=f"{tried.detail}; nothing was stored", hint=None)
@@ -161,6 +180,13 @@ class Administrator:
             return failed
         lost = "the provider took the refresh token and gave another, which could not be stored: allow access again"
         return msgspec.structs.replace(failed, detail=f"{failed.detail}; {lost}", side_effect=SideEffect.DONE)
+
+    def _foreseen(self, address: AdminAddress, provider: Provider, auth: Auth, credential: Credential) -> Outcome:
+        """What an import would come to, as far as it can be known without asking the provider."""
+        app = self._tokens.app_of(address.tenant, provider, auth, credential) if isinstance(auth, OAuth2) else None
+        if isinstance(app, Refused):
+            return failure_of(app)
+        return _success(self._shown(address, msgspec.structs.replace(credential, client_id=app), None))
 
     async def _tried(
         self, address: AdminAddress, provider: Provider, auth: Auth, credential: Credential
@@ -241,6 +267,7 @@ def _listed(item: Named) -> Connection:
             status="unreadable",
             problem=problem,
         )
+    tokens = credential.tokens
     return Connection(
         tenant=item.tenant,
         connection=item.connection,
@@ -250,6 +277,10 @@ def _listed(item: Named) -> Connection:
         account=credential.account,
         base_url=credential.base_url,
         changed=timestamp(credential.changed),
+        client_id=credential.client_id,
+        scopes=tokens.scopes if tokens else (),
+        expires=timestamp(tokens.expires) if tokens and tokens.expires is not None else None,
+        why=credential.why,
     )
 
 

@@ -180,6 +180,13 @@ class TokenEndpoint:
             return None  # whatever it says
         return outcome
 
+    def app_of(self, tenant: str, provider: Provider, auth: OAuth2, credential: Credential) -> str | Refused:
+        """The client id of the app that would renew its tokens, or why none can. Nothing is sent."""
+        try:
+            return self._app(_Asked(tenant, provider, auth, credential, 0.0)).client_id
+        except Unfit as unfit:
+            return _unfit(str(unfit))
+
     async def _renewed(self, asked: _Asked, auth: Issued) -> TokenOutcome:
         match auth:
             case OAuth2():
