@@ -221,7 +221,7 @@ def _words(said: str, code: str | None, description: str | None) -> str:
 
 def _text(said: str | None) -> str | None:
     """Words of a stranger, on one line and not long."""
-    return " ".join(said.split())[:SAID] if said else None
+    return "".join(sign if sign.isprintable() else " " for sign in said[:SAID]) if said else None
 
 
 def _host(url: str | None) -> str:
