@@ -9,6 +9,7 @@ import msgspec
 
 from sidecar.admin import Administrator
 from sidecar.catalogue.answer import answer as answer_catalog
+from sidecar.connect import Connect
 from sidecar.core.refusal import call_id_in_use
 from sidecar.execute import Ended, Executor, Observer
 from sidecar.model import Access, Call, Failure, Outcome, Reason
@@ -18,7 +19,7 @@ from sidecar.stop import Stop
 from sidecar.wire.interest import denied
 from sidecar.wire.reply import Asked
 from sidecar.wire.request import Arrival, decode_input, decode_request
-from sidecar.wire.subject import EVERY, CancelAddress, parse_admin, parse_cancel, parse_catalog
+from sidecar.wire.subject import EVERY, CancelAddress, parse_admin, parse_cancel, parse_catalog, parse_connect
 
 REFUSED = {  # what is counted of a refusal that comes before a call has begun
     Reason.TENANT_DENIED: "out_of_scope",
@@ -44,6 +45,7 @@ class Answers:
         scope: Scope,
         executor: Executor,
         administrator: Administrator,
+        connect: Connect,
         observer: Observer,
         clock: Clock,
         random: Random,
@@ -53,6 +55,7 @@ class Answers:
         self._scope = scope
         self._executor = executor
         self._administrator = administrator
+        self._connect = connect
         self._observer = observer
         self._clock = clock
         self._random = random
@@ -98,6 +101,20 @@ class Answers:
             return Answer(asked, refusal, REFUSED[refusal.reason])
         outcome = await self._administrator.answer(address, message.data)
         await self._observer.emit(self._administrator.event(address, outcome))
+        return Answer(asked, outcome)
+
+    async def connect(self, message: Message, _accepted: float, _stop: Stop) -> Answer:
+        """What is asked of connecting an account."""
+        address = parse_connect(self._prefix, message.subject)
+        if isinstance(address, Failure):
+            return Answer(Asked(), address)
+        asked = Asked(provider=address.provider)
+        refusal = denied(self._scope, address.tenant, address.connection, address.provider)
+        if refusal is not None:
+            return Answer(asked, refusal, REFUSED[refusal.reason])
+        outcome = await self._connect.answer(address, message.data)
+        if address.verb != "status":  # who waits asks often; it changes nothing
+            await self._observer.emit(self._connect.event(address, outcome))
         return Answer(asked, outcome)
 
     async def catalog(self, message: Message, _accepted: float, _stop: Stop) -> Answer:

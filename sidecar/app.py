@@ -28,12 +28,14 @@ from sidecar.adapters.nats_streams import provision
 from sidecar.adapters.nats_supervision import Pace
 from sidecar.adapters.prometheus_metrics import CONTENT_TYPE, Metrics
 from sidecar.adapters.system import SystemClock, SystemRandom
-from sidecar.adapters.uvicorn_listener import listener
+from sidecar.adapters.uvicorn_listener import AddressError, bind, listener
 from sidecar.adapters.yaml_file import read_yaml
 from sidecar.admin import Administrator
 from sidecar.auth.apps import Apps
 from sidecar.auth.endpoint import TokenEndpoint
 from sidecar.catalogue.load import load_catalogue, narrowed
+from sidecar.connect import Connect, Site
+from sidecar.consent import Consent
 from sidecar.copy_admin import CopyAdministrator
 from sidecar.core.egress import parse_allow
 from sidecar.execute import Executor, Limits
@@ -43,15 +45,18 @@ from sidecar.keys import keys_on_a_laptop, keys_to_run
 from sidecar.lifetime import Lifetime
 from sidecar.micro import Service, metadata
 from sidecar.model import VERSION
+from sidecar.pages.listener import pages, unhurried
 from sidecar.ports import BusError, Formats, Keys
 from sidecar.provider import Catalogue
 from sidecar.settings import Settings
 from sidecar.store.copies import SealedCopies
 from sidecar.store.credential import BUCKET as CREDENTIALS
 from sidecar.store.credential import FORMAT, CredentialStore
+from sidecar.store.flow import FlowStore
 from sidecar.store.rewrap import SealedRecords
 from sidecar.streams import MAKE, lacking, streams_of
 from sidecar.trace.publish import TracePublisher
+from sidecar.verify import Verification
 from sidecar.worker import Admission, Worker
 
 log = logging.getLogger("sidecar.app")
@@ -60,6 +65,7 @@ FORMATS = Formats(read_yaml, compile_schema)
 USER_AGENT = f"connector-sidecar/{VERSION}"
 READY_SECONDS = 2.0  # a round trip through NATS that takes longer is no answer
 SEALED = (CREDENTIALS,)  # the buckets whose records are sealed with tenants' keys
+CONNECT_ON_A_LAPTOP = "127.0.0.1:8077"
 HEADER_ROOM = 2_048  # of a message's max_payload, for the headers of a reply
 
 
@@ -74,6 +80,7 @@ class Sidecar:
     metrics: Metrics
     lifetime: Lifetime
     operations_address: str | None
+    connect_address: str | None
 
 
 def provider_folders_of(settings: Settings) -> list[Path]:
@@ -117,8 +124,14 @@ async def sidecar(
         lifetime.hurry = parts.worker.hurry
         address = None
         if settings.operations_address is not None:
-            pages = operations(lambda: _unready(bus, lifetime), metrics.exposition, CONTENT_TYPE)
-            address = await closing.enter_async_context(listener(pages, settings.operations_address))
+            looked_at = operations(lambda: _unready(bus, lifetime), metrics.exposition, CONTENT_TYPE)
+            address = await closing.enter_async_context(listener(looked_at, settings.operations_address))
+        connect_address = None
+        if settings.connect_address is not None:
+            # Entered first, it ends after the listener: what a browser set going is brought to its end.
+            answering = await closing.enter_async_context(unhurried(settings.grace_seconds))
+            shown = pages(parts.consent, parts.site, answering)
+            connect_address = await closing.enter_async_context(listener(shown, settings.connect_address))
         background = await closing.enter_async_context(anyio.create_task_group())
         closing.callback(background.cancel_scope.cancel)
         background.start_soon(parts.credentials.follow)
@@ -127,7 +140,9 @@ async def sidecar(
         await bus.round_trip(READY_SECONDS)  # the server has our subscriptions before anybody is told that we serve
         lifetime.serving = True
         try:
-            yield Sidecar(bus, catalogue, parts.administrator, parts.worker, metrics, lifetime, address)
+            yield Sidecar(
+                bus, catalogue, parts.administrator, parts.worker, metrics, lifetime, address, connect_address
+            )
         finally:
             lifetime.ending.set()
             with anyio.CancelScope(shield=True):
@@ -142,6 +157,8 @@ class _Parts:
 
     credentials: CredentialStore
     administrator: Administrator
+    site: Site
+    consent: Consent
     worker: Worker
 
 
@@ -177,10 +194,11 @@ def _wired(
         base_urls=base_urls,
     )
     apps = Apps(AppFolder(Path(settings.apps_dir).expanduser(), clock.now) if settings.apps_dir else None)
+    oauth = AuthlibOAuth()
     tokens = TokenEndpoint(
         sender=sender,
         apps=apps,
-        oauth=AuthlibOAuth(),
+        oauth=oauth,
         clock=clock,
         random=random,
         user_agent=USER_AGENT,
@@ -197,11 +215,36 @@ def _wired(
         clock=clock,
         random=random,
     )
+    site = Site(settings.public_url.rstrip("/") if settings.public_url else None, settings.return_urls)
+    flows = FlowStore(store, keys, clock, random, settings.scope)
+    connect = Connect(
+        site=site,
+        catalogue=catalogue,
+        apps=apps,
+        credentials=credentials,
+        flows=flows,
+        clock=clock,
+        random=random,
+    )
+    consent = Consent(
+        site=site,
+        catalogue=catalogue,
+        apps=apps,
+        oauth=oauth,
+        codes=tokens,
+        verification=Verification(executor, clock, random),
+        credentials=credentials,
+        flows=flows,
+        observer=trace,
+        clock=clock,
+        random=random,
+    )
     worker = Worker(
         bus=bus,
         prefix=settings.prefix,
         executor=executor,
         administrator=administrator,
+        connect=connect,
         observer=trace,
         counters=metrics,
         clock=clock,
@@ -210,7 +253,7 @@ def _wired(
         admission=Admission(settings.max_in_flight, settings.max_timeout_ms, settings.reply_prefixes),
         scope=settings.scope,
     )
-    return _Parts(credentials, administrator, worker)
+    return _Parts(credentials, administrator, site, consent, worker)
 
 
 async def run(settings: Settings, started: Callable[[Sidecar], None]) -> None:
@@ -240,6 +283,7 @@ class Sandbox(Protocol):
 @asynccontextmanager
 async def development(settings: Settings, sandbox: Sandbox | None) -> AsyncIterator[tuple[Sidecar, str]]:
     """A sidecar with all it needs, and the URL of its NATS."""
+    settings = _with_pages(settings)
     folder = Path(settings.data_dir).expanduser()
     settings = msgspec.structs.replace(settings, apps_dir=settings.apps_dir or str(folder / "apps"))
     catalogue = catalogue_of(settings)
@@ -262,6 +306,22 @@ async def development(settings: Settings, sandbox: Sandbox | None) -> AsyncItera
             )
         )
         yield running, url
+
+
+def _with_pages(settings: Settings) -> Settings:
+    """On a laptop there are pages to connect accounts on, at an address that does not change where it is free: that is
+    what a provider is told.
+    """
+    if settings.public_url is not None:
+        return settings
+    try:
+        with bind(CONNECT_ON_A_LAPTOP):
+            address = CONNECT_ON_A_LAPTOP
+    except AddressError:
+        with bind("127.0.0.1:0") as free:
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+        log.info("%s is taken; accounts are connected on %s", CONNECT_ON_A_LAPTOP, address)
+    return msgspec.structs.replace(settings, connect_address=address, public_url=f"http://{address}")
 
 
 class Unfit(Exception):

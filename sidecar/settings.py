@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -17,7 +18,15 @@ from sidecar.wire.subject import is_name
 
 ENVIRONMENT = "SIDECAR_"
 FILE = "sidecar.toml"
-LISTS = {"connectors": os.pathsep, "egress_allow": ",", "reply_prefixes": ",", "connections": ",", "providers": ","}
+LISTS = {
+    "connectors": os.pathsep,
+    "egress_allow": ",",
+    "reply_prefixes": ",",
+    "return_urls": ",",
+    "connections": ",",
+    "providers": ",",
+}
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 INBOX = r"^[A-Za-z0-9_%-]{1,128}(\.[A-Za-z0-9_%-]{1,128})*$"
 NAME_RULE = "a name is not empty, is not `-`, and has at most 256 characters as a token of a subject"
 
@@ -68,6 +77,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     operations_address: Annotated[
         str | None, Meta(description="`host:port` of /healthz, /readyz and /metrics; port 0 takes a free one")
     ] = None
+    connect_address: Annotated[
+        str | None, Meta(description="`host:port` of the pages on which accounts are connected; none: no such pages")
+    ] = None
+    public_url: Annotated[
+        str | None,
+        Meta(
+            description="where browsers reach these pages, such as `https://connect.example.com`; links begin with it"
+        ),
+    ] = None
+    return_urls: Annotated[
+        tuple[str, ...], Meta(description="where a page may send a browser back to: URLs, and whatever is below them")
+    ] = ()
     max_in_flight: Annotated[int, Meta(description="calls at once; more are refused at once", ge=1, le=100_000)] = 1024
     max_timeout_ms: Annotated[int, Meta(description="longest time that a call may ask for", ge=1_000, le=3_600_000)] = (
         300_000
@@ -181,10 +202,34 @@ def _check_together(settings: Settings) -> None:
     for name in settings.providers:
         if not PROVIDER.fullmatch(name):
             raise SettingsError("SIDECAR_PROVIDERS: a provider is a lower-case word of [a-z0-9_], such as github")
+    _check_pages(settings)
     if settings.kek_file is not None and settings.kek_dir is not None:
         raise SettingsError(
             "SIDECAR_KEK_FILE and SIDECAR_KEK_DIR are both set: name the file of one tenant, or the folder of all"
         )
+
+
+def _check_pages(settings: Settings) -> None:
+    """Codes and links travel to these addresses: nobody on the way may read them."""
+    if settings.connect_address is not None and settings.public_url is None:
+        raise SettingsError("SIDECAR_CONNECT_ADDRESS has pages that no link leads to: set SIDECAR_PUBLIC_URL too")
+    for variable, url in (("PUBLIC_URL", settings.public_url), *(("RETURN_URLS", url) for url in settings.return_urls)):
+        if url is not None and not _is_web_address(url, with_path=variable != "PUBLIC_URL"):
+            path = "" if variable != "PUBLIC_URL" else " without a path"
+            raise SettingsError(
+                f"SIDECAR_{variable}: an https URL{path}, or on this machine alone http://127.0.0.1:8077"
+            )
+
+
+def _is_web_address(url: str, *, with_path: bool) -> bool:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    safe = parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK)
+    alone = not (parts.query or parts.fragment or "@" in parts.netloc) and (with_path or parts.path in ("", "/"))
+    return bool(host) and safe and alone and url.isascii() and url.isprintable() and " " not in url
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import msgspec
 
 from sidecar.admin import Administrator
 from sidecar.answer import Answer, Answers
+from sidecar.connect import Connect
 from sidecar.execute import Executor, Observer
 from sidecar.log import defect
 from sidecar.micro import QUEUE, VERBS, Endpoint, Service
@@ -65,6 +66,7 @@ class Worker:
         prefix: str,
         executor: Executor,
         administrator: Administrator,
+        connect: Connect,
         observer: Observer,
         counters: Counters,
         clock: Clock,
@@ -85,6 +87,7 @@ class Worker:
             scope=scope,
             executor=executor,
             administrator=administrator,
+            connect=connect,
             observer=observer,
             clock=clock,
             random=random,
@@ -106,6 +109,7 @@ class Worker:
             Kind.CALL: self._answers.call,
             Kind.ADMIN: self._answers.admin,
             Kind.CATALOG: self._answers.catalog,
+            Kind.CONNECT: self._answers.connect,
         }
         for interest in self._interests:
             if interest.kind is Kind.CANCEL:

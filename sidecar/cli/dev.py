@@ -151,6 +151,7 @@ def as_facts(started: Started, running: Sidecar) -> dict[str, object]:
         "providers": started.providers,
         "catalog_hash": running.catalogue.digest,
         "operations_address": running.operations_address,
+        "connect_address": running.connect_address,
         "pid": os.getpid(),
     }
 

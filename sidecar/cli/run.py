@@ -49,6 +49,7 @@ def _started(settings: Settings, as_json: bool, running: app.Sidecar) -> None:  
                 "providers": providers,
                 "catalog_hash": running.catalogue.digest,
                 "operations_address": running.operations_address,
+                "connect_address": running.connect_address,
                 "pid": os.getpid(),
             }
         )

@@ -35,7 +35,7 @@ TOLD: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str, str | None
     (StoreUnavailable, Reason.STORE_UNAVAILABLE, "the nats-server needs JetStream, and we its permission"),
     ((StreamRefused, KeyFileError), NOT_READY, None),
     (ManifestError, NOT_READY, "check the folder with sidecar provider check FOLDER"),
-    (AddressError, SETTINGS, "check SIDECAR_OPERATIONS_ADDRESS"),
+    (AddressError, SETTINGS, "check SIDECAR_OPERATIONS_ADDRESS and SIDECAR_CONNECT_ADDRESS"),
 )
 
 

@@ -72,6 +72,10 @@ MESSAGES = {
     "import": Message("ImportRequest", "A credential to store."),
     "connection": Message("Connection", "The connection after it; never its secret."),
     "connections": Message("Connections", "Connections; never their secrets."),
+    "start": Message("StartRequest", "What the account is wanted for."),
+    "link": Message("ConnectLink", "A link for the account's owner; it works once."),
+    "statusRequest": Message("StatusRequest", "Which flow, or none."),
+    "connectStatus": Message("ConnectStatus", "How far it is."),
     "batch": Message("BatchRequest", "Which batch of records."),
     "keyUse": Message("KeyUse", "The batch, and the keys that its records are under."),
     "export": Message("ExportRequest", "Which batch of copies."),
@@ -88,7 +92,19 @@ MESSAGES = {
     "serviceStats": Message("ServiceStats", "What was counted."),
 }
 
-_ASKED = ("call", "nothing", "search", "toolsRequest", "import", "batch", "export", "restore", *_EVENTS)
+_ASKED = (
+    "call",
+    "nothing",
+    "search",
+    "toolsRequest",
+    "start",
+    "statusRequest",
+    "import",
+    "batch",
+    "export",
+    "restore",
+    *_EVENTS,
+)
 
 CHANNELS = {
     "read": Channel(f"sidecar.read.{_CALL}", "Operations that change nothing at the provider.", ("call",)),
@@ -111,6 +127,16 @@ CHANNELS = {
     "catalogTools": Channel("sidecar.catalog.{tenant}.tools", "Tool definitions of every provider.", ("toolsRequest",)),
     "catalogProviderTools": Channel(
         "sidecar.catalog.{tenant}.tools.{provider}", "Tool definitions of one provider.", ("toolsRequest",)
+    ),
+    "connectStart": Channel(
+        "sidecar.connect.{tenant}.{connection}.{provider}.start",
+        "Begin to connect an account by its owner's consent: a link that works once.",
+        ("start",),
+    ),
+    "connectStatus": Channel(
+        "sidecar.connect.{tenant}.{connection}.{provider}.status",
+        "Whether the connection can be used, and how far a flow is.",
+        ("statusRequest",),
     ),
     "adminImport": Channel(
         "sidecar.admin.{tenant}.{connection}.{provider}.import", "Store a credential. For operators only.", ("import",)
@@ -201,6 +227,8 @@ OPERATIONS = {
             "catalogSearch": "operations",
             "catalogTools": "tools",
             "catalogProviderTools": "tools",
+            "connectStart": "link",
+            "connectStatus": "connectStatus",
             "adminImport": "connection",
             "adminList": "connections",
             "adminChange": "connection",

@@ -15,6 +15,7 @@ from sidecar.model import MEANINGS
 from sidecar.schemas.field import FIELDS, OF_STRUCT
 from sidecar.store.copies import Copies, Restored
 from sidecar.store.rewrap import KeyUse
+from sidecar.wire.connect import ConnectLink, ConnectStatus, StartRequest, StatusRequest
 from sidecar.wire.event import Admin, Attempt, Finished, Started, Wait
 from sidecar.wire.reply import CancelReply, DryRun, FailureReply
 
@@ -40,6 +41,10 @@ PAYLOADS: dict[str, tuple[Any, str]] = {
     "admin-copies": (Copies, "Copies"),
     "admin-restore": (RestoreRequest, "RestoreRequest"),
     "admin-restored": (Restored, "Restored"),
+    "connect-start": (StartRequest, "StartRequest"),
+    "connect-link": (ConnectLink, "ConnectLink"),
+    "connect-status-request": (StatusRequest, "StatusRequest"),
+    "connect-status": (ConnectStatus, "ConnectStatus"),
     "catalog-providers": (list[ListedProvider], "ListedProviders"),
     "catalog-operations": (list[ListedOperation], "ListedOperations"),
     "catalog-describe": (DescribedOperation, "DescribedOperation"),

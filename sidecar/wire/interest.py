@@ -19,6 +19,7 @@ class Kind(StrEnum):
     ADMIN = "admin"
     CATALOG = "catalog"
     CANCEL = "cancel"
+    CONNECT = "connect"
 
 
 class Interest(msgspec.Struct, frozen=True):
@@ -47,6 +48,8 @@ def interests(prefix: str, scope: Scope, providers: Iterable[str]) -> list[Inter
             found.append(
                 Interest(Kind.ADMIN, f"admin_{provider}{of_this}", f"{prefix}.admin.{place}.{provider}.*"),
             )
+            connect = f"{prefix}.connect.{place}.{provider}.*"
+            found.append(Interest(Kind.CONNECT, f"connect_{provider}{of_this}", connect))
         if not scope.providers:
             found.append(Interest(Kind.ADMIN, f"admin{of_this}", f"{prefix}.admin.{place}.{EVERY}.*"))
         found.append(Interest(Kind.CANCEL, f"cancel{of_this}", f"{prefix}.cancel.{place}.*"))

@@ -24,8 +24,8 @@ from tests.permissions.cells import EXPECTED, Cell, cells
 from tests.permissions.connection import Arrived, Wire
 from tests.permissions.place import Form, Place, place
 
-STAND_IN = (Kind.SUBMIT, Kind.CANCEL, Kind.CONNECT)  # not served, or answered only by who holds the call
-ASKED = (Kind.READ, Kind.WRITE, Kind.CATALOG, Kind.ADMIN, Kind.SERVICE, *STAND_IN)
+STAND_IN = (Kind.SUBMIT, Kind.CANCEL)  # not served, or answered only by who holds the call
+ASKED = (Kind.READ, Kind.WRITE, Kind.CATALOG, Kind.CONNECT, Kind.ADMIN, Kind.SERVICE, *STAND_IN)
 JETSTREAM = (
     Kind.RECORD,
     Kind.RECORD_GET,

@@ -16,7 +16,7 @@ from sidecar.schemas.payload import PAYLOADS, schema
 from sidecar.wire.event import Event, event_name
 from sidecar.wire.event import decoder as event_decoder
 from sidecar.wire.request import Arrival, decode_request
-from sidecar.wire.subject import parse_admin, parse_cancel, parse_catalog
+from sidecar.wire.subject import parse_admin, parse_cancel, parse_catalog, parse_connect
 
 FOLDER = Path(__file__).parents[2] / "schemas" / "examples"
 EXAMPLES = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))}
@@ -111,7 +111,8 @@ def test_an_event_decodes_by_its_own_word(example: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "parse"), [("admin", parse_admin), ("catalog", parse_catalog), ("cancel", parse_cancel)]
+    ("kind", "parse"),
+    [("admin", parse_admin), ("catalog", parse_catalog), ("cancel", parse_cancel), ("connect", parse_connect)],
 )
 def test_subjects_of_questions_are_understood(kind: str, parse: Any) -> None:
     """The subjects that operators and agents were told to use go on working."""

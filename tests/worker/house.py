@@ -16,6 +16,7 @@ from sidecar.adapters.cryptography_keys import FileKeys
 from sidecar.admin import Administrator
 from sidecar.auth.apps import Apps
 from sidecar.auth.endpoint import TokenEndpoint
+from sidecar.connect import Connect, Site
 from sidecar.copy_admin import CopyAdministrator
 from sidecar.credential import Credential
 from sidecar.execute import Executor, Limits
@@ -29,6 +30,7 @@ from sidecar.scope import Scope
 from sidecar.secret import Secret
 from sidecar.store.copies import SealedCopies
 from sidecar.store.credential import BUCKET, FORMAT, CredentialStore
+from sidecar.store.flow import FlowStore
 from sidecar.store.rewrap import SealedRecords
 from sidecar.wire.event import Admin
 from sidecar.worker import Admission, Worker
@@ -167,6 +169,8 @@ class House:
     scope: Scope = field(default_factory=Scope)
     store: MemoryStore = field(default_factory=MemoryStore)
     base_urls: Mapping[str, str] | None = None
+    site: Site = field(default_factory=Site)
+    apps: Apps = field(default_factory=Apps)
     began: float = 1_000.0  # what the clock shows
 
     def __post_init__(self) -> None:
@@ -189,7 +193,7 @@ class House:
         )
         self.tokens = TokenEndpoint(
             sender=self.sender,
-            apps=Apps(),
+            apps=self.apps,
             oauth=AuthlibOAuth(),
             clock=self.clock,
             random=random,
@@ -207,12 +211,23 @@ class House:
             clock=self.clock,
             random=random,
         )
+        self.flows = FlowStore(self.memory, KEY, self.clock, random, self.scope)
+        self.connect = Connect(
+            site=self.site,
+            catalogue=self.executor.catalogue,
+            apps=self.apps,
+            credentials=self.credentials,
+            flows=self.flows,
+            clock=self.clock,
+            random=random,
+        )
         self.service = Service("id1", WALL, {"catalog_hash": "digest"})
         self.worker = Worker(
             bus=self.bus,
             prefix="sidecar",
             executor=self.executor,
             administrator=self.administrator,
+            connect=self.connect,
             observer=self.trace,
             counters=self.counts,
             clock=self.clock,

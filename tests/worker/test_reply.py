@@ -247,6 +247,7 @@ async def test_subscribed_provider_by_provider() -> None:
     await house.start()
     wanted = {f"sidecar.{access}.*.*.{name}.>" for access in Access for name in both}
     wanted |= {f"sidecar.admin.*.*.{name}.*" for name in (*both, "-")} | {"sidecar.catalog.*.>"}
+    wanted |= {f"sidecar.connect.*.*.{name}.*" for name in both}
     everybody = {"sidecar.cancel.*.*.*"}
     served = [line for line in house.bus.lines if not line.subject.startswith("$SRV")]
     assert {line.subject for line in served if line.queue == "sidecar"} == wanted

@@ -29,6 +29,7 @@ def test_every_tenant() -> None:
     assert listened(Scope()) == {
         *(f"sidecar.{kind}.*.*.{name}.>" for kind in ("read", "write") for name in BOTH),
         *(f"sidecar.admin.*.*.{name}.*" for name in (*BOTH, "-")),
+        *(f"sidecar.connect.*.*.{name}.*" for name in BOTH),
         "sidecar.cancel.*.*.*",
         "sidecar.catalog.*.>",
     }
@@ -45,6 +46,7 @@ def test_connections_and_providers() -> None:
     assert listened(ONE_USER) == {
         *(f"sidecar.{kind}.{place}.acme.>" for kind in ("read", "write") for place in places),
         *(f"sidecar.admin.{place}.acme.*" for place in places),
+        *(f"sidecar.connect.{place}.acme.*" for place in places),
         *(f"sidecar.cancel.{place}.*" for place in places),
         "sidecar.catalog.team%2Ea.>",
     }
@@ -69,6 +71,7 @@ def test_names_are_one_of_a_kind(scope: Scope) -> None:
         "sidecar.admin.team%2Ea.-.acme.list",
         "sidecar.admin.team%2Ea.bob.-.list",
         "sidecar.admin.default.bob.acme.import",
+        "sidecar.connect.team%2Ea.carol.acme.start",
         "sidecar.catalog.default.providers",
     ],
 )
@@ -86,6 +89,7 @@ async def test_what_is_outside_does_not_arrive(subject: str) -> None:
         "sidecar.write.team%2Ea.carol.acme.items.create",
         "sidecar.read.team%2Ea.bob.globex.items.get",
         "sidecar.admin.default.bob.acme.list",
+        "sidecar.connect.team%2Ea.carol.acme.start",
         "sidecar.admin.team%2Ea.-.acme.list",
         "sidecar.admin.team%2Ea.bob.-.list",
         "sidecar.catalog.default.providers",

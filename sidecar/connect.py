@@ -1,0 +1,258 @@
+"""What agents ask of connecting accounts: a link for the account's owner, and whether it is done."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from typing import TypeVar
+
+import msgspec
+
+from sidecar.auth.apps import App, Apps
+from sidecar.auth.flow import ID, Ended, Ending, Link, link_code, may_return, scopes_for, short
+from sidecar.auth.kind import auth_of, kind_of
+from sidecar.catalogue.answer import unknown_provider
+from sidecar.core.base_url import base_url
+from sidecar.credential import Credential, Status
+from sidecar.kinds import OAuth2
+from sidecar.manifest import KeptUrl
+from sidecar.model import Failure, Outcome, Problem, Reason, Success
+from sidecar.ports import Clock, Random
+from sidecar.provider import Catalogue, Provider
+from sidecar.store.credential import CredentialStore
+from sidecar.store.flow import Flow, FlowStore, Place, Stage
+from sidecar.wire.connect import ConnectLink, ConnectStatus, FlowState, StartRequest, StatusRequest
+from sidecar.wire.event import Admin, timestamp
+from sidecar.wire.subject import ConnectAddress
+
+T = TypeVar("T")
+
+VERBS = ("start", "status")
+STATES: Mapping[Stage, FlowState] = {
+    Stage.OFFERED: "offered",
+    Stage.BEGUN: "begun",
+    Stage.ANSWERED: "begun",
+    Stage.CONNECTED: "connected",
+    Stage.FAILED: "failed",
+}
+
+
+class Site(msgspec.Struct, frozen=True):
+    """Where browsers reach the pages: `url` without a slash at its end, None where nobody does; where they may be sent
+    back to.
+    """
+
+    url: str | None = None
+    return_urls: tuple[str, ...] = ()
+
+    @property
+    def secure(self) -> bool:
+        return self.url is not None and self.url.startswith("https:")
+
+    @property
+    def redirect_uri(self) -> str:
+        return f"{self.url}/callback"
+
+
+class Connect:
+    """Answers the connect subjects. It writes flows only; credentials come from the pages that a link leads to."""
+
+    def __init__(
+        self,
+        *,
+        site: Site,
+        catalogue: Catalogue,
+        apps: Apps,
+        credentials: CredentialStore,
+        flows: FlowStore,
+        clock: Clock,
+        random: Random,
+    ) -> None:
+        self._site = site
+        self._catalogue = catalogue
+        self._apps = apps
+        self._credentials = credentials
+        self._flows = flows
+        self._clock = clock
+        self._random = random
+
+    async def answer(self, address: ConnectAddress, payload: bytes) -> Outcome:
+        """The answer to `sidecar.connect.<tenant>.<connection>.<provider>.<verb>`."""
+        provider = self._catalogue.providers.get(address.provider)
+        if provider is None:
+            return unknown_provider(self._catalogue, address.provider)
+        answer: ConnectLink | ConnectStatus | Failure
+        match address.verb:
+            case "start":
+                start = _decoded(payload, StartRequest)
+                answer = start if isinstance(start, Failure) else await self.start(address, provider, start)
+            case "status":
+                asked = _decoded(payload, StatusRequest)
+                answer = asked if isinstance(asked, Failure) else await self._status(address, asked)
+            case _:
+                detail = f"there is no connect verb {address.verb[:80]!r}; verbs: {', '.join(VERBS)}"
+                return Failure(reason=Reason.MALFORMED, detail=detail)
+        return answer if isinstance(answer, Failure) else Success(body=msgspec.json.encode(answer))
+
+    def event(self, address: ConnectAddress, outcome: Outcome | Ended) -> Admin:
+        """What the trace says of it; never the link."""
+        return connect_event(self._clock, address.tenant, address.connection, address.provider, address.verb, outcome)
+
+    async def start(self, address: ConnectAddress, provider: Provider, asked: StartRequest) -> ConnectLink | Failure:
+        """A new link, or why this account cannot be connected here."""
+        auth = _consent(provider, asked.kind)
+        if isinstance(auth, Failure):
+            return auth
+        app = self._app(address.tenant, provider, auth)
+        if isinstance(app, Failure):
+            return app
+        known = await self._known(address)
+        if isinstance(known, Failure):
+            return known
+        flow = self._flow(provider, auth, asked, known)
+        if isinstance(flow, Failure):
+            return flow
+        secret = urlsafe_b64encode(self._random.token(24)).decode()
+        link = Link(address.tenant, address.connection, address.provider, secret)
+        written = await self._flows.write(link.place, flow, None)
+        if isinstance(written, Failure):
+            return written
+        return ConnectLink(
+            link=f"{self._site.url}/connect/{link_code(link)}",
+            flow=link.place.id,
+            valid_seconds=flow.valid_seconds,
+            kind=flow.kind,
+            scopes=flow.scopes,
+            redirect_uri=self._site.redirect_uri,
+            expected_account=flow.expected_account,
+        )
+
+    def _app(self, tenant: str, provider: Provider, auth: OAuth2) -> App | Failure:
+        """The app to send people to the provider with, where they can come back from there."""
+        title = provider.manifest.title
+        if self._site.url is None:
+            return _not_set_up("nobody can open a link here", "set SIDECAR_PUBLIC_URL and SIDECAR_CONNECT_ADDRESS")
+        if auth.redirect == "https" and not self._site.secure:
+            detail = f"{title} sends people back to https addresses only, and SIDECAR_PUBLIC_URL is {self._site.url}"
+            return _not_set_up(detail, "set SIDECAR_PUBLIC_URL to an https address of this sidecar")
+        app = self._apps.app(tenant, provider.name)
+        if app is None:
+            problem = self._apps.problem(tenant, provider.name)
+            steps = "; ".join(auth.app) or f"make one at {title}"
+            where = f"redirect URI {self._site.redirect_uri}; put it into {provider.name}.json in SIDECAR_APPS_DIR"
+            return _not_set_up(problem or f"no OAuth app of {title} is set up here", f"{steps}; {where}")
+        return app
+
+    def _flow(self, provider: Provider, auth: OAuth2, asked: StartRequest, known: Credential | None) -> Flow | Failure:
+        """The flow that is asked for. An account that is known already is the one that is expected again."""
+        given = asked.base_url if asked.base_url is not None or known is None else known.base_url
+        problems = []
+        if not isinstance(provider.manifest.base_url, KeptUrl) or given is not None:
+            url = base_url(provider.manifest.base_url, given)
+            if isinstance(url, Failure):
+                problems.append(Problem("/base_url", url.detail.removeprefix("base_url: ")))
+        if asked.return_to is not None and not may_return(asked.return_to, self._site.return_urls):
+            problems.append(Problem("/return_to", "is not one of SIDECAR_RETURN_URLS, or below one of them"))
+        if problems:
+            detail = "; ".join(f"{problem.pointer} {problem.detail}" for problem in problems)
+            return Failure(reason=Reason.VALIDATION, detail=detail, problems=tuple(problems))
+        expected = asked.expected_account if asked.expected_account is not None or known is None else known.account
+        return Flow(
+            kind=kind_of(auth),
+            scopes=scopes_for(auth, provider.operations, asked.operations),
+            valid_seconds=asked.valid_seconds,
+            base_url=given,
+            expected_account=expected or None,
+            return_to=asked.return_to,
+        )
+
+    async def _known(self, address: ConnectAddress) -> Credential | Failure | None:
+        """What the connection is now; None where it may become anything. What is disabled is not connected around."""
+        found = await self._credentials.list(address.tenant, address.connection, address.provider)
+        if isinstance(found, Failure):
+            return found
+        credential = found[0].credential if found else None
+        if not isinstance(credential, Credential) or credential.status is Status.REVOKED:
+            return None
+        if credential.status is Status.DISABLED:
+            who = f"connection {address.connection} of {address.provider}"
+            return Failure(
+                reason=Reason.CONNECTION_DISABLED, detail=f"{who} is disabled; an operator has to enable it first"
+            )
+        return credential
+
+    async def _status(self, address: ConnectAddress, asked: StatusRequest) -> ConnectStatus | Failure:
+        found = await self._credentials.list(address.tenant, address.connection, address.provider)
+        if isinstance(found, Failure):
+            return found
+        credential = found[0].credential if found else None
+        status = ConnectStatus(
+            tenant=address.tenant,
+            connection=address.connection,
+            provider=address.provider,
+            status=credential.status if isinstance(credential, Credential) else "unreadable" if found else "none",
+            account=credential.account if isinstance(credential, Credential) else None,
+        )
+        if asked.flow is None:
+            return status
+        if not ID.fullmatch(asked.flow):
+            return Failure(reason=Reason.MALFORMED, detail="flow is what `start` answered as such")
+        held = await self._flows.read(Place(address.tenant, address.connection, address.provider, asked.flow))
+        if isinstance(held, Failure):
+            return held
+        if held is None:
+            return msgspec.structs.replace(status, flow="gone")
+        flow = held.flow
+        return msgspec.structs.replace(status, flow=STATES[flow.stage], ending=flow.ending, detail=flow.detail)
+
+
+def connect_event(
+    clock: Clock, tenant: str, connection: str, provider: str, verb: str, outcome: Outcome | Ended
+) -> Admin:
+    """What the trace says of a step of connecting an account."""
+    ended: str
+    said: str | None
+    ended, said = "ok", None
+    if isinstance(outcome, Failure):
+        ended, said = str(outcome.reason), outcome.detail
+    elif isinstance(outcome, Ended) and outcome.ending is not Ending.CONNECTED:
+        ended, said = str(outcome.ending), outcome.detail and short(outcome.detail)
+    return Admin(
+        time=timestamp(clock.wall()),
+        tenant=tenant,
+        connection=connection,
+        provider=provider,
+        verb=f"connect.{verb}" if verb in (*VERBS, "finish") else "unknown",
+        outcome=ended,
+        detail=said,
+    )
+
+
+def _consent(provider: Provider, kind: str | None) -> OAuth2 | Failure:
+    """The kind of credential that a person consents to."""
+    kinds = [auth for auth in provider.manifest.auth if isinstance(auth, OAuth2)]
+    auth = auth_of(kinds, kind) if kind is not None else kinds[0] if kinds else None
+    if isinstance(auth, OAuth2):
+        return auth
+    names = ", ".join(kind_of(auth) for auth in provider.manifest.auth)
+    title = provider.manifest.title
+    if kinds:
+        problem = Problem("/kind", f"must be {kind_of(kinds[0])}", (kind_of(kinds[0]),))
+        return Failure(reason=Reason.VALIDATION, detail=f"/kind {problem.detail}", problems=(problem,))
+    return Failure(
+        reason=Reason.VALIDATION,
+        detail=f"{title} has no consent by link; it takes: {names}",
+        hint=f"import a credential: sidecar connection import {provider.name}",
+    )
+
+
+def _not_set_up(detail: str, hint: str) -> Failure:
+    return Failure(reason=Reason.NOT_SET_UP, detail=detail, hint=hint)
+
+
+def _decoded(payload: bytes, kind: type[T]) -> T | Failure:
+    try:
+        return msgspec.json.decode(payload or b"{}", type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        detail = str(error) if isinstance(error, msgspec.ValidationError) else "the payload is not JSON"
+        return Failure(reason=Reason.MALFORMED, detail=detail)

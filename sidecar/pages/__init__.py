@@ -1,0 +1,1 @@
+"""The pages on which accounts are connected: plain HTML, no script, nothing from anywhere else."""
