@@ -51,15 +51,15 @@ class AuthlibOAuth:
         from joserfc import jwt  # noqa: PLC0415  # slow
         from joserfc.errors import JoseError, SecurityWarning  # noqa: PLC0415  # slow
 
-        private = _private_key(key.reveal())
-        wanted = algorithm or CURVES.get(getattr(private, "curve_name", ""), "RS256")
-        header = {"alg": wanted, "typ": "JWT"} | ({"kid": key_id} if key_id else {})
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("error", SecurityWarning)  # it would be printed once, and the JWT be refused
+                warnings.simplefilter("error", SecurityWarning)  # else printed, of a key that servers do not take
+                private = _private_key(key.reveal())
+                wanted = algorithm or CURVES.get(getattr(private, "curve_name", ""), "RS256")
+                header = {"alg": wanted, "typ": "JWT"} | ({"kid": key_id} if key_id else {})
                 return jwt.encode(header, dict(claims), private, algorithms=[wanted])
         except (ValueError, TypeError, JoseError, SecurityWarning) as error:
-            raise KeyRejected(f"the private key cannot sign {wanted}: {error}") from None
+            raise KeyRejected(f"the private key cannot sign {algorithm or 'a JWT'}: {error}") from None
 
 
 def _private_key(pem: str) -> ECKey | RSAKey:
