@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 SHARED ?= ../shared
 export SHARED
 
-.PHONY: permissions demo test check lint types contracts schemas real deaths drain-test rotate-test bench-quick durability image-test sim prove-red lock clean
+.PHONY: permissions demo test check lint types contracts schemas real real-auth deaths drain-test rotate-test bench-quick durability image-test sim prove-red lock clean
 
 demo: $(VENV)/ready  ## everything on this machine, no account needed (KEEP=1 leaves it running)
 	@$(BIN)/python -m sidecar.sandbox.demo
@@ -35,6 +35,9 @@ permissions: $(VENV)/ready  ## who may do what on NATS: each role x kind of subj
 
 real: $(VENV)/ready  ## real Synapse, Redmine and PocketBase, called through NATS (needs SHARED)
 	$(BIN)/python -m tests.real.run
+
+real-auth: $(VENV)/ready  ## tokens that end, against a strict OAuth server: kills, pauses, outages, cancelled calls; all figures (SCENES=, SHORT=1; needs SHARED)
+	$(BIN)/python -m tests.auth_real.run
 
 durability: $(VENV)/ready  ## three nodes killed, paused, cut off, their power cut: what was acknowledged is there (COUNT=2000 for a short run; root for all)
 	$(BIN)/python -m tests.cluster.run

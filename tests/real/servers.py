@@ -56,7 +56,7 @@ def real_servers(recipes: Path, scratch: Path, say: Callable[[str], None]) -> It
             ("synapse", ports["MX_PORT"], "/_matrix/client/versions"),
             ("redmine", ports["RM_PORT"], "/issues.json"),
         ):
-            recipe = _Recipe(recipes / f"{name}.sh", scratch, environment)
+            recipe = Recipe(recipes / f"{name}.sh", scratch, environment)
             if not _installed(name, scratch):
                 say(f"installing {name} (once)")
                 recipe.run("install", INSTALL_SECONDS)
@@ -67,7 +67,7 @@ def real_servers(recipes: Path, scratch: Path, say: Callable[[str], None]) -> It
             urls[name] = f"http://127.0.0.1:{port}"
             _wait_until_up(urls[name] + health, recipe)
             say(f"{name} answers on {urls[name]} after {time.monotonic() - began:.1f} s")
-        synapse = _Recipe(recipes / "synapse.sh", scratch, environment)
+        synapse = Recipe(recipes / "synapse.sh", scratch, environment)
         try:
             servers = Servers(
                 Server(urls["redmine"], _redmine_logins(scratch)),
@@ -90,7 +90,7 @@ def free_ports(number: int) -> list[int]:
         return [int(one.getsockname()[1]) for one in sockets]
 
 
-class _Recipe:
+class Recipe:
     """One shell recipe; what it prints goes to `<scratch>/<name>.recipe.log`."""
 
     def __init__(self, path: Path, scratch: Path, environment: dict[str, str]) -> None:
@@ -129,7 +129,7 @@ def _text(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
-def _wait_until_up(url: str, recipe: _Recipe) -> None:
+def _wait_until_up(url: str, recipe: Recipe) -> None:
     end = time.monotonic() + UP_SECONDS
     while time.monotonic() < end:
         try:
@@ -162,7 +162,7 @@ def _pocketbase_logins(url: str) -> dict[str, dict[str, str]]:
     }
 
 
-def _synapse_logins(url: str, recipe: _Recipe) -> dict[str, dict[str, str]]:
+def _synapse_logins(url: str, recipe: Recipe) -> dict[str, dict[str, str]]:
     def token(user: str) -> dict[str, str]:
         password = f"{user}-password-1"
         recipe.run("user", UP_SECONDS, user, password, may_fail=True)  # it may be there from an earlier run
