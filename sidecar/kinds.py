@@ -60,7 +60,8 @@ class AnswerTest(Fact, frozen=True):
 class TokenAnswer(Fact, frozen=True):
     """Where a token answer keeps its parts (RFC 6749 section 5). `lifetime`: the seconds that a token lives where the
     answer does not say; without either it is renewed when the provider rejects it. `expires_unit` is that of
-    `expires_in` (Matrix has milliseconds). `keep` names values that stay with the connection (`instance_url`), each
+    `expires_in` (Matrix has milliseconds); `expires_in_token`: where the answer is silent, the access token is a JWT
+    whose `exp` says when it ends (PocketBase). `keep` names values that stay with the connection (`instance_url`), each
     with its path. `final_errors` say that the grant is gone for good, `client_errors` that the app's secret is wrong.
     """
 
@@ -69,6 +70,7 @@ class TokenAnswer(Fact, frozen=True):
     expires_in: tuple[str, ...] = ("expires_in",)
     expires_unit: Literal["seconds", "milliseconds"] = "seconds"
     expires_at: tuple[str, ...] = ()
+    expires_in_token: bool = False
     scope: tuple[str, ...] = ("scope",)
     error: tuple[str, ...] = ("error",)
     description: tuple[str, ...] = ("error_description",)
@@ -164,7 +166,8 @@ class AppInstallation(Fact, frozen=True, tag_field="kind", tag="app_installation
 
 class LoginRequest(Fact, frozen=True):
     """A token request of a provider's own: `body` maps its names to credential fields (or `refresh_token`,
-    `access_token`), `fixed` are values sent as they are. `carry_token`: the access token goes along as in any call.
+    `access_token`), `fixed` are values sent as they are. `{name}` in the path of `url` is a credential field that is no
+    secret. `carry_token`: the access token goes along as in any call.
     """
 
     url: str

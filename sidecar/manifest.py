@@ -238,7 +238,7 @@ class Raw(Fact, frozen=True):
 
 
 class Manifest(Fact, frozen=True):
-    """`provider.yaml`."""
+    """`provider.yaml`. `verify_as` is the verification for kinds of credential that cannot make the usual one."""
 
     format: Literal[1]
     name: str
@@ -252,6 +252,7 @@ class Manifest(Fact, frozen=True):
     errors: Errors = Errors()
     retry_after: tuple[RetryAfter, ...] = ()
     verify: Verify | None = None
+    verify_as: dict[str, Verify] = {}
     raw: Raw | None = None
     hooks: ProviderHooks = ProviderHooks()
     max_response_bytes: int | None = None

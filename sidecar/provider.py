@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from sidecar import manifest
+from sidecar.manifest import Verify
 from sidecar.model import Access, Problem
 from sidecar.ports import SchemaProblems
 
@@ -91,6 +92,10 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         return self.manifest.name
+
+    def verification(self, kind: str) -> Verify | None:
+        """The call that shows whether a credential of this kind works."""
+        return self.manifest.verify_as.get(kind, self.manifest.verify)
 
 
 class Catalogue(msgspec.Struct, frozen=True):

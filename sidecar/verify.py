@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from sidecar.auth.kind import auth_of, is_secret
 from sidecar.core.dig import dig_text
 from sidecar.core.redact import without_secrets
 from sidecar.credential import Credential
@@ -28,7 +29,7 @@ class Verification:
         self, tenant: str, connection: str, provider: Provider, credential: Credential
     ) -> str | Failure | None:
         """The account that the provider names for this credential (None: it names none), or why it does not take it."""
-        verify = provider.manifest.verify
+        verify = provider.verification(credential.kind)
         if verify is None:
             return None
         now, wall, dice = self._clock.now(), self._clock.wall(), self._random.token(34)
@@ -48,9 +49,11 @@ class Verification:
         if isinstance(ended.outcome, Failure):
             return ended.outcome
         account = dig_text(msgspec.json.decode(ended.outcome.body), (verify.account,)) if verify.account else None
+        auth = auth_of(provider.manifest.auth, credential.kind)
         # A user name may be a key (then no account is called so), but is what many providers call the account.
-        secrets = [text for name, text in credential.revealed().items() if name not in NAMES]
+        secrets = [
+            text
+            for name, text in credential.revealed().items()
+            if name != "username" and (auth is None or is_secret(auth, name))
+        ]
         return account and without_secrets(account, secrets)
-
-
-NAMES = frozenset({"username", "client_id", "issuer", "subject"})  # of fields that name somebody and prove nothing

@@ -7,6 +7,7 @@ Nothing is repeated here but what the protocol says is another question: the pre
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
@@ -15,7 +16,7 @@ import httpx
 import msgspec
 
 from sidecar.auth.apps import App, Apps
-from sidecar.auth.kind import auth_of, is_issued, secrets_of
+from sidecar.auth.kind import auth_of, is_issued, is_secret, secrets_of
 from sidecar.auth.scopes import wanted_scopes
 from sidecar.auth.token_answer import (
     OK,
@@ -44,7 +45,7 @@ from sidecar.auth.token_request import (
     refresh_request,
     revoke_request,
 )
-from sidecar.core.base_url import connection_url
+from sidecar.core.base_url import PLACEHOLDER, connection_url
 from sidecar.core.limit import TOLD, Key, Reservation
 from sidecar.core.outcome import retry_after
 from sidecar.core.redact import redact_text, without_secrets
@@ -206,7 +207,6 @@ class TokenEndpoint:
                 return await self._ask(asked, assertion_request(url, assertion), (assertion,))
             case AppInstallation():
                 url = self._url(asked, auth.token_url)
-                url = url.replace("{installation_id}", quote(asked.fields.get("installation_id", ""), safe=""))
                 claims = app_claims(asked.fields, self._clock.wall())
                 jwt = self._oauth.signed(claims, key=_private_key(asked), algorithm=auth.algorithm)
                 return await self._ask(asked, installation_request(url, jwt), (jwt,))
@@ -305,7 +305,8 @@ class TokenEndpoint:
         return app
 
     def _url(self, asked: _Asked, url: str) -> str:
-        """The URL of a kind, absolute. In the sandbox every URL is the sandbox's. Raises Unfit."""
+        """The URL of a kind, absolute, with its fields. In the sandbox every URL is the sandbox's. Raises Unfit."""
+        url = _filled(asked, url)
         replaced = self._base_urls.get(asked.provider.name)
         if replaced is not None:
             return replaced + (url if url.startswith("/") else urlsplit(url).path)
@@ -420,6 +421,19 @@ def _scopes(asked: _Asked, auth: ClientCredentials | JwtBearer) -> tuple[str, ..
     """Those that the credential names, else those of every operation."""
     named = asked.credential.fields.get("scope")
     return tuple(named.reveal().split()) if named else wanted_scopes(auth, asked.provider.operations)
+
+
+def _filled(asked: _Asked, url: str) -> str:
+    """The URL with the credential's fields in their places, each one segment of the path. Raises Unfit."""
+
+    def segment(match: re.Match[str]) -> str:
+        name = match[1]
+        text = "" if is_secret(asked.auth, name) else asked.fields.get(name, "")
+        if text in {"", ".", ".."}:
+            raise Unfit(f"the credential's {name} cannot be part of a URL")
+        return quote(text, safe="")
+
+    return PLACEHOLDER.sub(segment, url)
 
 
 def _private_key(asked: _Asked) -> Secret:

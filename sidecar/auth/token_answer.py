@@ -5,6 +5,8 @@ Tokens come out only of an answer that holds an access token. Anything else leav
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -89,7 +91,7 @@ def read(
         what = "no access token" if access is None else "an access token that no header can carry"
         detail = f"the token endpoint answered {status} with {_form(whole)} and {what}"
         return Refused(final=False, detail=detail, status=status, perhaps_spent=True)
-    lifetime = _lifetime(answer, whole, _date(headers.get("date")) or asked_at)
+    lifetime = _lifetime(answer, whole, access, _date(headers.get("date")) or asked_at)
     tokens = Tokens(
         access=Secret(access),
         refresh=_refresh(_first(whole, answer.refresh_token), before),
@@ -159,20 +161,32 @@ def _refresh(value: object, before: Tokens | None) -> Secret | None:
     return before.refresh if before else None
 
 
-def _lifetime(answer: TokenAnswer, decoded: object, now: float) -> float | None:
+def _lifetime(answer: TokenAnswer, whole: object, token: str, now: float) -> float | None:
     """Seconds that the token lives. An end is told by the provider's clock, so it is compared with that (`now`).
 
     What makes no sense (null, 0, -1, words) says nothing: the token is used until the provider rejects it.
     """
-    said = _number(_first(decoded, answer.expires_in))
+    said = _number(_first(whole, answer.expires_in))
     if said is not None and answer.expires_unit == "milliseconds":
         said /= 1000
     if said is None:
-        end = _moment(_first(decoded, answer.expires_at))
+        end = _moment(_first(whole, answer.expires_at))
+        if end is None and answer.expires_in_token:
+            end = _end_of_jwt(token)
         said = None if end is None else end - now
     if said is None or said <= 0:
         return answer.lifetime
     return min(said, LONGEST_LIFE)
+
+
+def _end_of_jwt(token: str) -> float | None:
+    """When a JWT ends, in Unix seconds (RFC 7519 section 4.1.4). It is not checked: it only says when to renew."""
+    payload = token.split(".")[1:2]
+    try:
+        claims = decoded(base64.urlsafe_b64decode(f"{payload[0]}{'=' * (-len(payload[0]) % 4)}") if payload else b"")
+    except (binascii.Error, ValueError):
+        return None
+    return _number(dig(claims, "exp"))
 
 
 def _moment(value: object) -> float | None:

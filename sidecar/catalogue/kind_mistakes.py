@@ -188,15 +188,20 @@ def _login_mistakes(auth: Login) -> Iterator[str]:
             yield f"secret: {name!r} is not one of fields"
     for name in sorted(OF_TOKENS & set(auth.fields)):
         yield f"fields: {name!r} is the name of what the provider issues"
-    yield from _login_request_mistakes("login", auth.login, frozenset(auth.fields))
+    yield from _login_request_mistakes("login", auth, auth.login, frozenset(auth.fields))
     if auth.login.carry_token:
         yield "login.carry_token: there is no token before the login"
     if auth.refresh is not None:
-        yield from _login_request_mistakes("refresh", auth.refresh, frozenset(auth.fields) | OF_TOKENS)
+        yield from _login_request_mistakes("refresh", auth, auth.refresh, frozenset(auth.fields) | OF_TOKENS)
 
 
-def _login_request_mistakes(key: str, request: LoginRequest, known: Collection[str]) -> Iterator[str]:
-    yield from _url_mistakes(f"{key}.url", request.url)
+def _login_request_mistakes(key: str, auth: Login, request: LoginRequest, known: Collection[str]) -> Iterator[str]:
+    yield from _url_mistakes(f"{key}.url", PLACEHOLDER.sub("1", request.url))
+    for name in PLACEHOLDER.findall(request.url):
+        if name not in auth.fields or name in auth.secret:
+            yield f"{key}.url: {{{name}}} must be one of fields, and no secret"
+    if PLACEHOLDER.search(urlsplit(request.url).netloc):
+        yield f"{key}.url: a credential does not say which host secrets go to"
     for name, field in request.body.items():
         if field not in known:
             yield f"{key}.body.{name}: {field!r} is not a field of the credential"

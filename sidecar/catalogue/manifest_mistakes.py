@@ -59,8 +59,7 @@ def manifest_mistakes(folder: str, manifest: Manifest, operations: Mapping[str, 
     for index, source in enumerate(manifest.retry_after):
         if (source.header is None) is (source.path is None):
             yield f"retry_after.{index}: name a header or a path, one of them"
-    if manifest.verify is not None:
-        yield from _verify_mistakes(manifest.verify, operations)
+    yield from _verify_mistakes(manifest, operations)
 
 
 def header_mistakes(name: str, value: str = "", *, ours: Collection[str] = OUR_HEADERS) -> Iterator[str]:
@@ -155,16 +154,25 @@ def _error_mistakes(errors: Errors) -> Iterator[str]:
             yield f"errors.rules.{index}: matches every answer; name a status, a code, a header or words of the message"
 
 
-def _verify_mistakes(verify: Verify, operations: Mapping[str, Operation]) -> Iterator[str]:
+def _verify_mistakes(manifest: Manifest, operations: Mapping[str, Operation]) -> Iterator[str]:
+    if manifest.verify is not None:
+        yield from _call_mistakes("verify", manifest.verify, operations)
+    for kind, verify in manifest.verify_as.items():
+        if kind not in {kind_of(auth) for auth in manifest.auth}:
+            yield f"verify_as.{kind}: auth has no such kind"
+        yield from _call_mistakes(f"verify_as.{kind}", verify, operations)
+
+
+def _call_mistakes(key: str, verify: Verify, operations: Mapping[str, Operation]) -> Iterator[str]:
     operation = operations.get(verify.operation)
     if operation is None:
-        yield f"verify.operation: there is no operation {verify.operation!r}"
+        yield f"{key}.operation: there is no operation {verify.operation!r}"
         return
     if operation.access is Access.WRITE:
-        yield f"verify.operation: {verify.operation} is a write; a credential is tried by reading"
+        yield f"{key}.operation: {verify.operation} is a write; a credential is tried by reading"
     wrong = validate(operation, verify.input)
     if wrong is not None:
-        yield f"verify.input: {wrong.detail}"
+        yield f"{key}.input: {wrong.detail}"
 
 
 def _twice(names: Iterable[str]) -> Iterator[str]:

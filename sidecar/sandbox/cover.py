@@ -12,7 +12,7 @@ import msgspec
 from sidecar.auth.kind import kind_of
 from sidecar.core.dig import dig, dig_text
 from sidecar.core.outcome import error_rule, outcome, retry_after
-from sidecar.manifest import ErrorRule, Paging, RetryAfter
+from sidecar.manifest import ErrorRule, Paging, RetryAfter, Verify
 from sidecar.model import Failure, Outcome
 from sidecar.provider import Operation, Provider
 from sidecar.sandbox.case import Case, succeeds
@@ -150,17 +150,22 @@ def _shows(case: Case, place: str, name: str) -> bool:
 
 def _account(provider: Provider, cases: Sequence[Case]) -> Iterator[tuple[str, str, str]]:
     """The verification call: its input, and where its output names the account."""
-    verify = provider.manifest.verify
-    if verify is None:
+    if provider.manifest.verify is None:
         yield "verify", "no call shows whether a credential works", "name a read operation that any credential may call"
-        return
+    else:
+        yield from _verified("verify", provider.manifest.verify, cases)
+    for kind, verify in provider.manifest.verify_as.items():
+        yield from _verified(f"verify_as.{kind}", verify, [case for case in cases if case.auth == kind])
+
+
+def _verified(where: str, verify: Verify, cases: Sequence[Case]) -> Iterator[tuple[str, str, str]]:
     calls = [case for case in cases if case.operation == verify.operation and case.input == verify.input]
     outputs = [case.expect.output for case in calls if succeeds(case)]
     if not outputs:
-        yield "verify", f"no case calls {verify.operation} with verify's input", "add a case that does, and succeeds"
+        yield where, f"no case calls {verify.operation} with its input", "add a case that does, and succeeds"
     elif verify.account is not None and not any(dig_text(output, (verify.account,)) for output in outputs):
         what = f"no such case's output has {verify.account}"
-        yield "verify.account", what, "correct the path, or the case's output"
+        yield f"{where}.account", what, "correct the path, or the case's output"
 
 
 def _decoded(response: httpx.Response) -> Any:
