@@ -181,6 +181,18 @@ class Store(Protocol):
         """
 
 
+class StateFiles(Protocol):
+    """Files that outlive this process, not its machine. Every method may raise OSError."""
+
+    async def write(self, name: str, content: bytes) -> None:
+        """On the disk when it returns; whole or not at all."""
+
+    async def remove(self, name: str) -> None:
+        """Also where there is none."""
+
+    async def all(self) -> list[bytes]: ...
+
+
 class KeyUnavailable(Exception):
     """A key-encryption key is not at hand: the one that sealed a record (the text names its id), or any of a tenant."""
 
@@ -240,7 +252,7 @@ class OAuth(Protocol):
     ) -> str:
         """Where a person allows access. With a `verifier` the URL holds its S256 challenge."""
 
-    def signed(
+    async def signed(
         self, claims: Mapping[str, object], *, key: Secret, key_id: str | None = None, algorithm: str | None = None
     ) -> str:
         """A JWT of these claims, signed with a private key (PEM); by itself the algorithm is the key's.

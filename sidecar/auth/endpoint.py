@@ -201,14 +201,14 @@ class TokenEndpoint:
             case JwtBearer():
                 url, fields, scopes = self._url(asked, auth.token_url), asked.fields, _scopes(asked, auth)
                 claims = bearer_claims(auth, url, fields, scopes, self._clock.wall(), self._jti())
-                assertion = self._oauth.signed(
+                assertion = await self._oauth.signed(
                     claims, key=_private_key(asked), key_id=fields.get("key_id"), algorithm=auth.algorithm
                 )
                 return await self._ask(asked, assertion_request(url, assertion), (assertion,))
             case AppInstallation():
                 url = self._url(asked, auth.token_url)
                 claims = app_claims(asked.fields, self._clock.wall())
-                jwt = self._oauth.signed(claims, key=_private_key(asked), algorithm=auth.algorithm)
+                jwt = await self._oauth.signed(claims, key=_private_key(asked), algorithm=auth.algorithm)
                 return await self._ask(asked, installation_request(url, jwt), (jwt,))
             case Login():
                 return await self._logged_in(asked, auth)
@@ -243,7 +243,7 @@ class TokenEndpoint:
     ) -> TokenOutcome:
         """The answer to the app with its newest secret; where that one is refused, with the one before, once."""
         refused: TokenOutcome | None = None
-        for number, client in enumerate(self._clients(app, auth, url, asked)):
+        for number, client in enumerate(await self._clients(app, auth, url, asked)):
             proof = client.proof.reveal() if client.proof else ""
             outcome = await self._ask(asked, ask(client), (proof,))
             if not isinstance(outcome, Refused) or outcome.code not in auth.answer.client_errors:
@@ -258,7 +258,7 @@ class TokenEndpoint:
             refused = outcome
         return refused or _unfit("the app has no proof of itself")
 
-    def _clients(self, app: App, auth: OAuth2 | ClientCredentials, url: str, asked: _Asked) -> list[Client]:
+    async def _clients(self, app: App, auth: OAuth2 | ClientCredentials, url: str, asked: _Asked) -> list[Client]:
         """The proofs that the app has, in the order in which they are to be tried."""
         name = asked.provider.manifest.title
         match auth.client_auth:
@@ -269,7 +269,7 @@ class TokenEndpoint:
                     raise Unfit(f"the app of {name} has no private_key, with which its requests are signed")
                 audience = getattr(auth, "issuer", None) or url
                 claims = client_claims(app.client_id, audience, self._clock.wall(), self._jti())
-                proof = Secret(self._oauth.signed(claims, key=app.private_key, key_id=app.key_id))
+                proof = Secret(await self._oauth.signed(claims, key=app.private_key, key_id=app.key_id))
                 return [Client(client_id=app.client_id, how="private_key_jwt", proof=proof)]
             case how:
                 if not app.client_secrets:
