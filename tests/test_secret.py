@@ -17,7 +17,7 @@ from sidecar.adapters.nats_url import parse_url
 from sidecar.credential import Credential
 from sidecar.secret import Secret
 from sidecar.settings import Settings
-from sidecar.store.credential import _stored
+from sidecar.store.credential import stored_form
 from sidecar.store.record import Found
 
 VALUE = "canary-hunter2"
@@ -69,7 +69,7 @@ def test_what_takes_it_apart_is_refused(take: Callable[[object], object]) -> Non
 @pytest.mark.parametrize(
     "holder",
     [
-        _stored(Credential(kind="bearer", fields={"token": Secret(VALUE)}, created=0, changed=0)),
+        stored_form(Credential(kind="bearer", fields={"token": Secret(VALUE)}, created=0, changed=0)),
         parse_url(f"nats://sidecar:{VALUE}@nats:4222"),
         parse_url(f"nats://{VALUE}@nats:4222"),
         Settings(nats_url=f"nats://sidecar:{VALUE}@nats:4222"),
