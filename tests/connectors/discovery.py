@@ -15,19 +15,33 @@ DEPTH = 2  # how deep the members of a body are named
 
 def discovered(document: Document, filled: Mapping[str, str]) -> dict[Key, Published]:
     """Every operation by method and path. `filled` are values that stand for a path parameter (`userId`: `me`)."""
-    found: dict[Key, Published] = {}
-    for method in _methods(document):
+    return {
+        (method["httpMethod"], shape(path)): Published(_inputs(document, method, path))
+        for method, path in _methods(document, filled)
+    }
+
+
+def accepted_scopes(document: Document, filled: Mapping[str, str]) -> dict[Key, frozenset[str]]:
+    """The scopes of which any one is enough, of every operation."""
+    return {
+        (method["httpMethod"], shape(path)): frozenset(method.get("scopes", ()))
+        for method, path in _methods(document, filled)
+    }
+
+
+def _methods(document: Document, filled: Mapping[str, str]) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """Each method with its path, whole."""
+    for method in _within(document):
         path = f"/{document['servicePath']}{method['path']}"
         for name, value in filled.items():
             path = path.replace(f"{{{name}}}", value)
-        found[method["httpMethod"], shape(path)] = Published(_inputs(document, method, path))
-    return found
+        yield method, path
 
 
-def _methods(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    yield from document.get("methods", {}).values()
-    for resource in document.get("resources", {}).values():
-        yield from _methods(resource)
+def _within(resource: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield from resource.get("methods", {}).values()
+    for inner in resource.get("resources", {}).values():
+        yield from _within(inner)
 
 
 def _inputs(document: Document, method: Mapping[str, Any], path: str) -> dict[Key, Input]:

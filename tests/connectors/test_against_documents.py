@@ -28,6 +28,8 @@ from tests.connectors.published import Document, Key, Published, operations, rea
 ROOT = Path(__file__).parents[2]
 SHARED = Path(os.environ.get("SHARED") or ROOT.parent / "shared")
 
+CALENDAR_FORM = "said as people do; the input hook makes Google's form of it"
+CALENDAR_ETAG = "https://developers.google.com/workspace/calendar/api/guides/version-resources"
 SLACK_FORM = "the document describes the urlencoded form, where a list is JSON text; in a JSON body it is the list"
 SLACK_TS = "a ts as a number loses digits, so it is sent as text; in a query both look alike"
 GRAPH_SELECT = "any property may be named: the list of them would be longer than all that an agent reads beside it"
@@ -55,6 +57,21 @@ class Source(NamedTuple):
 SOURCES = (
     Source("github", "github"),
     Source("gmail", "gmail", base="/gmail/v1", filled={"userId": "me"}),
+    Source(
+        "google_calendar",
+        "google_calendar",
+        base="/calendar/v3",
+        differs={
+            f"events.{name}.{field}": CALENDAR_FORM
+            for name in ("create", "update")
+            for field in ("start", "end", "guests", "meeting", "busy", "reminders")
+        }
+        | {
+            "freebusy.query.calendars": CALENDAR_FORM,
+            "events.update.etag": CALENDAR_ETAG,
+            "events.delete.etag": CALENDAR_ETAG,
+        },
+    ),
     Source(
         "slack",
         "slack",
