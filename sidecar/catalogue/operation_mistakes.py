@@ -59,6 +59,8 @@ def _field_mistakes(fact: Operation) -> Iterator[str]:
             yield f"input.{name}.fileName: there is no input {field.file_name!r}"
         if field.name_from is not None and (fact.encoding != "multipart" or field.name_from not in fact.required):
             yield f"input.{name}.nameFrom: {field.name_from!r} must be a required input of a multipart body"
+        if name == CALL_ID and fact.hooks.input is not None:
+            yield f"input.{name}: is the call's own id to the input hook; take another name"
         if field.place == "none" and name not in used and fact.hooks.input is None:
             yield f"input.{name}: `in: none`, but no input hook and no other input uses it"
 

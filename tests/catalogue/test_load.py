@@ -341,6 +341,10 @@ IN_PATH = {"in": "path", "type": "string"}
         ({"input": {"id": IN_PATH | {"type": "strin"}}}, "items.do.input: "),
         ({"input": {"id": IN_PATH | {"pattern": "("}}}, "items.do.input: "),
         ({"input": {"id": IN_PATH, "x": {"in": "none"}}}, "input.x: `in: none`, but no input hook and no other input"),
+        (
+            {"input": {"id": IN_PATH, "call_id": {"in": "query"}}, "hooks": {"input": "shape"}},
+            "input.call_id: is the call's own id to the input hook",
+        ),
     ],
 )
 def test_an_operation_that_makes_no_sense_is_told(tmp_path: Path, change: dict[str, Any], told: str) -> None:
