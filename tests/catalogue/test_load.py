@@ -217,9 +217,18 @@ def test_an_operation_in_two_files_is_a_mistake(tmp_path: Path) -> None:
 RULE = {"reason": "PROVIDER_NOT_FOUND", "status": [400]}
 
 
+def login(url: str) -> dict[str, Any]:
+    """A manifest whose logins are sent to this URL."""
+    request = {"url": url, "body": {"user": "user", "password": "password"}}
+    return {"auth": [{"kind": "login", "fields": ["user", "password"], "secret": ["password"], "login": request}]}
+
+
 @pytest.mark.parametrize(
     ("facts", "told"),
     [
+        (login("/in/{nobody}"), "auth.login.login.url: {nobody} must be one of fields, and no secret"),
+        (login("/in/{password}"), "auth.login.login.url: {password} must be one of fields, and no secret"),
+        (login("https://{user}.acme.example/in"), "auth.login.login.url: a credential does not say which host"),
         ({"docs": None}, "docs: the provider's documentation URL is required"),
         ({"auth": []}, "auth: name at least one kind"),
         ({"auth": [{"kind": "bearer"}, {"kind": "bearer"}]}, "auth: kind bearer stands twice"),
@@ -254,6 +263,11 @@ RULE = {"reason": "PROVIDER_NOT_FOUND", "status": [400]}
         ({"raw": {"closed": ["login"]}}, "raw.closed: 'login' must start with / or *"),
         ({"verify": {"operation": "nobody"}}, "verify.operation: there is no operation 'nobody'"),
         ({"verify": {"operation": "items.create"}}, "verify.operation: items.create is a write"),
+        (
+            {"verify_as": {"bearer": {"operation": "nobody"}}},
+            "verify_as.bearer.operation: there is no operation 'nobody'",
+        ),
+        ({"verify_as": {"login": {"operation": "items.list"}}}, "verify_as.login: auth has no such kind"),
         ({"verify": {"operation": "items.get"}}, "verify.input: /id is required"),
         ({"verify": {"operation": "items.get", "input": {"id": "1", "di": 1}}}, "verify.input: /di is not a field"),
         ({"quotas": [{"name": "a", "scope": "app", "rate": 0, "per": 1}]}, "quotas.a: rate and per are above 0"),

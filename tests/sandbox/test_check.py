@@ -167,6 +167,16 @@ STRUCTURE: dict[str, tuple[Callable[[Acme], object], str, str]] = {
         "verify",
         "no case calls items.list",
     ),
+    "a verification of a kind that no case calls with it": (
+        lambda a: a.provider.update(verify_as={"api_key": {"operation": "items.list"}}),
+        "verify_as.api_key",
+        "no case calls items.list",
+    ),
+    "an account of a kind that no output names": (
+        lambda a: a.provider.update(verify_as={"api_key": {"operation": "account.get", "account": "login"}}),
+        "verify_as.api_key.account",
+        "has login",
+    ),
     "an account that no output names": (
         lambda a: a.provider["verify"].update(account="user"),
         "verify.account",
