@@ -69,7 +69,7 @@ def composed(values: dict[str, Any]) -> dict[str, Any]:
     if "reply_to" in values:
         message["Reply-To"] = _address(values["reply_to"])
     if "subject" in values:
-        message["Subject"] = _subject(" ".join(values["subject"].splitlines()))
+        message["Subject"] = _subject(values["subject"])
     if "in_reply_to" in values:
         message["In-Reply-To"] = values["in_reply_to"]
         chain = [item for item in values.get("references", []) if item != values["in_reply_to"]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 
 from sidecar.adapters.json_schema import compile_schema
 from sidecar.adapters.yaml_file import read_yaml
+from sidecar.auth.scopes import wanted_scopes
 from sidecar.catalogue.load import load_provider
 from sidecar.kinds import JwtBearer, OAuth2
 from sidecar.manifest import FixedUrl, Operation
@@ -45,14 +45,6 @@ def kinds(found: Provider) -> Iterator[OAuth2 | JwtBearer]:
         yield auth
 
 
-def asked_for(auth: OAuth2 | JwtBearer, operation: str) -> set[str]:
-    """The scopes of a connection that is allowed this operation and no other."""
-    needed = {
-        scope for scope, names in auth.scopes.items() if any(fnmatchcase(operation, pattern) for pattern in names)
-    }
-    return needed | set(auth.always)
-
-
 @PROVIDERS
 def test_the_scopes_asked_for_are_enough_for_each_operation(name: str) -> None:
     """Whoever is allowed one operation alone is given a scope that Google accepts for it."""
@@ -63,7 +55,7 @@ def test_the_scopes_asked_for_are_enough_for_each_operation(name: str) -> None:
         for operation in found.operations.values():
             if not operation.raw:
                 enough = accepted[operation.fact.method, shape(base + operation.fact.path)]
-                assert asked_for(auth, operation.name) & enough, operation.name
+                assert set(wanted_scopes(auth, [operation.name])) & enough, operation.name
 
 
 @PROVIDERS
@@ -75,7 +67,7 @@ def test_every_connection_may_make_the_call_that_verifies_it(name: str) -> None:
     fact = found.operations[found.manifest.verify.operation].fact
     path = "/" + found.manifest.base_url.url.split("/", 3)[3] + fact.path
     for auth in kinds(found):
-        assert set(auth.always) & accepted[fact.method, shape(path)]
+        assert set(wanted_scopes(auth, [])) & accepted[fact.method, shape(path)]
 
 
 @PROVIDERS
