@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
-from sidecar.auth.kind import fields_of, kind_of
+from sidecar.auth.kind import fields_of, kind_of, optional_fields_of
 from sidecar.catalogue.validate import nearest
+from sidecar.kinds import Auth, JwtBearer
 from sidecar.model import Access, Failure, Outcome, Reason, Success
 from sidecar.provider import Catalogue, Operation, Provider
 from sidecar.wire.subject import CatalogAddress
@@ -22,10 +23,14 @@ TOOL_FORMATS: tuple[str, ...] = get_args(ToolFormat)
 
 
 class ListedAuth(msgspec.Struct, frozen=True):
-    """A kind of credential that a provider takes, and the fields that an import of it gives."""
+    """A kind of credential that a provider takes, the fields that an import of it gives, and those that it may give.
+    `file`: by which names a key file that the provider hands out has them.
+    """
 
     kind: str
     fields: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+    file: dict[str, str] = {}
 
 
 class ListedProvider(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,10 +199,15 @@ def _provider(provider: Provider) -> ListedProvider:
         title=manifest.title,
         version=manifest.version,
         operations=len(provider.operations),
-        auth=tuple(ListedAuth(kind_of(auth), fields_of(auth)) for auth in manifest.auth),
+        auth=tuple(_listed_auth(auth) for auth in manifest.auth),
         base_url=kind_of_base(provider),
         docs=manifest.docs,
     )
+
+
+def _listed_auth(auth: Auth) -> ListedAuth:
+    file = auth.file if isinstance(auth, JwtBearer) else {}
+    return ListedAuth(kind_of(auth), fields_of(auth), optional_fields_of(auth), file)
 
 
 def kind_of_base(provider: Provider) -> str:

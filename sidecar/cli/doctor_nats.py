@@ -15,7 +15,7 @@ import msgspec
 
 from sidecar.adapters.nats_jetstream import Answer, ApiRefused, ask
 from sidecar.adapters.nats_streams import StreamRefused
-from sidecar.cli.connection import Connection
+from sidecar.cli.account import Connection
 from sidecar.cli.doctor_here import Here, Tell
 from sidecar.cli.doctor_line import Line, fail, ok, warn
 from sidecar.cli.failure import Stopped

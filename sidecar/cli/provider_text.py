@@ -20,10 +20,12 @@ BASE_URLS = {
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """A kind of credential that a provider takes, and its fields."""
+    """A kind of credential that a provider takes, and its fields; `file`: what the provider's key file calls them."""
 
     kind: str
     fields: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+    file: dict[str, str] = {}
 
 
 class Served(msgspec.Struct, frozen=True):

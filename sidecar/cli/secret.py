@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -13,7 +13,9 @@ import msgspec
 from sidecar.cli.failure import NO_FILE, USAGE, stop
 
 MAX_SECRET = 256 * 1024
-VISIBLE = frozenset({"username"})  # typed in the open, as at every login
+# Typed in the open, as at every login.
+VISIBLE = frozenset({"username", "user", "identity", "email", "client_id", "app_id", "installation_id", "issuer"})
+LINES = frozenset({"private_key"})  # no terminal asks for those
 SHAPE = '{"fields": {"name": "value"}}'
 
 
@@ -30,7 +32,16 @@ class Fields(msgspec.Struct, frozen=True):
     fields: dict[str, str]
 
 
-def read_fields(source: Source) -> dict[str, str] | str | None:
+class KeyFile(msgspec.Struct, frozen=True):
+    """A key file as a provider hands it out: its texts by their names there."""
+
+    values: dict[str, str]
+
+
+Read = dict[str, str] | str | KeyFile | None
+
+
+def read_fields(source: Source) -> Read:
     """The fields that the source holds, or its bare secret; None when it is to be asked for on the terminal."""
     if source.file is not None:
         return _parsed(_file(source.file), "stdin" if source.file == "-" else source.file)
@@ -42,16 +53,22 @@ def read_fields(source: Source) -> dict[str, str] | str | None:
     return None
 
 
-def ask_fields(title: str, kind: str, names: Sequence[str], read: dict[str, str] | str | None) -> dict[str, str]:
-    """The credential's fields: as read, or asked for one by one on the terminal."""
+def ask_fields(title: str, kind: str, names: Sequence[str], file: Mapping[str, str], read: Read) -> dict[str, str]:
+    """The credential's fields: as read, or asked for on the terminal. `file` is what a key file calls them."""
     if isinstance(read, dict):
         return read
+    if isinstance(read, KeyFile):
+        if not file:
+            raise stop(USAGE, f"{title} hands out no key file for the kind {kind}", f"give the secret, or {SHAPE}")
+        return {name: read.values[theirs] for name, theirs in file.items() if theirs in read.values}
     if isinstance(read, str):
         if len(names) == 1:
             return {names[0]: read}
         raise stop(USAGE, f"a credential of kind {kind} has {len(names)} fields: {', '.join(names)}", f"give {SHAPE}")
     if not sys.stdin.isatty():
         raise stop(USAGE, "there is no terminal to ask for the secret", "give --from-file FILE or --from-env NAME")
+    if LINES & set(names):
+        raise stop(USAGE, f"a credential of kind {kind} has a key of several lines", "give --from-file FILE")
     return {
         name: click.prompt(f"{title} {name}", hide_input=name not in VISIBLE, err=True, type=str).strip()
         for name in names
@@ -76,12 +93,18 @@ def _file(path: str) -> str:
     return text
 
 
-def _parsed(text: str, where: str) -> dict[str, str] | str:
-    """JSON's fields, or the whole as one secret. No message repeats what was read."""
+def _parsed(text: str, where: str) -> dict[str, str] | str | KeyFile:
+    """JSON's fields, a provider's key file, or the whole as one secret. No message repeats what was read."""
     bare = text.strip()
     if not bare.startswith("{"):
         return bare
     try:
-        return msgspec.json.decode(bare, type=Fields).fields
+        whole = msgspec.json.decode(bare, type=dict[str, object])
+        if "fields" in whole:
+            return msgspec.convert(whole, Fields).fields
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise stop(USAGE, f"{where} starts like JSON and is not {SHAPE}") from None
+    texts = {name: value for name, value in whole.items() if isinstance(value, str)}
+    if not texts:
+        raise stop(USAGE, f"{where} starts like JSON and is not {SHAPE}")
+    return KeyFile(texts)

@@ -12,7 +12,7 @@ import msgspec
 
 from sidecar.adapters.nats_contents import forget
 from sidecar.adapters.nats_jetstream import ApiRefused
-from sidecar.cli.connection import Connection
+from sidecar.cli.account import Connection
 from sidecar.cli.failure import EXIT_CODES, NATS_DENIED, NO_SIDECAR, NOT_READY, USAGE, Stopped, stop
 from sidecar.cli.options import json_option
 from sidecar.cli.session import LOGIN, Session, decoded, session, settings_here

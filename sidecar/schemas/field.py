@@ -101,10 +101,12 @@ FIELDS = {
     "time": "When it happened (RFC 3339, UTC, microseconds).",
     "timeout_ms": "Milliseconds the call had, as granted.",
     "title": "The reason in words, the same for each reason everywhere.",
+    "token_valid_s": "Seconds that the access token in use was still to live; not there where nobody knows.",
     "trace_id": "The trace the call belongs to (W3C trace context).",
     "type": "`urn:connector-sidecar:failure:<REASON>` (RFC 9457).",
     "url": "The URL, secrets redacted.",
     "url.full": "The URL, secrets redacted (OpenTelemetry name).",
+    "valid_s": "Seconds that the new token lives, as far as the provider says.",
     "valid_seconds": "How long the link works; and once it was opened, how long its owner has at the provider.",
     "verb": "What the operator asked.",
     "verified": "Whether the provider took the credential just now; null when it was not asked.",
@@ -127,6 +129,11 @@ OF_STRUCT = {
     ): "`offered`: the link was not used yet; `begun`: its owner is at the provider; `connected`; "
     "`failed`; `gone`: its time is over; null when no flow was asked for.",
     ("Admin", "connection"): "Whose account at the provider; `-` stands for every one.",
+    ("Auth", "outcome"): (
+        "`renewed`; `failed` and `unanswered`: tried again later; `reauth_required`: the provider took the grant back;"
+        " `lost`: it refuses the refresh token, and an earlier answer of it never arrived; `late`: new tokens were"
+        " dropped, as another process had taken the renewal over."
+    ),
     ("Admin", "provider"): "The third-party API; `-` stands for every one.",
     ("CancelReply", "side_effect"): "What is known of the provider's side: `none`, `unknown`, `done`.",
     ("Connection", "status"): "`active`, `disabled` or `revoked`; `unreadable` when the record cannot be opened.",
@@ -152,6 +159,8 @@ OF_STRUCT = {
         "ExportRequest",
         "after",
     ): "The `next` of the batch before, the last record of it; null for the first.",
+    ("ListedAuth", "file"): "The names that these fields have in a key file which the provider hands out.",
+    ("ListedAuth", "optional"): "Names of the fields that an import of this kind may give besides.",
     ("ListedProvider", "title"): "The provider's name as people write it.",
     ("RestoreRequest", "dry_run"): "Open each copy and look whether its record is there; write nothing.",
     ("Restored", "failed"): "Copies that cannot be put back, each with why.",

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.cli.connection import Connection, chosen_kind, shown, table
+from sidecar.cli.account import Connection, chosen_kind, shown, table
 from sidecar.cli.failure import Stopped
 from sidecar.cli.provider_text import Kind, Served
+from sidecar.cli.secret import KeyFile, Read, ask_fields
 from tests.cli.conftest import Command, said
 
 SERVER = "https://server.example"
@@ -124,7 +125,7 @@ def test_an_empty_list_says_how_to_begin(beside: Command) -> None:
     """Nothing on stdout, and the next step on stderr."""
     result = beside("connection", "list", "--tenant", "empty")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert "sidecar connection import PROVIDER -c NAME" in result.stderr
+    assert "sidecar connect PROVIDER -c NAME" in result.stderr
 
 
 def test_a_name_of_any_characters_is_one_connection(beside: Command, token: str) -> None:
@@ -135,26 +136,47 @@ def test_a_name_of_any_characters_is_one_connection(beside: Command, token: str)
     assert said(beside("connection", "list", *who, "--json"))[0]["connection"] == "alice@example.com"
 
 
-TWO = Served("acme", (Kind("bearer", ("token",)), Kind("basic", ("username", "password"))))
+SERVICE = {"issuer": "client_email", "private_key": "private_key", "key_id": "private_key_id"}
+TWO = Served(
+    "acme",
+    (
+        Kind("oauth2", ("refresh_token",), ("client_id", "client_secret")),
+        Kind("bearer", ("token",)),
+        Kind("basic", ("username", "password")),
+        Kind("jwt_bearer", ("issuer", "private_key"), ("subject", "key_id"), SERVICE),
+    ),
+)
 
 
 @pytest.mark.parametrize(
-    ("kind", "fields", "chosen"),
+    ("kind", "read", "chosen"),
     [
         (None, None, "bearer"),
+        (None, "a secret", "bearer"),
         ("basic", None, "basic"),
-        (None, ["password", "username"], "basic"),
-        (None, ["unknown"], "bearer"),
+        (None, {"password": "p", "username": "u"}, "basic"),
+        (None, {"refresh_token": "r", "client_id": "c"}, "oauth2"),
+        (None, KeyFile({"client_email": "a@b", "private_key": "k", "type": "service_account"}), "jwt_bearer"),
+        (None, {"unknown": "u"}, "oauth2"),
     ],
 )
-def test_the_kind(kind: str | None, fields: list[str] | None, chosen: str) -> None:
-    """The one named, else the one whose fields these are, else the first."""
-    assert chosen_kind(TWO, kind, fields).kind == chosen
+def test_the_kind(kind: str | None, read: Read, chosen: str) -> None:
+    """The one named, else the one that what was read fits; nobody is asked for the refresh token of a consent."""
+    assert chosen_kind(TWO, kind, read).kind == chosen
+
+
+def test_a_key_file_of_the_provider() -> None:
+    """Its fields are found by the names that the provider gives them; what else it holds stays there."""
+    whole = KeyFile({"client_email": "a@b", "private_key": "k", "private_key_id": "1", "type": "service_account"})
+    fields = ask_fields("Acme", "jwt_bearer", ("issuer", "private_key"), SERVICE, whole)
+    assert fields == {"issuer": "a@b", "private_key": "k", "key_id": "1"}
+    with pytest.raises(Stopped, match="hands out no key file"):
+        ask_fields("Acme", "bearer", ("token",), {}, whole)
 
 
 def test_a_kind_that_is_not_taken() -> None:
     """It is refused with those that are."""
-    with pytest.raises(Stopped, match="kinds are: bearer, basic"):
+    with pytest.raises(Stopped, match="kinds are: oauth2, bearer, basic"):
         chosen_kind(TWO, "oauth", None)
 
 
