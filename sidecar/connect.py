@@ -28,6 +28,7 @@ from sidecar.wire.subject import ConnectAddress
 T = TypeVar("T")
 
 VERBS = ("start", "status")
+PASTED = "https://localhost/callback"
 STATES: Mapping[Stage, FlowState] = {
     Stage.OFFERED: "offered",
     Stage.BEGUN: "begun",
@@ -49,9 +50,11 @@ class Site(msgspec.Struct, frozen=True):
     def secure(self) -> bool:
         return self.url is not None and self.url.startswith("https:")
 
-    @property
-    def redirect_uri(self) -> str:
-        return f"{self.url}/callback"
+    def redirect_uri(self, auth: OAuth2) -> str:
+        """Where the provider sends people back to. On a laptop no page of ours has an https address: where a provider
+        wants one, they end at a page that does not load, and bring its address back themselves (`sidecar connect`).
+        """
+        return PASTED if auth.redirect == "https" and not self.secure else f"{self.url}/callback"
 
 
 class Connect:
@@ -123,7 +126,7 @@ class Connect:
             valid_seconds=flow.valid_seconds,
             kind=flow.kind,
             scopes=flow.scopes,
-            redirect_uri=self._site.redirect_uri,
+            redirect_uri=self._site.redirect_uri(auth),
             expected_account=flow.expected_account,
         )
 
@@ -132,14 +135,11 @@ class Connect:
         title = provider.manifest.title
         if self._site.url is None:
             return _not_set_up("nobody can open a link here", "set SIDECAR_PUBLIC_URL and SIDECAR_CONNECT_ADDRESS")
-        if auth.redirect == "https" and not self._site.secure:
-            detail = f"{title} sends people back to https addresses only, and SIDECAR_PUBLIC_URL is {self._site.url}"
-            return _not_set_up(detail, "set SIDECAR_PUBLIC_URL to an https address of this sidecar")
         app = self._apps.app(tenant, provider.name)
         if app is None:
             problem = self._apps.problem(tenant, provider.name)
             steps = "; ".join(auth.app) or f"make one at {title}"
-            where = f"redirect URI {self._site.redirect_uri}; put it into {provider.name}.json in SIDECAR_APPS_DIR"
+            where = f"redirect URI {self._site.redirect_uri(auth)}; put it into {provider.name}.json in SIDECAR_APPS_DIR"
             return _not_set_up(problem or f"no OAuth app of {title} is set up here", f"{steps}; {where}")
         return app
 

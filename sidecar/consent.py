@@ -160,7 +160,7 @@ class Consent:
             ended = url if isinstance(url, Ended) else Ended(Ending.UNAVAILABLE, "its app is not set up here any more")
             return self._arrived(ended, link.place, held.flow)
         state, browser, verifier = self._secret(), self._secret(), self._oauth.new_verifier()
-        redirect_uri = self._site.redirect_uri
+        redirect_uri = self._site.redirect_uri(auth)
         flow = begun(
             held.flow,
             state=state,
