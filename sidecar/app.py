@@ -27,12 +27,16 @@ from sidecar.adapters.nats_store import NatsStore
 from sidecar.adapters.nats_streams import provision
 from sidecar.adapters.nats_supervision import Pace
 from sidecar.adapters.prometheus_metrics import CONTENT_TYPE, Metrics
+from sidecar.adapters.state_folder import StateFolder
 from sidecar.adapters.system import SystemClock, SystemRandom
 from sidecar.adapters.uvicorn_listener import AddressError, bind, listener
 from sidecar.adapters.yaml_file import read_yaml
 from sidecar.admin import Administrator
 from sidecar.auth.apps import Apps
 from sidecar.auth.endpoint import TokenEndpoint
+from sidecar.auth.live import LiveCredentials
+from sidecar.auth.refresher import Refresher
+from sidecar.auth.spill import Spill
 from sidecar.catalogue.load import load_catalogue, narrowed
 from sidecar.connect import Connect, Site
 from sidecar.consent import Consent
@@ -66,6 +70,7 @@ USER_AGENT = f"connector-sidecar/{VERSION}"
 READY_SECONDS = 2.0  # a round trip through NATS that takes longer is no answer
 SEALED = (CREDENTIALS,)  # the buckets whose records are sealed with tenants' keys
 CONNECT_ON_A_LAPTOP = "127.0.0.1:8077"
+RENEWAL_SECONDS = 10.0  # at the end, for tokens that were asked for and are not stored yet
 HEADER_ROOM = 2_048  # of a message's max_payload, for the headers of a reply
 
 
@@ -135,6 +140,8 @@ async def sidecar(
         background = await closing.enter_async_context(anyio.create_task_group())
         closing.callback(background.cancel_scope.cancel)
         background.start_soon(parts.credentials.follow)
+        background.start_soon(parts.refresher.serve)
+        background.start_soon(parts.live.keep_fresh)
         await parts.worker.start()
         _settle()
         await bus.round_trip(READY_SECONDS)  # the server has our subscriptions before anybody is told that we serve
@@ -149,6 +156,10 @@ async def sidecar(
                 lifetime.given_up = await parts.worker.stop(settings.grace_seconds)
                 if lifetime.given_up:
                     log.warning("%d calls could not be finished in time", lifetime.given_up)
+                unpersisted = await parts.refresher.stop(RENEWAL_SECONDS)
+                if unpersisted:
+                    where = settings.state_dir or "nowhere: SIDECAR_STATE_DIR is not set"
+                    log.error("new tokens of %d connections could not be stored; kept in %s", unpersisted, where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +167,8 @@ class _Parts:
     """What answers messages, not yet started."""
 
     credentials: CredentialStore
+    refresher: Refresher
+    live: LiveCredentials
     administrator: Administrator
     site: Site
     consent: Consent
@@ -178,21 +191,6 @@ def _wired(
     credentials = CredentialStore(
         store, keys, clock, random, capacity=settings.connections_cached, scope=settings.scope
     )
-    about = metadata(catalogue.digest, catalogue.providers, settings.scope)
-    service = Service(random.token(8).hex(), clock.wall(), about)
-    executor = Executor(
-        catalogue=catalogue,
-        credentials=credentials,
-        sender=sender,
-        clock=clock,
-        random=random,
-        observer=trace,
-        prefix=settings.prefix,
-        sidecar_id=service.id,
-        user_agent=USER_AGENT,
-        limits=Limits(max_response_bytes=settings.max_response_bytes, max_output_bytes=bus.max_payload - HEADER_ROOM),
-        base_urls=base_urls,
-    )
     apps = Apps(AppFolder(Path(settings.apps_dir).expanduser(), clock.now) if settings.apps_dir else None)
     oauth = AuthlibOAuth()
     tokens = TokenEndpoint(
@@ -202,6 +200,41 @@ def _wired(
         clock=clock,
         random=random,
         user_agent=USER_AGENT,
+        base_urls=base_urls,
+    )
+    spill = Spill(StateFolder(Path(settings.state_dir).expanduser()), keys) if settings.state_dir else None
+    refresher = Refresher(
+        store=credentials,
+        endpoint=tokens,
+        providers=catalogue.providers,
+        clock=clock,
+        random=random,
+        observer=trace,
+        gauge=metrics,
+        spill=spill,
+    )
+    live = LiveCredentials(
+        store=credentials,
+        refresher=refresher,
+        providers=catalogue.providers,
+        clock=clock,
+        random=random,
+        capacity=settings.connections_cached,
+    )
+    about = metadata(catalogue.digest, catalogue.providers, settings.scope)
+    service = Service(random.token(8).hex(), clock.wall(), about)
+    executor = Executor(
+        catalogue=catalogue,
+        credentials=live,
+        renewal=live,
+        sender=sender,
+        clock=clock,
+        random=random,
+        observer=trace,
+        prefix=settings.prefix,
+        sidecar_id=service.id,
+        user_agent=USER_AGENT,
+        limits=Limits(max_response_bytes=settings.max_response_bytes, max_output_bytes=bus.max_payload - HEADER_ROOM),
         base_urls=base_urls,
     )
     sealed = SealedRecords(store, keys, clock, random, SEALED)
@@ -253,7 +286,7 @@ def _wired(
         admission=Admission(settings.max_in_flight, settings.max_timeout_ms, settings.reply_prefixes),
         scope=settings.scope,
     )
-    return _Parts(credentials, administrator, site, consent, worker)
+    return _Parts(credentials, refresher, live, administrator, site, consent, worker)
 
 
 async def run(settings: Settings, started: Callable[[Sidecar], None]) -> None:
@@ -285,7 +318,11 @@ async def development(settings: Settings, sandbox: Sandbox | None) -> AsyncItera
     """A sidecar with all it needs, and the URL of its NATS."""
     settings = _with_pages(settings)
     folder = Path(settings.data_dir).expanduser()
-    settings = msgspec.structs.replace(settings, apps_dir=settings.apps_dir or str(folder / "apps"))
+    settings = msgspec.structs.replace(
+        settings,
+        apps_dir=settings.apps_dir or str(folder / "apps"),
+        state_dir=settings.state_dir or str(folder / "state"),
+    )
     catalogue = catalogue_of(settings)
     async with AsyncExitStack() as parts:
         url = settings.nats_url

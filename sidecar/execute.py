@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import httpx
 import msgspec
 
-from sidecar.auth.kind import auth_of, authorise, secrets_of, shown
+from sidecar.auth.kind import auth_of, authorise, is_issued, secrets_of, shown
 from sidecar.catalogue.validate import nearest, validate
 from sidecar.core import story
 from sidecar.core.base_url import connection_url
@@ -56,6 +56,15 @@ class Credentials(Protocol):
         """The connection's credential, found within so many seconds, or why it cannot be used."""
 
 
+class Renewal(Protocol):
+    """Who has a token renewed that the provider refused."""
+
+    async def rejected(
+        self, tenant: str, connection: str, provider: str, credential: Credential, *, within: float
+    ) -> Credential | Failure | None:
+        """A credential to send once more with, found within so many seconds; None where there is none to be had."""
+
+
 class Observer(Protocol):
     """Whoever wants to know what happens to calls: metrics, and the trace on NATS."""
 
@@ -84,7 +93,8 @@ class Ended(msgspec.Struct, frozen=True):
 @dataclass(slots=True)
 class Run:
     """One call under way. `told`: the trace knows that it started. `side_effect` is what all its attempts so far may
-    have done, not the last one alone. `began`: when the exchange began that has not ended yet.
+    have done, not the last one alone. `began`: when the exchange began that has not ended yet. `refused`: how the
+    provider refused its token, which is then renewed, once.
     """
 
     call: Call
@@ -99,6 +109,8 @@ class Run:
     attempts: int = 0
     side_effect: SideEffect = SideEffect.NONE
     began: float | None = None
+    refused: Failure | None = None
+    renewed: bool = False
     why: list[str] = field(default_factory=list)
 
     @property
@@ -123,9 +135,12 @@ class Executor:
         sidecar_id: str,
         user_agent: str,
         limits: Limits,
+        renewal: Renewal | None = None,
         base_urls: Mapping[str, str] | None = None,
     ) -> None:
-        """`base_urls` replaces what a provider's manifest and connections say (the sandbox does)."""
+        """Without `renewal` a refused token stays so. `base_urls` replaces what a provider's manifest and connections
+        say (the sandbox does).
+        """
         self.catalogue = catalogue
         self._credentials = credentials
         self._sender = sender
@@ -136,6 +151,7 @@ class Executor:
         self._id = sidecar_id
         self._user_agent = user_agent
         self._limits = limits
+        self._renewal = renewal
         self._base_urls = base_urls or {}
         self._quotas = Quotas(clock)
 
@@ -241,6 +257,8 @@ class Executor:
             if decision.delay is None:
                 return result
             last = result
+            if decision.delay == 0.0:
+                continue
             await self._emit(story.wait, call, decision.delay, decision.why, jitter=jitter)
             await self._clock.sleep(decision.delay)
 
@@ -262,7 +280,7 @@ class Executor:
         """Before a further attempt: the connection may have been disabled or given another credential meanwhile."""
         if run.attempts == 0 or run.trial:
             return None
-        credential = await self._load(run.call)
+        credential = await (self._renewed(run, run.refused) if run.refused else self._load(run.call))
         if isinstance(credential, Failure):
             return credential
         auth = auth_of(run.provider.manifest.auth, credential.kind)
@@ -273,6 +291,15 @@ class Executor:
             return moved(run.call)
         run.credential, run.auth = credential, auth
         return None
+
+    async def _renewed(self, run: Run, refused: Failure) -> Credential | Failure:
+        """The credential with a new token, in place of the one that was refused just now; later as any other."""
+        call, left = run.call, max(0.0, run.call.deadline - self._clock.now())
+        if self._renewal is None or run.renewed:
+            return await self._load(call)
+        run.renewed = True
+        found = await self._renewal.rejected(call.tenant, call.connection, call.provider, run.credential, within=left)
+        return refused if found is None else found
 
     async def _exchange(self, run: Run) -> tuple[httpx.Response | Failure, Outcome]:
         """One attempt: what came back, and what it means."""
@@ -314,6 +341,9 @@ class Executor:
     def _decide(self, run: Run, result: Outcome, jitter: float) -> Decision:
         if isinstance(result, Success):
             return Decision(None, "done")
+        if result.reason is Reason.CREDENTIAL_REJECTED and self._may_renew(run):
+            run.refused = result
+            return Decision(0.0, "the provider refused the token before acting: it is renewed, then sent once more")
         return retry(
             self._limits.retry,
             run.attempts,
@@ -323,6 +353,9 @@ class Executor:
             jitter=jitter,
             left=run.call.deadline - self._clock.now(),
         )
+
+    def _may_renew(self, run: Run) -> bool:
+        return self._renewal is not None and run.refused is None and not run.trial and is_issued(run.auth)
 
     def _observe_limits(self, wanted: Budgets, result: Outcome, decision: Decision) -> None:
         """What the provider said about its limit holds for every call of that budget, not for this one alone."""
@@ -367,6 +400,7 @@ class Executor:
             result=result,
             decision=decision,
             secrets=run.secrets,
+            credential=run.credential,
         )
 
     async def _emit(self, tell: Callable[..., CallEvent], call: Call, *known: Any, **also: Any) -> bool:

@@ -69,6 +69,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             " `apps` in the data directory"
         ),
     ] = None
+    state_dir: Annotated[
+        str | None,
+        Meta(description="folder of this process alone for new tokens that cannot be stored yet, sealed"),
+    ] = None
     connectors: Annotated[tuple[str, ...], Meta(description="more folders of providers, separated as in PATH")] = ()
     egress_allow: Annotated[
         tuple[str, ...],

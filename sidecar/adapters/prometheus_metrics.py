@@ -96,6 +96,16 @@ class Metrics:
             "sidecar_admin", "Admin requests by verb and outcome.", ["verb", "outcome"], registry=registry
         )
 
+        self._refreshes = Counter(
+            "sidecar_refreshes",
+            "Renewals of tokens by what came of them: renewed, failed, unanswered, reauth_required, lost, late.",
+            ["provider", "outcome"],
+            registry=registry,
+        )
+        self._unpersisted = Gauge(
+            "sidecar_unpersisted_rotations", "New tokens that are not stored yet.", registry=registry
+        )
+
     def finished(self, provider: str, operation: str, outcome: str, seconds: float) -> None:
         key = (provider, self._operation(provider, operation), outcome)
         child = self._children.get(key)
@@ -118,6 +128,12 @@ class Metrics:
 
     def administered(self, verb: str, outcome: str) -> None:
         self._admin.labels(verb, outcome).inc()
+
+    def refreshed(self, provider: str, outcome: str) -> None:
+        self._refreshes.labels(provider, outcome).inc()
+
+    def unpersisted(self, number: int) -> None:
+        self._unpersisted.set(number)
 
     def in_flight(self, number: int) -> None:
         self._in_flight.set(number)

@@ -27,8 +27,9 @@ PATIENCE_SECONDS = 25.0  # how long another's attempt is left alone
 NOTICE_SECONDS = 5.0  # then the record is written as it is: now the other one could store its tokens too, if it lives
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
+LONGEST_PAUSE_OF_HOLDER = 0.5  # who has tokens to store comes several times within others' notice
 LOOKS = 5  # that show nothing, or something older than what is known, and then it is so
-LOOKS_OF_HOLDER = 30  # the same, for one who has tokens to store
+LOOKS_OF_HOLDER = 60  # the same, for one who has tokens to store
 
 
 class Began(msgspec.Struct, frozen=True, tag=True):
@@ -144,6 +145,23 @@ class Renewing(msgspec.Struct, frozen=True):
 
 
 replace = msgspec.structs.replace
+
+
+def resumed(attempt: str, granted: Granted) -> Renewing:
+    """A run that goes on after its process ended: these tokens are stored if the record still holds the attempt. Begin
+    with the event `Woke`.
+    """
+    name, _, number = attempt.rpartition(".")
+    return Renewing(
+        owner="",
+        name=name,
+        stale=None,
+        phase=Phase.RESULT,
+        attempts=int(number),
+        result=granted,
+        told=True,
+        overtaken=True,
+    )
 
 
 def step(state: Renewing, event: Event, now: float, jitter: float) -> tuple[Renewing, Effect]:
@@ -273,11 +291,19 @@ def _shown_to_holder(state: Renewing, shown: Shown, jitter: float) -> tuple[Rene
         return _pause(state, jitter)
     if credential is None or revision < state.at_least:
         return _look_again(state, jitter)
-    if credential.refreshing is not None and credential.refreshing.attempt == state.attempt:
+    ours = credential.refreshing is not None and credential.refreshing.attempt == state.attempt
+    if ours and not _told(credential):
         return _write_result(replace(state, held=credential, revision=revision, at_least=revision, overtaken=False))
     result = state.result
-    ours = isinstance(result, Granted) and access_of(credential) == result.tokens.access
-    return state, Done(late=isinstance(result, Granted) and not ours)
+    assert result is not None  # a holder has one
+    late = isinstance(result, Granted) and access_of(credential) != result.tokens.access
+    return state, Done(None if late else _said(result), late=late)
+
+
+def _told(credential: Credential) -> bool:
+    """Whether its record says what became of the attempt that it holds: that write of ours had no answer."""
+    over = credential.refreshing is None or credential.refreshing.owner is None
+    return over or credential.status is Status.REAUTH_REQUIRED
 
 
 def _after(credential: Credential, result: TokenOutcome) -> Credential:
@@ -335,4 +361,5 @@ def _pause(state: Renewing, jitter: float) -> tuple[Renewing, Effect]:
 
 
 def _pause_seconds(state: Renewing, jitter: float) -> float:
-    return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(state.pauses, 10)) * (0.5 + jitter)
+    longest = LONGEST_PAUSE if state.result is None else LONGEST_PAUSE_OF_HOLDER
+    return min(longest, FIRST_PAUSE * 2.0 ** min(state.pauses, 10)) * (0.5 + jitter)

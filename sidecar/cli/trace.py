@@ -20,7 +20,7 @@ from sidecar.ports import Message, StoreDenied, StoreUnavailable
 from sidecar.settings import Settings
 from sidecar.trace.line import counted
 from sidecar.trace.show import event_line, read_event, trace_text
-from sidecar.wire.event import Admin
+from sidecar.wire.event import Admin, Auth
 from sidecar.wire.subject import encode_token
 
 WAITING = 10_000  # events that may wait to be printed; more are dropped and counted
@@ -82,7 +82,7 @@ def show(
     if as_json:
         put_json(b"[" + b",".join(events) + b"]")
         return
-    known = [event for event in map(read_event, events) if event is not None and not isinstance(event, Admin)]
+    known = [event for event in map(read_event, events) if event is not None and not isinstance(event, Admin | Auth)]
     put(trace_text(known, paint))
     if len(known) < len(events):
         say(f"{counted(len(events) - len(known), 'event')} of a newer version cannot be shown; --json has all")

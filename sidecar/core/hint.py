@@ -23,6 +23,8 @@ def _hint(failure: Failure, call: Call, operation: Operation | None) -> str | No
     match failure.reason:
         case Reason.NO_CREDENTIAL | Reason.CONNECTION_REVOKED:
             return f"connect it: sidecar connection import {who}"
+        case Reason.REAUTH_REQUIRED | Reason.REFRESH_LOST:
+            return f"its owner can allow access again: sidecar connect {who}"
         case Reason.CREDENTIAL_REJECTED:
             return f"give a valid credential: sidecar connection import {who}"
         case Reason.CONNECTION_DISABLED:

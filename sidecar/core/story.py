@@ -11,6 +11,7 @@ import httpx
 from sidecar.core.outcome import request_id
 from sidecar.core.redact import MAX_SAID, redact_headers, redact_url, said, without_secrets
 from sidecar.core.retry import Decision
+from sidecar.credential import Credential
 from sidecar.model import MEANINGS, Call, Failure, Outcome, Request, Success
 from sidecar.provider import Provider
 from sidecar.wire.event import Attempt, Finished, Started, Wait, timestamp
@@ -56,6 +57,7 @@ def attempt(
     result: Outcome,
     decision: Decision,
     secrets: Sequence[str],
+    credential: Credential,
 ) -> Attempt:
     """One exchange: what was asked, what came back (of a failure what it said), what was decided."""
     failure = result if isinstance(result, Failure) else None
@@ -72,6 +74,8 @@ def attempt(
         "side_effect": failure.side_effect if failure else None,
         "decided": decision.why,
     }
+    if credential.tokens is not None and credential.tokens.expires is not None:
+        told["token_valid_s"] = round(credential.tokens.expires - wall + now - began, 3)
     if isinstance(answer, Failure):
         told["said"] = _cut(without_secrets(answer.detail, secrets))
     else:

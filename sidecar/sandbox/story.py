@@ -16,7 +16,7 @@ from sidecar.sandbox.case import CREDENTIAL
 from sidecar.sandbox.server import Received, Sandbox, import_payload
 from sidecar.trace.line import Tone, counted, seconds
 from sidecar.trace.show import trace_text
-from sidecar.wire.event import Admin, Finished, Started, decoder
+from sidecar.wire.event import Admin, Auth, Finished, Started, decoder
 
 WHO, TENANT = "alice", "default"
 LIST, POST = f"sidecar.read.{TENANT}.{WHO}.github.issues.list", f"sidecar.write.{TENANT}.{WHO}.slack.messages.post"
@@ -144,7 +144,7 @@ class Story:
         """What the trace tells of that call."""
         pattern = f"sidecar.trace.{TENANT}.{WHO}.slack.>"
         kept = [decoder.decode(entry.payload) async for entry in read_trace(self._running.bus, pattern)]
-        events = [event for event in kept if not isinstance(event, Admin) and event.call_id == call_id]
+        events = [event for event in kept if not isinstance(event, Admin | Auth) and event.call_id == call_id]
         hold(isinstance(events[0], Started) and isinstance(events[-1], Finished), "the trace is whole", events)
         self._say("why", f"sidecar trace show {call_id[-8:]}")
         for line in trace_text(events, paint).splitlines():

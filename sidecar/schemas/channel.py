@@ -48,7 +48,7 @@ PARAMETERS = {
 }
 
 _CALL = "{tenant}.{connection}.{provider}.{operation}"
-_EVENTS = ("started", "attempt", "wait", "finished", "admin")
+_EVENTS = ("started", "attempt", "wait", "finished", "admin", "auth")
 _SERVICE = {"PING": "servicePing", "INFO": "serviceInfo", "STATS": "serviceStats"}
 _WHO = (
     ("", "", "every process"),
@@ -87,6 +87,7 @@ MESSAGES = {
     "wait": Message("Wait", "The call waits."),
     "finished": Message("Finished", "The call ended."),
     "admin": Message("Admin", "An operator changed or asked something."),
+    "auth": Message("Auth", "The tokens of a connection were to be renewed."),
     "servicePing": Message("ServicePing", "Who is there."),
     "serviceInfo": Message("ServiceInfo", "What is served."),
     "serviceStats": Message("ServiceStats", "What was counted."),

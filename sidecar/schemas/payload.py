@@ -16,7 +16,7 @@ from sidecar.schemas.field import FIELDS, OF_STRUCT
 from sidecar.store.copies import Copies, Restored
 from sidecar.store.rewrap import KeyUse
 from sidecar.wire.connect import ConnectLink, ConnectStatus, StartRequest, StatusRequest
-from sidecar.wire.event import Admin, Attempt, Finished, Started, Wait
+from sidecar.wire.event import Admin, Attempt, Auth, Finished, Started, Wait
 from sidecar.wire.reply import CancelReply, DryRun, FailureReply
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -32,6 +32,7 @@ PAYLOADS: dict[str, tuple[Any, str]] = {
     "trace-wait": (Wait, "Wait"),
     "trace-finished": (Finished, "Finished"),
     "trace-admin": (Admin, "Admin"),
+    "trace-auth": (Auth, "Auth"),
     "admin-import": (ImportRequest, "ImportRequest"),
     "admin-connection": (Connection, "Connection"),
     "admin-connections": (list[Connection], "Connections"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from sidecar.ports import Bus, BusError
-from sidecar.wire.event import Admin, Attempt, Event, Finished, Started, Wait, encoder, event_name
+from sidecar.wire.event import Admin, Attempt, Auth, Event, Finished, Started, Wait, encoder, event_name
 from sidecar.wire.subject import trace_subject
 
 
@@ -19,6 +19,8 @@ class Counters(Protocol):
     def waited(self, provider: str, why: str, seconds: float) -> None: ...
 
     def administered(self, verb: str, outcome: str) -> None: ...
+
+    def refreshed(self, provider: str, outcome: str) -> None: ...
 
     def trace_dropped(self) -> None: ...
 
@@ -64,3 +66,5 @@ class TracePublisher:
                 self._counters.finished(event.provider, event.operation, event.outcome, event.elapsed_ms / 1000)
             case Admin():
                 self._counters.administered(event.verb, event.outcome)
+            case Auth():
+                self._counters.refreshed(event.provider, event.outcome)

@@ -8,7 +8,7 @@ import msgspec
 
 from sidecar.model import Access, SideEffect
 from sidecar.trace.line import Paint, Tone, columns, counted, ending, plain, seconds, unpainted
-from sidecar.wire.event import Admin, Attempt, CallEvent, Event, Finished, Started, Wait, decoder, event_name
+from sidecar.wire.event import Admin, Attempt, Auth, CallEvent, Event, Finished, Started, Wait, decoder, event_name
 
 WIDE = 1_000  # characters of what a provider said, and of the reasons
 URL_WIDE = 200
@@ -38,6 +38,8 @@ def event_line(event: Event, paint: Paint = unpainted) -> str:
     clock, name = plain(event.time[11:23], 12), event_name(event)
     if isinstance(event, Admin):
         who, call, text = f"{event.tenant} / {event.connection} / {event.provider}", "", _administered(event, paint)
+    elif isinstance(event, Auth):
+        who, call, text = f"{event.tenant} / {event.connection} / {event.provider}", "", _renewed(event, paint)
     else:
         who, call, text = _who(event), ending(event.call_id), _what(event, paint)
     return f"{paint(clock, Tone.DIM)}  {call:<8}  {name:<8}  {plain(who, URL_WIDE)}  {text}"
@@ -98,6 +100,8 @@ def _row(elapsed_ms: float, text: str) -> str:
 def _attempt(event: Attempt, paint: Paint) -> Iterable[str]:
     """The exchange at the moment it began; its event was told when it ended."""
     began = max(0.0, event.elapsed_ms - event.duration_ms)
+    if event.token_valid_s is not None:
+        yield _row(began, f"auth     token valid for {_roughly(event.token_valid_s)}")
     yield _row(began, f"attempt {event.attempt}  {_exchange(event, paint)}")
     under = " " * 12
     limits = [
@@ -196,6 +200,21 @@ def _administered(event: Admin, paint: Paint) -> str:
     tone = Tone.GOOD if event.outcome == "ok" else Tone.BAD
     detail = f": {plain(event.detail)}" if event.detail else ""
     return f"{plain(event.verb)}  {paint(plain(event.outcome), tone)}{detail}"
+
+
+def _renewed(event: Auth, paint: Paint) -> str:
+    tone = Tone.GOOD if event.outcome == "renewed" else Tone.BAD
+    valid = f", valid for {_roughly(event.valid_s)}" if event.valid_s is not None else ""
+    detail = f": {plain(event.detail)}" if event.detail else ""
+    return f"token {paint(event.outcome.replace('_', ' '), tone)}{valid}{detail}"
+
+
+def _roughly(value: float) -> str:
+    """How long a token lives: `41 min`, `3 h`, `12 s`."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if value >= 2 * size:
+            return f"{value / size:.0f} {unit}"
+    return f"{max(value, 0.0):.0f} s"
 
 
 def _verdict(finished: Finished | None) -> str:

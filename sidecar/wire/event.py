@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Literal
 
 import msgspec
 
@@ -62,6 +63,7 @@ class Attempt(_Event, frozen=True, kw_only=True, tag_field="event", tag="attempt
     side_effect: SideEffect | None = None
     said: str | None = None
     decided: str = ""
+    token_valid_s: float | None = None
 
 
 class Wait(_Event, frozen=True, kw_only=True, tag_field="event", tag="wait"):
@@ -103,8 +105,20 @@ class Admin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     detail: str | None = None
 
 
+class Auth(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event", tag="auth"):
+    """A connection's tokens were to be renewed. `valid_s`: how many seconds the new one lives, where that is known."""
+
+    time: str
+    tenant: str
+    connection: str
+    provider: str
+    outcome: Literal["renewed", "failed", "unanswered", "reauth_required", "lost", "late"]
+    valid_s: float | None = None
+    detail: str | None = None
+
+
 CallEvent = Started | Attempt | Wait | Finished
-Event = Started | Attempt | Wait | Finished | Admin
+Event = Started | Attempt | Wait | Finished | Admin | Auth
 
 encoder = msgspec.json.Encoder()
 decoder = msgspec.json.Decoder(Event)

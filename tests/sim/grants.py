@@ -62,7 +62,9 @@ class Grants:
                 waited = use.asked - earlier.fenced >= PATIENCE_SECONDS + NOTICE_SECONDS
                 free = earlier.ended in {SILENT, UNSENT} or (waited and gone) or waited
                 self.world.check("no refresh token is used while another use of it may be under way", free, earlier)
-                self.world.check("a refused refresh token is not used again", earlier.ended != REFUSED, earlier)
+                untold = gone or waited  # it died before it could say so, or cannot write
+                known = earlier.ended == REFUSED and not untold
+                self.world.check("a refused refresh token is not used again", not known, earlier)
         self.spent[user].append(use)
 
     def due(self, user: str, share: float) -> None:

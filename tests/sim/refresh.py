@@ -52,7 +52,7 @@ def simulate(seed: int, step: RefreshStep = refresh_step) -> World:
     cluster.calm()
     network.weather = Weather()
     for renewer in renewers:
-        renewer.busy, renewer.refusals = False, 0.0
+        renewer.busy, renewer.refusals, renewer.ambushes = False, 0.0, []
     world.run(RUN_SECONDS + SETTLE_SECONDS)
     for renewer in renewers:  # whatever was left half done is found by the next call
         for user in server.families:
