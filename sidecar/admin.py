@@ -32,6 +32,7 @@ VERBS = ("import", "list", "verify", "disable", "enable", "revoke", *KEY_VERBS, 
 
 
 ISSUE_SECONDS = 20.0
+UNTOLD = "revoked here; the provider could not be told, so take the access back in the account's settings there too"
 NOT_TAKEN = frozenset({Reason.CREDENTIAL_REJECTED, Reason.EGRESS_BLOCKED})
 
 
@@ -127,7 +128,7 @@ class Administrator:
             case "enable":
                 return await self._set_status(address, Status.ACTIVE)
             case "revoke":
-                return await self._set_status(address, Status.REVOKED)
+                return await self._revoke(address, provider)
             case _:
                 detail = f"there is no admin verb {address.verb[:80]!r}; verbs: {', '.join(VERBS)}"
                 return Failure(reason=Reason.MALFORMED, detail=detail)
@@ -229,6 +230,23 @@ class Administrator:
         if isinstance(changed, Failure):
             return changed
         return _success(self._shown(address, changed, None))
+
+    async def _revoke(self, address: AdminAddress, provider: Provider) -> Outcome:
+        """Here first, where it counts at once; then the provider is told, as far as it wants to know."""
+        found = await self._credentials.list(address.tenant, address.connection, address.provider)
+        before = found[0].credential if isinstance(found, list) and found else None
+        changed = await self._credentials.set_status(
+            address.tenant, address.connection, address.provider, Status.REVOKED
+        )
+        if isinstance(changed, Failure):
+            return changed
+        shown = self._shown(address, changed, None)
+        if isinstance(before, Credential):
+            deadline = self._clock.now() + ISSUE_SECONDS
+            untold = await self._tokens.revoke(address.tenant, provider, before, deadline)
+            if untold is not None:
+                shown = msgspec.structs.replace(shown, problem=f"{UNTOLD}: {untold.detail}")
+        return _success(shown)
 
     async def _try(self, address: AdminAddress, provider: Provider, credential: Credential) -> str | Failure | None:
         return await self._verification.account(address.tenant, address.connection, provider, credential)

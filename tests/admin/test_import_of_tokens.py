@@ -1,0 +1,226 @@
+"""An import of a kind whose tokens a provider issues: one is asked for at once, tried, and then all of it is stored."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qs
+
+import httpx
+import pytest
+
+from sidecar.credential import Credential, Status
+from sidecar.model import Failure, Reason
+from sidecar.sandbox.scripted import ScriptedSender
+from sidecar.secret import Secret
+from tests.admin.test_admin import AWAY, CANARY, IT_IS_ME, REJECTED, VERIFIED, ask
+from tests.auth.keys import encrypted_key, public_key, rsa_key
+from tests.build import provider
+from tests.worker.house import House, Published
+
+pytestmark = pytest.mark.anyio
+
+OAUTH = {
+    "kind": "oauth2",
+    "authorize_url": "https://auth.acme.example/authorize",
+    "token_url": "https://auth.acme.example/token",
+    "revoke_url": "https://auth.acme.example/revoke",
+}
+SERVICE = {"kind": "jwt_bearer", "token_url": "https://auth.acme.example/token"}
+LOGIN = {
+    "kind": "login",
+    "fields": ["user", "password"],
+    "secret": ["password"],
+    "login": {"url": "/login", "body": {"user": "user", "password": "password"}},
+}
+MINE = {"client_id": "own", "client_secret": f"{CANARY}-secret", "refresh_token": f"{CANARY}-brought"}
+TOKENS = {"access_token": f"{CANARY}-access", "expires_in": 3600}
+ROTATED = TOKENS | {"refresh_token": f"{CANARY}-next"}
+
+
+async def house(*answers: httpx.Response | Failure, auth: dict[str, Any] = OAUTH, **facts: Any) -> House:
+    here = House(ScriptedSender(answers), {"acme": provider(auth=[auth], **(VERIFIED | facts))})
+    await here.worker.start()
+    return here
+
+
+def tokens(body: dict[str, Any] = ROTATED, status: int = 200) -> httpx.Response:
+    return httpx.Response(status, json=body)
+
+
+async def imported(here: House, fields: dict[str, str] = MINE, **also: Any) -> Published:
+    return await ask(here, "import", {"fields": fields} | also)
+
+
+async def stored(here: House) -> Credential:
+    found = await here.credentials.load("default", "alice", "acme")
+    assert isinstance(found, Credential)
+    return found
+
+
+async def test_a_refresh_token_is_renewed_tried_and_stored() -> None:
+    """The new one is kept, the one that was brought is not; calls go out with the token at once."""
+    here = await house(tokens(), IT_IS_ME)
+    body = (await imported(here)).body
+    assert (body["status"], body["account"], body["verified"], body["kind"]) == ("active", "octocat", True, "oauth2")
+    renewed, tried = here.sender.sent  # type: ignore[attr-defined]  # a ScriptedSender
+    assert parse_qs(renewed.content.decode())["refresh_token"] == [MINE["refresh_token"]]
+    assert tried.headers["authorization"] == f"Bearer {CANARY}-access"
+    kept = await stored(here)
+    assert kept.tokens is not None
+    assert kept.tokens.refresh == Secret(f"{CANARY}-next")
+    assert kept.tokens.expires == here.clock.wall() + 3600
+    assert set(kept.fields) == {"client_id", "client_secret"}
+    assert kept.client_id == "own"
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (tokens({"error": "invalid_grant"}, 400), "CREDENTIAL_REJECTED"),
+        (tokens({"error": "invalid_client"}, 401), "CREDENTIAL_REJECTED"),
+        (httpx.Response(200, json={"error": "bad_refresh_token"}), "CREDENTIAL_REJECTED"),
+        (httpx.Response(500), "PROVIDER_UNAVAILABLE"),
+        (httpx.Response(429), "PROVIDER_RATE_LIMITED"),
+        (httpx.Response(200, text="<html>"), "BAD_PROVIDER_RESPONSE"),
+        (httpx.Response(302, headers={"location": "https://evil.example"}), "BAD_PROVIDER_RESPONSE"),
+        (AWAY, "CONNECT_FAILED"),
+    ],
+)
+async def test_without_a_token_nothing_is_stored(answer: httpx.Response | Failure, reason: str) -> None:
+    """What was there before goes on being used."""
+    here = await house(tokens(), IT_IS_ME, answer)
+    await imported(here)
+    before = await stored(here)
+    reply = await imported(here)
+    assert reply.body["reason"] == reason
+    assert "nothing was stored" in reply.body["detail"]
+    assert await stored(here) == before
+
+
+async def test_no_app_is_told_before_anything_is_sent() -> None:
+    """With the file to make."""
+    here = await house()
+    reply = await imported(here, {"refresh_token": CANARY})
+    assert reply.body["reason"] == "NOT_SET_UP"
+    assert "acme.json" in reply.body["detail"]
+    assert here.sender.sent == []  # type: ignore[attr-defined]  # a ScriptedSender
+
+
+async def test_a_token_that_the_provider_rejects_is_not_stored() -> None:
+    """Where the refresh token that was brought is as good as before."""
+    here = await house(tokens(TOKENS), REJECTED)
+    reply = await imported(here)
+    assert reply.body["reason"] == "CREDENTIAL_REJECTED"
+    assert here.memory.entries == {}
+
+
+async def test_a_rotated_token_is_never_thrown_away() -> None:
+    """The one that was brought is used up: what came for it is stored, and the reply says what is wrong."""
+    here = await house(tokens(), REJECTED)
+    body = (await imported(here)).body
+    assert (body["verified"], body["status"]) == (False, "active")
+    assert body["problem"].startswith("CREDENTIAL_REJECTED")
+    kept = await stored(here)
+    assert kept.tokens is not None
+    assert kept.tokens.refresh == Secret(f"{CANARY}-next")
+
+
+async def test_a_store_that_fails_after_a_rotation_is_told_as_a_loss() -> None:
+    """The operator learns that the refresh token that was brought is of no use any more."""
+    here = await house(tokens(), IT_IS_ME)
+    here.memory.full = True
+    reply = await imported(here)
+    assert reply.body["side_effect"] == "done"
+    assert "allow access again" in reply.body["detail"]
+
+
+async def test_an_import_that_asks_nobody() -> None:
+    """`verify: false` stores what was brought; the first call gets the token."""
+    here = await house()
+    body = (await imported(here, verify=False)).body
+    assert body["status"] == "active"
+    kept = await stored(here)
+    assert kept.tokens is None
+    assert set(kept.fields) == set(MINE)
+
+
+async def test_a_service_account() -> None:
+    """Its key in PEM is taken as it stands in a file, and never shown."""
+    here = await house(tokens(TOKENS), IT_IS_ME, auth=SERVICE)
+    body = (await imported(here, {"issuer": "robot@acme.example", "private_key": rsa_key()})).body
+    assert body["account"] == "octocat"
+    assert set((await stored(here)).fields) == {"issuer", "private_key"}
+    assert rsa_key()[40:80] not in str(body)
+
+
+async def test_a_login() -> None:
+    """Its password stays, for the next login."""
+    here = await house(tokens(TOKENS), IT_IS_ME, auth=LOGIN)
+    await imported(here, {"user": "alice", "password": f"{CANARY} é"})
+    kept = await stored(here)
+    assert set(kept.fields) == {"user", "password"}
+    assert kept.tokens is not None
+
+
+@pytest.mark.parametrize(
+    ("auth", "fields", "pointers"),
+    [
+        (OAUTH, {}, ["/fields/refresh_token"]),
+        (OAUTH, {"refresh_token": "r", "client_id": "c"}, ["/fields/client_secret"]),
+        (OAUTH, {"refresh_token": "r", "client_secret": CANARY}, ["/fields/client_id"]),
+        (OAUTH, {"refresh_token": f"{CANARY}\n"}, ["/fields/refresh_token"]),
+        (OAUTH, {"refresh_token": "r", "password": CANARY}, ["/fields/password"]),
+        (OAUTH | {"client_auth": "none"}, {"refresh_token": "r", "client_id": "c", "key_id": "k"}, ["/fields/key_id"]),
+        (SERVICE, {"issuer": "i"}, ["/fields/private_key"]),
+        (SERVICE, {"issuer": "i", "private_key": CANARY}, ["/fields/private_key"]),
+        (SERVICE, {"issuer": "i", "private_key": encrypted_key()}, ["/fields/private_key"]),
+        (SERVICE, {"issuer": "i", "private_key": public_key(rsa_key())}, ["/fields/private_key"]),
+        (SERVICE, {"issuer": "i\n", "private_key": rsa_key()}, ["/fields/issuer"]),
+        (LOGIN, {"user": "u", "password": "p\n"}, ["/fields/password"]),
+    ],
+)
+async def test_what_is_not_taken(auth: dict[str, Any], fields: dict[str, str], pointers: list[str]) -> None:
+    """Told by the field's name, never by its value, before anything is asked."""
+    here = await house(auth=auth)
+    reply = await imported(here, fields)
+    assert reply.body["reason"] == "VALIDATION"
+    assert [problem["pointer"] for problem in reply.body["errors"]] == pointers
+    assert here.sender.sent == []  # type: ignore[attr-defined]  # a ScriptedSender
+
+
+async def test_a_url_that_the_account_has() -> None:
+    """It comes with the token, and nobody names it in an import."""
+    kept = {"kind": "kept", "url": "{instance_url}", "suffixes": [".acme.example"]}
+    auth = OAUTH | {"answer": {"keep": {"instance_url": "instance_url"}}}
+    here = await house(
+        tokens(ROTATED | {"instance_url": "https://eu5.acme.example"}), IT_IS_ME, auth=auth, base_url=kept
+    )
+    refused = await imported(here, base_url="https://evil.acme.example")
+    assert refused.body["reason"] == "VALIDATION"
+    assert (await imported(here)).body["verified"] is True
+    assert str(here.sender.sent[1].url) == "https://eu5.acme.example/me"  # type: ignore[attr-defined]  # a ScriptedSender
+
+
+async def test_revoking_tells_the_provider() -> None:
+    """After it counts here; the grant ends there too."""
+    here = await house(tokens(), IT_IS_ME, httpx.Response(200))
+    await imported(here)
+    body = (await ask(here, "revoke")).body
+    assert body["status"] == "revoked"
+    assert body.get("problem") is None
+    request = here.sender.sent[2]  # type: ignore[attr-defined]  # a ScriptedSender
+    assert str(request.url) == OAUTH["revoke_url"]
+    assert parse_qs(request.content.decode())["token"] == [f"{CANARY}-next"]
+    found = await here.credentials.load("default", "alice", "acme")
+    assert isinstance(found, Failure)
+    assert found.reason is Reason.CONNECTION_REVOKED
+
+
+@pytest.mark.parametrize("answer", [httpx.Response(503), AWAY])
+async def test_a_provider_that_cannot_be_told(answer: httpx.Response | Failure) -> None:
+    """It is revoked here all the same, and a person is told to do it there."""
+    here = await house(tokens(), IT_IS_ME, answer)
+    await imported(here)
+    body = (await ask(here, "revoke")).body
+    assert body["status"] == Status.REVOKED
+    assert "settings there" in body["problem"]
