@@ -21,10 +21,13 @@ from sidecar.auth.scopes import wanted_scopes
 from sidecar.auth.token_answer import Granted, Refused, TokenOutcome
 from sidecar.catalogue.load import load_catalogue
 from sidecar.credential import Credential, Tokens
+from sidecar.execute import Executor, Limits
 from sidecar.kinds import OAuth2
 from sidecar.ports import Formats
-from sidecar.sandbox.scripted import FixedRandom, ManualClock, ScriptedSender
+from sidecar.sandbox.play import Stored
+from sidecar.sandbox.scripted import EventLog, FixedRandom, ManualClock, ScriptedSender
 from sidecar.secret import Secret
+from sidecar.verify import Verification
 from tests.auth.keys import opened, rsa_key
 
 pytestmark = pytest.mark.anyio
@@ -346,6 +349,7 @@ LOGIN = {
     "refresh_token": True,
     "initial_device_display_name": "connector-sidecar",
 }
+WHOAMI = "/_matrix/client/v3/account/whoami"
 LOGGED_IN = {"user_id": "@anna:example.org", "device_id": "D", "access_token": "syt_1", "home_server": "example.org"}
 
 
@@ -462,6 +466,58 @@ async def test_an_end_that_a_token_does_not_tell(token: str, lifetime: float | N
     """Whatever stands there, the token is used; where it tells no end, until it is rejected."""
     tokens = granted(await House(said({"token": token})).renew("pocketbase", credential("login", **ACCOUNT)))
     assert tokens.lifetime == lifetime
+
+
+@pytest.mark.parametrize(
+    ("provider", "made", "answer", "path", "account"),
+    [
+        (
+            "github",
+            credential("app_installation", refresh="", app_id="99", installation_id="4711", private_key="pem"),
+            {"total_count": 1, "repositories": [{"full_name": "acme/web", "owner": {"login": "acme"}}]},
+            "/installation/repositories",
+            "acme",
+        ),
+        ("github", credential("oauth2", refresh="ghr"), {"login": "octavia"}, "/user", "octavia"),
+        # Who the account is stands in its fields too, and is no secret.
+        ("matrix", credential("login", refresh="", **MATRIX), {"user_id": MATRIX["user"]}, WHOAMI, MATRIX["user"]),
+        (
+            "outlook",
+            credential("oauth2", refresh="r"),
+            {"userPrincipalName": "anna@acme.com"},
+            "/v1.0/me",
+            "anna@acme.com",
+        ),
+        (
+            "matrix",
+            credential("login", refresh="", **MATRIX),
+            {"user_id": "syt s3cret old"},
+            WHOAMI,
+            "syt [redacted] [redacted]",
+        ),
+    ],
+)
+async def test_each_kind_is_verified_by_a_call_that_it_can_make(
+    provider: str, made: Credential, answer: dict[str, Any], path: str, account: str
+) -> None:
+    """An installation is no user; the account's name is told, its secrets never."""
+    sender, clock, random = ScriptedSender([said(answer)]), ManualClock(), FixedRandom()
+    executor = Executor(
+        catalogue=CATALOGUE,
+        credentials=Stored(made),
+        sender=sender,
+        clock=clock,
+        random=random,
+        observer=EventLog(),
+        prefix="sidecar",
+        sidecar_id="test",
+        user_agent="test",
+        limits=Limits(),
+    )
+    told = await Verification(executor, clock, random).account("default", "alice", CATALOGUE.providers[provider], made)
+    assert told == account
+    assert sender.sent[0].url.path == path
+    assert sender.sent[0].headers["authorization"] == "Bearer old"
 
 
 @pytest.mark.parametrize("name", sorted(CATALOGUE.providers))
