@@ -1,0 +1,120 @@
+"""A kind that would fail when a token is asked for, or send a secret astray, is told when it is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.build import provider
+from tests.catalogue.test_load import mistake
+
+URL = "https://auth.acme.example/token"
+OAUTH = {"kind": "oauth2", "authorize_url": "https://auth.acme.example/authorize", "token_url": URL}
+CREDENTIALS = {"kind": "client_credentials", "token_url": URL}
+BEARER = {"kind": "jwt_bearer", "token_url": URL}
+APP = {"kind": "app_installation", "token_url": "/app/installations/{installation_id}/access_tokens"}
+LOGIN: dict[str, Any] = {
+    "kind": "login",
+    "fields": ["user", "password"],
+    "secret": ["password"],
+    "login": {"url": "/login", "body": {"user": "user", "password": "password"}},
+}
+KEPT = {"kind": "kept", "url": "{instance_url}", "suffixes": [".acme.example"]}
+KEEPS = OAUTH | {"answer": {"keep": {"instance_url": "instance_url"}}}
+
+
+@pytest.mark.parametrize(
+    ("auth", "facts"),
+    [
+        (OAUTH, {}),
+        (OAUTH | {"token_url": "http://127.0.0.1:9101/token"}, {}),
+        (OAUTH | {"token_url": "/oauth/token"}, {}),
+        (OAUTH | {"scopes": {"read": ["items.*"]}, "authorize_parameters": {"prompt": "consent"}}, {}),
+        (CREDENTIALS | {"client_auth": "private_key_jwt"}, {}),
+        (BEARER | {"file": {"issuer": "client_email"}, "claims": {"x": 1}}, {}),
+        (APP, {}),
+        (LOGIN, {}),
+        (LOGIN | {"refresh": {"url": "/refresh", "body": {"t": "refresh_token", "a": "access_token"}}}, {}),
+        (KEEPS, {"base_url": KEPT}),
+        (
+            OAUTH | {"follow_up": {"url": "https://api.acme.example/sites", "keep": {"cloud_id": "0.id"}}},
+            {"base_url": {"kind": "kept", "url": "https://api.acme.example/ex/{cloud_id}"}},
+        ),
+        (OAUTH | {"callback": ["realm"]}, {"base_url": {"kind": "kept", "url": "https://api.acme.example/{realm}"}}),
+    ],
+)
+def test_what_is_right(auth: dict[str, Any], facts: dict[str, Any]) -> None:
+    """Every kind, in the forms that providers need."""
+    assert provider(auth=[auth], **facts).manifest.auth
+
+
+@pytest.mark.parametrize(
+    ("auth", "words"),
+    [
+        (OAUTH | {"token_url": "http://auth.acme.example/token"}, "token_url: must be https"),
+        (OAUTH | {"authorize_url": "ftp://auth.acme.example/"}, "authorize_url"),
+        (OAUTH | {"token_url": "https://user:pass@auth.acme.example/"}, "token_url"),
+        (OAUTH | {"token_url": "https://auth.acme.example/token#x"}, "token_url"),
+        (OAUTH | {"revoke_url": "revoke"}, "revoke_url"),
+        (OAUTH | {"token_url": "/a b"}, "token_url"),
+        (OAUTH | {"token_url": "//evil.example/token"}, "token_url"),
+        (OAUTH | {"scopes": {"read": ["nothing.*"]}}, "'nothing.*' names no operation"),
+        (OAUTH | {"authorize_parameters": {"state": "1"}}, "'state' is said by the protocol"),
+        (OAUTH | {"authorize_parameters": {"scope": "1"}}, "'scope' is said by the protocol"),
+        (OAUTH | {"token_parameters": {"grant_type": "password"}}, "'grant_type' is said by the protocol"),
+        (OAUTH | {"client_auth": "none", "pkce": False}, "pkce"),
+        (OAUTH | {"unused_days": 0}, "unused_days"),
+        (OAUTH | {"callback": ["code"]}, "'code' is the protocol's"),
+        (OAUTH | {"follow_up": {"url": "https://a.acme.example/", "keep": {}}}, "follow_up.keep"),
+        (OAUTH | {"follow_up": {"url": "http://a.acme.example/", "keep": {"x": "y"}}}, "follow_up.url"),
+        (OAUTH | {"answer": {"access_token": []}}, "answer.access_token"),
+        (OAUTH | {"answer": {"lifetime": -1}}, "answer.lifetime"),
+        (OAUTH | {"answer": {"keep": {"A-b": "x"}}}, "answer.keep: 'A-b'"),
+        (OAUTH | {"carry": {"name": "host"}}, "carry"),
+        (OAUTH | {"carry": {"name": "x-token", "prefix": "a\nb"}}, "carry"),
+        (CREDENTIALS | {"client_auth": "none"}, "client_auth"),
+        (CREDENTIALS | {"token_parameters": {"scope": "x"}}, "'scope' is said by the protocol"),
+        (BEARER | {"claims": {"exp": 1}}, "'exp' is said by the protocol"),
+        (BEARER | {"file": {"password": "x"}}, "'password' is not a field"),
+        (APP | {"token_url": "/app/tokens"}, "{installation_id}"),
+        (LOGIN | {"fields": []}, "fields: name at least one"),
+        (LOGIN | {"secret": ["pin"]}, "'pin' is not one of fields"),
+        (LOGIN | {"fields": ["user", "password", "access_token"]}, "'access_token' is the name"),
+        (LOGIN | {"login": {"url": "/login", "body": {"user": "usr"}}}, "'usr' is not a field"),
+        (LOGIN | {"login": {"url": "/login", "body": {"t": "refresh_token"}}}, "'refresh_token' is not a field"),
+        (LOGIN | {"login": {"url": "/login", "carry_token": True}}, "carry_token"),
+        (LOGIN | {"login": {"url": "http://acme.example/login"}}, "login.url: must be https"),
+        (LOGIN | {"login": {"url": "/login", "body": {"a": "user"}, "fixed": {"a": 1}}}, "stands among fixed too"),
+        (LOGIN | {"login": {"url": "/login", "body": {"a.b": "user"}, "fixed": {"a": 1}}}, "others are below it"),
+        (LOGIN | {"login": {"url": "https://{user}.acme.example/login"}}, "which host"),
+        (LOGIN | {"login": {"url": "/{password}/login"}}, "no secret"),
+    ],
+)
+def test_what_is_wrong_with_a_kind(tmp_path: Path, auth: dict[str, Any], words: str) -> None:
+    """Named by its kind and key."""
+    told = mistake(tmp_path, auth=[auth])
+    assert words in told
+    assert f"auth.{auth['kind']}." in told
+
+
+@pytest.mark.parametrize(
+    ("auth", "url", "words"),
+    [
+        (OAUTH, KEPT, "no kind keeps 'instance_url'"),
+        (KEEPS, KEPT | {"suffixes": []}, "suffixes: are required"),
+        (KEEPS, KEPT | {"suffixes": ["acme.example"]}, "must start with a dot"),
+        (KEEPS, KEPT | {"suffixes": [".example"]}, "must start with a dot and name a domain"),
+        (KEEPS, KEPT | {"url": "https://api.acme.example"}, "names no value"),
+        (KEEPS, KEPT | {"url": "http://api.acme.example/{instance_url}"}, "https"),
+        (KEEPS, {"kind": "kept", "url": "https://{instance_url}.acme.example"}, "suffixes: are required"),
+        (KEEPS | {"token_url": "/token"}, KEPT, "token_url: must be absolute"),
+        (LOGIN | {"answer": {"keep": {"instance_url": "x"}}}, KEPT, "login.url: must be absolute"),
+    ],
+)
+def test_what_is_wrong_with_the_accounts_own_url(
+    tmp_path: Path, auth: dict[str, Any], url: dict[str, Any], words: str
+) -> None:
+    """A URL that could lead anywhere, or to nothing."""
+    assert words in mistake(tmp_path, auth=[auth], base_url=url)
