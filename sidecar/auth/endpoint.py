@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -393,7 +393,7 @@ class _Asked:
     auth: Issued
     credential: Credential
     deadline: float
-    more: tuple[str, ...] = ()
+    more: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def fields(self) -> dict[str, str]:

@@ -71,6 +71,9 @@ class Returned(msgspec.Struct, frozen=True):
     issuer: str | None = None
     kept: Mapping[str, str] = {}
 
+    def __repr__(self) -> str:
+        return f"Returned({'a code' if self.code else self.error})"  # the code and the state are nobody's to see
+
 
 def offered(flow: Flow | None) -> Flow | Ended:
     """The flow whose link is opened: whether it may be shown and begun."""
