@@ -51,6 +51,9 @@ class ImportRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     client_id: str | None = None
     dry_run: bool = False
 
+    def __repr__(self) -> str:
+        return f"ImportRequest({self.kind}, fields {sorted(self.fields)})"  # never their values
+
 
 class Tried(msgspec.Struct, frozen=True):
     """A credential that may be stored, and whose it is (None: not asked, or not told). `spent`: what was imported is of
