@@ -29,7 +29,9 @@ ACCESS_TOKEN = "access_token"  # the field of the kinds whose token the provider
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # neither a header (RFC 9110 section 5.5) nor basic (RFC 7617) has one
 PRIVATE_KEY = "private_key"
 PEM = re.compile(
-    r"-----BEGIN (?:RSA |EC )?PRIVATE KEY-----\s+[A-Za-z0-9+/=]{32}[A-Za-z0-9+/=\s]+-----END (?:RSA |EC )?PRIVATE KEY-----"
+    r"-----BEGIN (?:RSA |EC )?PRIVATE KEY-----\s+"
+    r"[A-Za-z0-9+/=]{32}[A-Za-z0-9+/=\s]+"
+    r"-----END (?:RSA |EC )?PRIVATE KEY-----"
 )
 # Fields that name somebody, and prove nothing.
 PUBLIC = frozenset({"client_id", "key_id", "issuer", "subject", "scope", "app_id", "installation_id"})
