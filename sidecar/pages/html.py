@@ -29,7 +29,7 @@ h1.good::before,h1.bad::before{content:"";display:block;width:2.25rem;height:.3r
 margin-bottom:1rem;background:var(--good)}
 h1.bad::before{background:var(--bad)}
 p{margin:0 0 .8rem}
-p:last-child{margin-bottom:0}
+main>:last-child{margin-bottom:0}
 dl{margin:1.1rem 0;border:1px solid var(--line);border-radius:8px;overflow:hidden}
 div.row{padding:.6rem .85rem;border-top:1px solid var(--line)}
 div.row:first-child{border-top:0}
@@ -65,13 +65,11 @@ HEADERS = {
 
 def offer_page(offer: Offer) -> str:
     """Who wants to use which account for what, and the button that begins it."""
-    rows = [
-        ("Account", escape(f"{offer.provider}" + (f", as {offer.expected_account}" if offer.expected_account else "")))
-    ]
-    rows += [("Used by", escape(offer.tenant)), ("Under the name", escape(offer.connection))]
+    rows = [("Account", escape(offer.expected_account))] if offer.expected_account else []
+    rows += [("To be used by", escape(offer.tenant)), ("Under the name", escape(offer.connection))]
     scopes = "".join(f"<li><code>{escape(scope)}</code></li>" for scope in offer.scopes)
     if scopes:
-        rows.append(("Allowed to do", f"<ul>{scopes}</ul>"))
+        rows.append(("It asks for", f"<ul>{scopes}</ul>"))
     listed = "".join(f'<div class="row"><dt>{name}</dt><dd>{value}</dd></div>' for name, value in rows)
     provider = escape(offer.provider)
     return _page(
@@ -99,17 +97,19 @@ def going_page(going: Going) -> str:
 
 def arrived_page(arrived: Arrived, return_to: str | None) -> tuple[str, int]:
     """How it ended, and the HTTP status. After a success the browser goes on to `return_to` by itself."""
-    said = words(arrived)
+    said = words(arrived, back=return_to is not None)
     back = _back(return_to) if return_to else ""
     refresh = f"{RETURN_SECONDS}; url={return_to}" if return_to and said.good else None
     return words_page(said, back, refresh), said.status
 
 
 def words_page(said: Words, more: str = "", refresh: str | None = None) -> str:
-    sentences = "".join(f"<p>{escape(sentence)}</p>" for sentence in said.sentences)
+    first, *rest = (f"<p>{escape(sentence)}</p>" for sentence in said.sentences)
     quoted = f"<blockquote>{escape(said.said)}</blockquote>" if said.said else ""
     mark = GOOD if said.good else BAD
-    return _page(said.heading, f'<h1 class="{mark}">{escape(said.heading)}</h1>{quoted}{sentences}{more}', refresh)
+    return _page(
+        said.heading, f'<h1 class="{mark}">{escape(said.heading)}</h1>{first}{quoted}{"".join(rest)}{more}', refresh
+    )
 
 
 def _back(return_to: str) -> str:

@@ -26,14 +26,14 @@ NOTHING = "Nothing was connected."
 CLOSE = "You can close this window."
 
 
-def words(arrived: Arrived) -> Words:  # noqa: C901, PLR0912 - one row for each ending
-    """The page of an ending."""
+def words(arrived: Arrived, *, back: bool = False) -> Words:  # noqa: C901, PLR0912 - one row for each ending
+    """The page of an ending; `back`: the browser can go back to where it came from."""
     title, said = arrived.provider or "The provider", arrived.ended.detail or None
     who = arrived.account or "The account"
     match arrived.ended.ending:
         case Ending.CONNECTED:
             what = f"{who} at {title} can now be used as “{arrived.connection}”."
-            return Words("Connected", (what, CLOSE), 200)
+            return Words("Connected", (what, "You are taken back in a moment." if back else CLOSE), 200)
         case Ending.ACCESS_DENIED:
             again = f"If that was not what you wanted: {_lower(NEW_LINK)}"
             return Words("Access was not allowed", (f"You said no at {title}. {NOTHING}", again), 403)
