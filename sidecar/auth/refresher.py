@@ -120,6 +120,11 @@ class Refresher:
             self._start(flight, refresh.Began())
         return flight
 
+    @property
+    def under_way(self) -> int:
+        """How many renewals."""
+        return len(self._flights)
+
     def unpersisted(self, key: str, attempt: str) -> Credential | None:
         """The credential with the new tokens of this attempt, while they are not stored."""
         flight = self._unpersisted.get(key)
