@@ -36,6 +36,7 @@ class AuthlibOAuth:
     def authorize_url(
         self, auth: OAuth2, app: App, *, redirect_uri: str, state: str, scopes: Sequence[str], verifier: str | None
     ) -> str:
+        from authlib.common.urls import add_params_to_uri  # noqa: PLC0415  # slow
         from authlib.oauth2.rfc6749.parameters import prepare_grant_uri  # noqa: PLC0415  # slow
         from authlib.oauth2.rfc7636 import create_s256_code_challenge  # noqa: PLC0415  # slow
 
@@ -44,9 +45,9 @@ class AuthlibOAuth:
             more[auth.scope_parameter] = auth.scope_separator.join(scopes)
         if verifier is not None:
             more |= {"code_challenge": create_s256_code_challenge(verifier), "code_challenge_method": "S256"}
-        url: str = prepare_grant_uri(
-            auth.authorize_url, app.client_id, "code", redirect_uri=redirect_uri, state=state, **more
-        )
+        # As keywords, a parameter called `uri` would be taken for the library's own.
+        began = add_params_to_uri(auth.authorize_url, list(more.items())) if more else auth.authorize_url
+        url: str = prepare_grant_uri(began, app.client_id, "code", redirect_uri=redirect_uri, state=state)
         return url
 
     async def signed(

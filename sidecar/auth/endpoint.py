@@ -69,6 +69,7 @@ from sidecar.secret import Secret
 MAX_ANSWER = 64 * 1024  # bytes; a token answer is never so long
 PACE = Quota(name="token_endpoint", scope="app", rate=20, per=1, burst=20)
 THROTTLED_SECONDS = 5.0  # where a 429 does not say how long
+LONGEST_PAUSE = 300.0  # of every connection, for what one of them was told
 
 log = logging.getLogger("sidecar.auth")
 
@@ -256,6 +257,8 @@ class TokenEndpoint:
                     else outcome
                 )
             refused = outcome
+        if isinstance(refused, Refused) and isinstance(auth, ClientCredentials):
+            return msgspec.structs.replace(refused, final=True)  # the app's proof is the whole credential
         return refused or _unfit("the app has no proof of itself")
 
     async def _clients(self, app: App, auth: OAuth2 | ClientCredentials, url: str, asked: _Asked) -> list[Client]:
@@ -357,7 +360,8 @@ class TokenEndpoint:
     async def _send(self, asked: _Asked, request: httpx.Request) -> _Answered | Unanswered:
         """The answer, when the endpoint's bucket has room before the deadline."""
         host = request.url.host
-        wanted = [(Key(host, (), bucket.name), bucket) for bucket in (self._pace, TOLD)]
+        where = request.url.netloc.decode()
+        wanted = [(Key(where, (), bucket.name), bucket) for bucket in (self._pace, TOLD)]
         refused = await self._quotas.reserve(wanted, asked.deadline, _untold)
         if refused is not None:
             detail = f"the token endpoint {host} was not asked: {refused.detail}"
@@ -369,7 +373,8 @@ class TokenEndpoint:
             detail = f"the token endpoint {host} gave no answer: {answer.reason}: {answer.detail}"
             return Unanswered(sent=answer.side_effect is not SideEffect.NONE, detail=detail)
         if answer.status_code == THROTTLED:
-            self._quotas.close(wanted, retry_after((), answer.headers, None, began) or THROTTLED_SECONDS)
+            wait = retry_after((), answer.headers, None, began) or THROTTLED_SECONDS
+            self._quotas.close(wanted, min(wait, LONGEST_PAUSE))
         return _Answered(answer, began)
 
     def _jti(self) -> str:

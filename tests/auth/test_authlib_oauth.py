@@ -55,7 +55,7 @@ def test_what_a_provider_wants_otherwise() -> None:
         token_url="https://auth.acme.example/token",
         scope_parameter="user_scope",
         scope_separator=",",
-        authorize_parameters={"access_type": "offline", "prompt": "consent"},
+        authorize_parameters={"access_type": "offline", "uri": "x", "self": "a=b&c"},
     )
     assert dict(url(auth, scopes=("a", "b"), verifier=None).params) == {
         "tenant": "1",
@@ -65,7 +65,8 @@ def test_what_a_provider_wants_otherwise() -> None:
         "user_scope": "a,b",
         "state": "s&t",
         "access_type": "offline",
-        "prompt": "consent",
+        "uri": "x",
+        "self": "a=b&c",
     }
     assert "user_scope" not in url(auth, scopes=()).params
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sidecar.auth.endpoint import PACE, THROTTLED_SECONDS
+from sidecar.auth.endpoint import LONGEST_PAUSE, PACE, THROTTLED_SECONDS
 from sidecar.auth.issue import failure_of, spent, with_tokens
 from sidecar.auth.token_answer import Granted, Refused, TokenOutcome, Unanswered
 from sidecar.model import Failure, Reason, SideEffect
@@ -182,19 +182,29 @@ async def test_a_limit_holds_for_every_connection() -> None:
 
 async def test_a_limit_beyond_the_deadline_is_told_at_once() -> None:
     """Nothing is sent, and how long to wait is said; without a word of the endpoint it is a few seconds."""
-    sender = script(said(b"", 429, retry_after="700"))
+    sender = script(said(b"", 429, retry_after="200"))
     asked = endpoint(sender)
     await asked.renew("acme corp", ACME, credential(tokens=held()), LATER)
     outcome = await asked.renew("globex", ACME, credential(tokens=held()), LATER)
     assert isinstance(outcome, Unanswered)
     assert not outcome.sent
-    assert outcome.retry_after == pytest.approx(700)
+    assert outcome.retry_after == pytest.approx(200)
     assert len(sender.sent) == 1
     silent = endpoint(script(said(b"", 429)))
     await silent.renew("acme corp", ACME, credential(tokens=held()), LATER)
     again = await silent.renew("acme corp", ACME, credential(tokens=held()), 1_001.0)
     assert isinstance(again, Unanswered)
     assert again.retry_after == pytest.approx(THROTTLED_SECONDS)
+
+
+async def test_one_connections_limit_is_not_everybodys_for_long() -> None:
+    """What one answer says of a day holds others up for minutes."""
+    clock = ManualClock()
+    asked = endpoint(script(said(b"", 429, retry_after="86400"), said()), clock=clock)
+    await asked.renew("acme corp", ACME, credential(tokens=held()), LATER)
+    outcome = await asked.renew("globex", ACME, credential(tokens=held()), clock.now() + 1_000)
+    assert isinstance(outcome, Granted)
+    assert sum(clock.slept) == pytest.approx(LONGEST_PAUSE)
 
 
 async def test_an_endpoint_is_not_stormed() -> None:
@@ -294,6 +304,14 @@ async def test_client_credentials(scope: str | None, sent: str) -> None:
     outcome = await endpoint(sender, {}).renew("acme corp", acme(CREDENTIALS), what, LATER)
     assert isinstance(outcome, Granted)
     assert form(sender.sent[0]) == {"grant_type": "client_credentials", "scope": sent}
+
+
+async def test_a_refused_app_of_its_own_is_final() -> None:
+    """Its secret is all that such a connection has: nothing comes of asking again."""
+    what = credential("client_credentials", fields={"client_id": "own", "client_secret": "s"})
+    outcome = await endpoint(script(INVALID_CLIENT), {}).renew("acme corp", acme(CREDENTIALS), what, LATER)
+    assert isinstance(outcome, Refused)
+    assert outcome.final
 
 
 @pytest.mark.parametrize(("kind", "algorithm"), [(rsa_key, "RS256"), (ec_key, "ES256")])
