@@ -5,13 +5,16 @@ What is asked of keys is answered in `key_admin.py`, of copies in `copy_admin.py
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from sidecar.auth.endpoint import TokenEndpoint
 from sidecar.auth.issue import failure_of, spent, with_tokens
 from sidecar.auth.kind import check_fields, is_issued, kind_of
-from sidecar.auth.token_answer import Granted, Refused
+from sidecar.auth.token_answer import LONGEST_KEPT, Granted, Refused
 from sidecar.catalogue.answer import unknown_provider
+from sidecar.catalogue.kind_mistakes import kept_names
 from sidecar.copy_admin import COPY_VERBS, CopyAdministrator
 from sidecar.core.base_url import base_url
 from sidecar.credential import Credential, Status
@@ -41,7 +44,8 @@ class ImportRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     With `verify` (the default) the provider is asked whether it takes the credential before it is stored. `client_id`
     is the OAuth app that a refresh token was issued to: another app cannot use it. With `dry_run` nothing is asked or
-    stored: the answer says whether it could be.
+    stored: the answer says whether it could be. `kept` are values of the account that stay with the connection, where
+    the provider names them only when its owner allows access (QuickBooks' `realmId`).
     """
 
     fields: dict[str, str]
@@ -50,6 +54,7 @@ class ImportRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     verify: bool = True
     client_id: str | None = None
     dry_run: bool = False
+    kept: dict[str, str] = {}
 
     def __repr__(self) -> str:
         return f"ImportRequest({self.kind}, fields {sorted(self.fields)})"  # never their values
@@ -168,6 +173,7 @@ class Administrator:
             kind=kind_of(auth),
             fields=fields,
             base_url=asked.base_url,
+            kept=asked.kept,
             created=now,
             changed=now,
             client_id=asked.client_id,
@@ -266,14 +272,25 @@ def _checked(provider: Provider, asked: ImportRequest) -> Auth | Failure:
     auth = check_fields(provider.manifest.auth, asked.kind, asked.fields)
     fact = provider.manifest.base_url
     url = None if isinstance(fact, KeptUrl) and asked.base_url is None else base_url(fact, asked.base_url)
-    if not isinstance(url, Failure):
+    problems = list(auth.problems) if isinstance(auth, Failure) else _wrong_kept(auth, asked.kept)
+    if isinstance(url, Failure):
+        problems.append(Problem("/base_url", url.detail.removeprefix("base_url: ")))
+    if not problems:
         return auth
-    problem = Problem("/base_url", url.detail.removeprefix("base_url: "))
-    if not isinstance(auth, Failure):
-        return msgspec.structs.replace(url, problems=(problem,))
-    return msgspec.structs.replace(
-        auth, detail=f"{auth.detail}; {problem.pointer} {problem.detail}", problems=(*auth.problems, problem)
-    )
+    detail = "; ".join(f"{problem.pointer} {problem.detail}" for problem in problems)
+    return Failure(reason=Reason.VALIDATION, detail=detail, problems=tuple(problems))
+
+
+def _wrong_kept(auth: Auth, kept: Mapping[str, str]) -> list[Problem]:
+    """What is wrong with the values of an account, without them."""
+    known = tuple(sorted(kept_names((auth,))))
+    return [
+        Problem(f"/kept/{name}", "is not a value that stays with a connection of this kind", known)
+        if name not in known
+        else Problem(f"/kept/{name}", "is empty, too long, or has a character that no URL or header can carry")
+        for name, text in kept.items()
+        if name not in known or not 0 < len(text) <= LONGEST_KEPT or not text.isascii() or not text.isprintable()
+    ]
 
 
 def _listed(item: Named) -> Connection:

@@ -150,6 +150,7 @@ OF_STRUCT = {
     ): "The OAuth app that a refresh token was issued to; refused where it is not the app that is set up here.",
     ("ImportRequest", "dry_run"): "Look whether it could be stored; ask and store nothing.",
     ("ImportRequest", "fields"): "The credential's fields by name, as `catalog` lists them for the kind. Secrets.",
+    ("ImportRequest", "kept"): "Values of the account that stay with the connection, such as `realm_id` of QuickBooks.",
     ("ImportRequest", "kind"): "The kind of credential; may be left out where the provider takes one kind.",
     (
         "ListedProvider",

@@ -201,6 +201,27 @@ async def test_a_url_that_the_account_has() -> None:
     assert str(here.sender.sent[1].url) == "https://eu5.acme.example/me"  # type: ignore[attr-defined]  # a ScriptedSender
 
 
+KEEPS = OAUTH | {"callback": ["realm_id"]}
+BY_REALM = {"kind": "kept", "url": "https://api.acme.example/{realm_id}"}
+
+
+async def test_what_only_a_consent_names_can_be_imported() -> None:
+    """It is part of the connection from then on."""
+    here = await house(tokens(), IT_IS_ME, auth=KEEPS, base_url=BY_REALM)
+    assert (await imported(here, kept={"realm_id": "77"})).body["verified"] is True
+    assert str(here.sender.sent[1].url) == "https://api.acme.example/77/me"  # type: ignore[attr-defined]  # a ScriptedSender
+    assert (await stored(here)).kept == {"realm_id": "77"}
+
+
+@pytest.mark.parametrize("kept", [{"realm": "77"}, {"realm_id": ""}, {"realm_id": "7\n7"}, {"realm_id": "7" * 5000}])
+async def test_a_value_of_an_account_that_is_none(kept: dict[str, str]) -> None:
+    """Told by its name, before anything is asked."""
+    here = await house(auth=KEEPS, base_url=BY_REALM)
+    reply = await imported(here, kept=kept)
+    assert [problem["pointer"] for problem in reply.body["errors"]] == [f"/kept/{name}" for name in kept]
+    assert here.sender.sent == []  # type: ignore[attr-defined]  # a ScriptedSender
+
+
 async def test_revoking_tells_the_provider() -> None:
     """After it counts here; the grant ends there too."""
     here = await house(tokens(), IT_IS_ME, httpx.Response(200))
