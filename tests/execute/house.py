@@ -10,7 +10,7 @@ import httpx
 import msgspec
 
 from sidecar.credential import Credential
-from sidecar.execute import Credentials, Ended, Executor, Limits
+from sidecar.execute import Credentials, Ended, Executor, Limits, Renewal
 from sidecar.model import Access, Call, Failure, Reason, SideEffect, Success, TraceContext
 from sidecar.ports import HttpSender
 from sidecar.provider import Catalogue, Provider
@@ -69,6 +69,7 @@ class House:
     trace: EventLog = field(default_factory=EventLog)
     before: Callable[[], None] = lambda: None
     network: HttpSender | None = None  # in place of `answers`
+    renewal: Renewal | None = None
 
     def __post_init__(self) -> None:
         self.sender = World(self)
@@ -83,6 +84,7 @@ class House:
             sidecar_id="test",
             user_agent="test",
             limits=self.limits,
+            renewal=self.renewal,
         )
 
     def call(self, operation: str = "items.create", *, timeout: float = 30.0, **also: Any) -> Call:
