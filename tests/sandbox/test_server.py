@@ -264,6 +264,22 @@ async def test_credentials_of_the_sandbox_never_replace_one_that_is_there(made: 
     assert (connection, credential.kind, credential.revealed()) == ("default", "bearer", {"token": "test-token"})
 
 
+async def test_a_plain_success_answers_before_one_after_a_failure(tmp_path: Path) -> None:
+    """Of an operation's successes the shortest story is what a request that no case knows gets."""
+    made = Acme()
+    lost = exchange({**CREATE, "json": {"title": "Lost"}}, lost="after_send")
+    again = exchange({**CREATE, "json": {"title": "Lost"}}, response={"status": 201, "json": {"ok": True, "id": 99}})
+    story = {"name": "sent again", "operation": "items.create", "input": {**MILK, "title": "Lost"}}
+    made.cases.insert(0, {**story, "exchanges": [lost, again], "expect": {"output": {"ok": True, "id": 99}}})
+    plain = exchange(CREATE, response={"status": 201, "json": {"ok": True, "id": 5}})
+    made.cases.append({**story, "name": "sent", "exchanges": [plain], "expect": {"output": {"ok": True, "id": 5}}})
+    made.write(tmp_path)
+    served = Sandbox(load_catalogue([tmp_path], FORMATS), all_cases([tmp_path], read_yaml))
+    async with to(served, TOKEN) as client:
+        answer = await client.post("/lists/other/items", json={"title": "Any"})
+    assert answer.json() == {"ok": True, "id": 5}
+
+
 async def test_a_credential_whose_token_is_issued_needs_no_token_endpoint(tmp_path: Path) -> None:
     """Offline there is none: the token is there already, and never has to be renewed."""
     made = Acme()
