@@ -19,7 +19,7 @@ from sidecar.manifest import KeptUrl
 from sidecar.model import Failure, Outcome, Problem, Reason, Success
 from sidecar.ports import Clock, Random
 from sidecar.provider import Catalogue, Provider
-from sidecar.store.credential import CredentialStore
+from sidecar.store.credential import CredentialStore, Revised
 from sidecar.store.flow import Flow, FlowStore, Place, Stage
 from sidecar.wire.connect import ConnectLink, ConnectStatus, FlowState, StartRequest, StatusRequest
 from sidecar.wire.event import Admin, timestamp
@@ -29,6 +29,7 @@ T = TypeVar("T")
 
 VERBS = ("start", "status")
 PASTED = "https://localhost/callback"
+UNREADABLE = frozenset({Reason.CREDENTIAL_CORRUPT, Reason.KEY_UNAVAILABLE})  # the record, which connecting replaces
 STATES: Mapping[Stage, FlowState] = {
     Stage.OFFERED: "offered",
     Stage.BEGUN: "begun",
@@ -139,7 +140,8 @@ class Connect:
         if app is None:
             problem = self._apps.problem(tenant, provider.name)
             steps = "; ".join(auth.app) or f"make one at {title}"
-            where = f"redirect URI {self._site.redirect_uri(auth)}; put it into {provider.name}.json in SIDECAR_APPS_DIR"
+            uri = self._site.redirect_uri(auth)
+            where = f"redirect URI {uri}; put it into {provider.name}.json in SIDECAR_APPS_DIR"
             return _not_set_up(problem or f"no OAuth app of {title} is set up here", f"{steps}; {where}")
         return app
 
@@ -168,12 +170,10 @@ class Connect:
 
     async def _known(self, address: ConnectAddress) -> Credential | Failure | None:
         """What the connection is now; None where it may become anything. What is disabled is not connected around."""
-        found = await self._credentials.list(address.tenant, address.connection, address.provider)
-        if isinstance(found, Failure):
-            return found
-        credential = found[0].credential if found else None
-        if not isinstance(credential, Credential) or credential.status is Status.REVOKED:
-            return None
+        found = await self._look(address)
+        if not isinstance(found, Revised) or found.credential.status is Status.REVOKED:
+            return found if isinstance(found, Failure) and found.reason not in UNREADABLE else None
+        credential = found.credential
         if credential.status is Status.DISABLED:
             who = f"connection {address.connection} of {address.provider}"
             return Failure(
@@ -182,16 +182,16 @@ class Connect:
         return credential
 
     async def _status(self, address: ConnectAddress, asked: StatusRequest) -> ConnectStatus | Failure:
-        found = await self._credentials.list(address.tenant, address.connection, address.provider)
-        if isinstance(found, Failure):
+        found = await self._look(address)
+        if isinstance(found, Failure) and found.reason not in UNREADABLE:
             return found
-        credential = found[0].credential if found else None
+        credential = found.credential if isinstance(found, Revised) else None
         status = ConnectStatus(
             tenant=address.tenant,
             connection=address.connection,
             provider=address.provider,
-            status=credential.status if isinstance(credential, Credential) else "unreadable" if found else "none",
-            account=credential.account if isinstance(credential, Credential) else None,
+            status=credential.status if credential else "unreadable" if found else "none",
+            account=credential.account if credential else None,
         )
         if asked.flow is None:
             return status
@@ -204,6 +204,9 @@ class Connect:
             return msgspec.structs.replace(status, flow="gone")
         flow = held.flow
         return msgspec.structs.replace(status, flow=STATES[flow.stage], ending=flow.ending, detail=flow.detail)
+
+    async def _look(self, address: ConnectAddress) -> Revised | Failure | None:
+        return await self._credentials.look(address.tenant, address.connection, address.provider)
 
 
 def connect_event(

@@ -39,7 +39,7 @@ class Apps:
 
     def app(self, tenant: str, provider: str) -> App | None:
         """The tenant's own app, else everybody's; None where there is none that can be used."""
-        for name in _names(tenant, provider):
+        for name in app_file_names(tenant, provider):
             try:
                 found = self._found(name)
             except AppFileError as error:
@@ -50,7 +50,7 @@ class Apps:
 
     def problem(self, tenant: str, provider: str) -> str | None:
         """Why the app's file cannot be used, for a person; None where it can, or there is none."""
-        for name in _names(tenant, provider):
+        for name in app_file_names(tenant, provider):
             try:
                 if self._found(name) is not None:
                     return None
@@ -120,5 +120,6 @@ def read_app(content: bytes, name: str) -> App:
     )
 
 
-def _names(tenant: str, provider: str) -> tuple[str, str]:
+def app_file_names(tenant: str, provider: str) -> tuple[str, str]:
+    """What the file of an app is called: the tenant's own, and everybody's."""
     return f"{encode_token(tenant).replace('%', '.')}.{provider}.json", f"{provider}.json"

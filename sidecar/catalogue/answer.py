@@ -9,7 +9,7 @@ import msgspec
 
 from sidecar.auth.kind import fields_of, kind_of, optional_fields_of
 from sidecar.catalogue.validate import nearest
-from sidecar.kinds import Auth, JwtBearer
+from sidecar.kinds import Auth, JwtBearer, OAuth2
 from sidecar.model import Access, Failure, Outcome, Reason, Success
 from sidecar.provider import Catalogue, Operation, Provider
 from sidecar.wire.subject import CatalogAddress
@@ -24,13 +24,14 @@ TOOL_FORMATS: tuple[str, ...] = get_args(ToolFormat)
 
 class ListedAuth(msgspec.Struct, frozen=True):
     """A kind of credential that a provider takes, the fields that an import of it gives, and those that it may give.
-    `file`: by which names a key file that the provider hands out has them.
+    `file`: by which names a key file that the provider hands out has them; `app`: how an OAuth app is made there.
     """
 
     kind: str
     fields: tuple[str, ...]
     optional: tuple[str, ...] = ()
     file: dict[str, str] = {}
+    app: tuple[str, ...] = ()
 
 
 class ListedProvider(msgspec.Struct, frozen=True, kw_only=True):
@@ -207,7 +208,8 @@ def _provider(provider: Provider) -> ListedProvider:
 
 def _listed_auth(auth: Auth) -> ListedAuth:
     file = auth.file if isinstance(auth, JwtBearer) else {}
-    return ListedAuth(kind_of(auth), fields_of(auth), optional_fields_of(auth), file)
+    steps = auth.app if isinstance(auth, OAuth2) else ()
+    return ListedAuth(kind_of(auth), fields_of(auth), optional_fields_of(auth), file, steps)
 
 
 def kind_of_base(provider: Provider) -> str:

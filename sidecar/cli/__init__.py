@@ -16,6 +16,7 @@ COMMANDS = {
     "run": ("sidecar.cli.run", "Start the sidecar alone, on the NATS server of SIDECAR_NATS_URL."),
     "setup": ("sidecar.cli.setup", "Make streams and buckets; print who may do what on NATS."),
     "call": ("sidecar.cli.call", "Call an operation of a provider."),
+    "connect": ("sidecar.cli.connect", "Connect an account: in the browser, or with a key."),
     "connection": ("sidecar.cli.connection", "Accounts at providers: list, status, verify, import, export, revoke ..."),
     "provider": ("sidecar.cli.provider", "Providers and their operations: list, show, check."),
     "trace": ("sidecar.cli.trace", "What happened: tail, show."),

@@ -57,6 +57,7 @@ NO_SIDECAR = "NO_SIDECAR"
 NO_REPLY = "NO_REPLY"
 BAD_REPLY = "BAD_REPLY"
 NOT_READY = "NOT_READY"
+NOT_CONNECTED = "NOT_CONNECTED"
 GIVEN_UP = "GIVEN_UP"
 UNKNOWN_CALL = "UNKNOWN_CALL"
 AMBIGUOUS_CALL = "AMBIGUOUS_CALL"
@@ -71,6 +72,7 @@ LOCAL: dict[str, tuple[Code, int, str]] = {
     NO_SIDECAR: (Code.UNAVAILABLE, 503, "No sidecar answers"),
     NO_REPLY: (Code.DEADLINE_EXCEEDED, 504, "No reply came in time"),
     BAD_REPLY: (Code.UNKNOWN, 502, "The reply is not one of a sidecar"),
+    NOT_CONNECTED: (Code.UNAUTHENTICATED, 401, "The account was not connected"),
     NOT_READY: (Code.FAILED_PRECONDITION, 400, "Something that it needs is missing"),
     GIVEN_UP: (Code.UNKNOWN, 502, "Calls in flight were given up"),
     UNKNOWN_CALL: (Code.NOT_FOUND, 404, "The trace has no such call"),

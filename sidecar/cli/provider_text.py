@@ -20,12 +20,15 @@ BASE_URLS = {
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """A kind of credential that a provider takes, and its fields; `file`: what the provider's key file calls them."""
+    """A kind of credential that a provider takes, and its fields. `file`: what the provider's key file calls them.
+    `app`: the steps to an OAuth app there.
+    """
 
     kind: str
     fields: tuple[str, ...]
     optional: tuple[str, ...] = ()
     file: dict[str, str] = {}
+    app: tuple[str, ...] = ()
 
 
 class Served(msgspec.Struct, frozen=True):

@@ -84,6 +84,13 @@ def nats_url(settings: Settings) -> tuple[str, bool]:
     )
 
 
+def folder_in_use(settings: Settings) -> Path:
+    """Where the `sidecar dev` of this machine keeps what is its own: that which runs, else the one of the settings."""
+    data_dir = Path(settings.data_dir).expanduser()
+    sandbox = data_dir / SANDBOX
+    return sandbox if settings.nats_url is None and in_use(sandbox) and not in_use(data_dir) else data_dir
+
+
 def credentials_file(settings: Settings) -> Path | None:
     """The `.creds` file of the settings."""
     return Path(settings.nats_creds).expanduser() if settings.nats_creds else None

@@ -160,6 +160,7 @@ OF_STRUCT = {
         "ExportRequest",
         "after",
     ): "The `next` of the batch before, the last record of it; null for the first.",
+    ("ListedAuth", "app"): "How a person makes an OAuth app at the provider, step by step.",
     ("ListedAuth", "file"): "The names that these fields have in a key file which the provider hands out.",
     ("ListedAuth", "optional"): "Names of the fields that an import of this kind may give besides.",
     ("ListedProvider", "title"): "The provider's name as people write it.",
