@@ -34,7 +34,7 @@ from sidecar.auth.flow import (
 )
 from sidecar.auth.kind import auth_of
 from sidecar.auth.token_answer import Granted, Refused, TokenOutcome
-from sidecar.connect import Site, connect_event
+from sidecar.connect import UNREADABLE, Site, connect_event
 from sidecar.core.base_url import connection_url
 from sidecar.credential import Credential, Status
 from sidecar.execute import Observer
@@ -42,8 +42,10 @@ from sidecar.kinds import OAuth2
 from sidecar.model import Failure, Reason
 from sidecar.ports import Clock, OAuth, Random
 from sidecar.provider import Catalogue, Provider
-from sidecar.store.credential import CredentialStore
+from sidecar.store.credential import ATTEMPTS, BUCKET, CredentialStore, Revised
 from sidecar.store.flow import Flow, FlowStore, Held, Place
+from sidecar.store.record import not_written, overtaken
+from sidecar.store.write import Written
 from sidecar.verify import Verification
 
 log = logging.getLogger("sidecar.connect")
@@ -255,12 +257,24 @@ class Consent:
         return await self._stored(place, msgspec.structs.replace(credential, account=account)), account
 
     async def _stored(self, place: Place, credential: Credential) -> Ended:
-        there = await self._credentials.list(place.tenant, place.connection, place.provider)
-        known = there[0].credential if isinstance(there, list) and there else None
-        if isinstance(known, Credential) and known.status is Status.DISABLED:
-            return Ended(Ending.DISABLED)
-        failed = await self._credentials.save(place.tenant, place.connection, place.provider, credential)
-        return Ended(Ending.CONNECTED) if failed is None else _away(failed)
+        """Stored over what is there, unless that is disabled: what an operator stopped is not connected around."""
+        who = place.tenant, place.connection, place.provider
+        for _ in range(ATTEMPTS):
+            there = await self._credentials.look(*who)
+            if isinstance(there, Failure) and there.reason not in UNREADABLE:
+                return _away(there)
+            if not isinstance(there, Revised):
+                failed = await self._credentials.save(*who, credential)
+                return Ended(Ending.CONNECTED) if failed is None else _away(failed)
+            if there.credential.status is Status.DISABLED:
+                return Ended(Ending.DISABLED)
+            new = msgspec.structs.replace(credential, created=there.credential.created)
+            outcome = await self._credentials.put(*who, new, there.revision)
+            if isinstance(outcome, Written):
+                return Ended(Ending.CONNECTED)
+            if isinstance(outcome, Failure) or not overtaken(outcome):
+                return _away(outcome if isinstance(outcome, Failure) else not_written(BUCKET, place.key, outcome))
+        return Ended(Ending.UNAVAILABLE, Reason.CAS_CONFLICT)
 
     async def _end(self, place: Place, flow: Flow, revision: int, ended: Ended, account: str | None = None) -> None:
         """Note how it ended, for who asks its status, and tell the trace."""
