@@ -102,9 +102,9 @@ def read(
     return Granted(tokens=tokens, kept=kept_of(answer.keep, whole))
 
 
-def kept_of(keep: Mapping[str, str], decoded: object) -> dict[str, str]:
+def kept_of(keep: Mapping[str, str], body: object) -> dict[str, str]:
     """The values that stay with the connection, of those that the answer holds."""
-    found = {name: dig_text(decoded, (path,)) for name, path in keep.items()}
+    found = {name: dig_text(body, (path,)) for name, path in keep.items()}
     return {name: text for name, text in found.items() if text and len(text) <= LONGEST_KEPT and text.isprintable()}
 
 
@@ -137,12 +137,12 @@ def _refused(
     )
 
 
-def _is_error(answer: TokenAnswer, decoded: object) -> bool:
+def _is_error(answer: TokenAnswer, body: object) -> bool:
     """Whether an answer of status 200 says that it is none (Slack's `ok`, GitHub's `error`)."""
     test = answer.success
-    if test is not None and dig(decoded, test.path) != test.equals:
+    if test is not None and dig(body, test.path) != test.equals:
         return True
-    return any(dig(decoded, path) for path in answer.error)
+    return any(dig(body, path) for path in answer.error)
 
 
 def _first(body: object, paths: Sequence[str]) -> Any:

@@ -16,6 +16,7 @@ from tests.prove_red.promises import (
     scope,
     secrets,
     sender,
+    tokens,
     wire,
 )
 from tests.prove_red.row import Row
@@ -32,6 +33,7 @@ ROWS: tuple[Row, ...] = (
     *providers.ROWS,
     *google.ROWS,
     *issued.ROWS,
+    *tokens.ROWS,
     *secrets.ROWS,
     *sender.ROWS,
     *operators.ROWS,

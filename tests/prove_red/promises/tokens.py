@@ -1,0 +1,126 @@
+"""Asking for tokens: as the right app, once, read with doubt, told without secrets, sent nowhere else."""
+
+from __future__ import annotations
+
+from tests.prove_red.row import Row
+
+ANSWER = "sidecar/auth/token_answer.py"
+ENDPOINT = "sidecar/auth/endpoint.py"
+REQUEST = "sidecar/auth/token_request.py"
+APPS = "sidecar/auth/apps.py"
+URL = "sidecar/core/base_url.py"
+ANSWERS = "tests/auth/test_token_answer.py"
+ASKED = "tests/auth/test_endpoint.py"
+IMPORTS = "tests/admin/test_import_of_tokens.py"
+ACCOUNTS = "tests/core/test_connection_url.py"
+
+ROWS = (
+    Row(
+        promise="What a failing server says ends no grant.",
+        file=ANSWER,
+        good="final=status in REFUSALS and status not in UNDECIDED and code in answer.final_errors",
+        bad="final=code in answer.final_errors",
+        tests=(f"{ANSWERS}::test_when_a_grant_is_gone",),
+    ),
+    Row(
+        promise="A lifetime of nothing is none: a token is not over at once.",
+        file=ANSWER,
+        good="if said is None or said <= 0:",
+        bad="if said is None:",
+        tests=(f"{ANSWERS}::test_every_lifetime",),
+    ),
+    Row(
+        promise="The refresh token before stays where the answer brings none.",
+        file=ANSWER,
+        good="return before.refresh if before else None",
+        bad="return None",
+        tests=(f"{ANSWERS}::test_the_refresh_token_before_stays",),
+    ),
+    Row(
+        promise="An error of status 200 is one, also beside a token.",
+        file=ANSWER,
+        good="return any(dig(body, path) for path in answer.error)",
+        bad="return False",
+        tests=(f"{ANSWERS}::test_an_error_of_status_200",),
+    ),
+    Row(
+        promise="A token that no header can carry is none.",
+        file=ANSWER,
+        good=" and len(value) <= LONGEST_TOKEN and value.isascii() and value.isprintable()",
+        bad="",
+        tests=(f"{ANSWERS}::test_no_token_is_no_success",),
+    ),
+    Row(
+        promise="A refresh token is not sent as another app than it was issued to.",
+        file=ENDPOINT,
+        good="if bound is not None and bound != app.client_id:",
+        bad="if False:",
+        tests=(f"{ASKED}::test_nothing_is_sent_that_cannot_succeed",),
+    ),
+    Row(
+        promise="The client secret before is tried after the newest is refused, and only then.",
+        file=ENDPOINT,
+        good="if not isinstance(outcome, Refused) or outcome.code not in auth.answer.client_errors:",
+        bad="if not isinstance(outcome, Refused):",
+        tests=(f"{ASKED}::test_two_client_secrets",),
+    ),
+    Row(
+        promise="Tokens outlive a call after them that fails.",
+        file=ENDPOINT,
+        good="        return {}\n\n    async def _ask(",
+        bad='        raise Unfit("nothing is known of the account")\n\n    async def _ask(',
+        tests=(f"{ASKED}::test_tokens_outlive_a_follow_up_that_fails",),
+    ),
+    Row(
+        promise="A limit of a token endpoint holds for every connection.",
+        file=ENDPOINT,
+        good="self._quotas.close(wanted, min(wait, LONGEST_PAUSE))",
+        bad="pass",
+        tests=(
+            f"{ASKED}::test_a_limit_holds_for_every_connection",
+            f"{ASKED}::test_a_limit_beyond_the_deadline_is_told_at_once",
+        ),
+    ),
+    Row(
+        promise="Lifetimes count from when the question left.",
+        file=ENDPOINT,
+        good="        return _Answered(answer, began)",
+        bad="        return _Answered(answer, began - 60)",
+        tests=(f"{ASKED}::test_lifetimes_count_from_when_it_was_asked",),
+    ),
+    Row(
+        promise="What a token endpoint repeats of a secret is not told.",
+        file=ENDPOINT,
+        good="detail=redact_text(outcome.detail, hidden),",
+        bad="detail=outcome.detail,",
+        tests=(f"{ASKED}::test_what_a_provider_repeats_is_not_told",),
+    ),
+    Row(
+        promise="A wrong file of a tenant's app does not make it everybody's app.",
+        file=APPS,
+        good="                return self._kept(name, str(error))",
+        bad="                continue",
+        tests=("tests/auth/test_apps.py::test_a_wrong_file_of_a_tenant_is_not_everybodys",),
+    ),
+    Row(
+        promise="The parameters of the protocol are not a manifest's to change.",
+        file=REQUEST,
+        good="    return _posted(url, client, auth.token_parameters | form)\n\n\ndef client_credentials_request(",
+        bad="    return _posted(url, client, form | auth.token_parameters)\n\n\ndef client_credentials_request(",
+        tests=("tests/auth/test_token_request.py::test_what_a_manifest_adds",),
+    ),
+    Row(
+        promise="What a provider says of an account leads a token to the provider's own hosts alone.",
+        file=URL,
+        good="    if host != own and not host.endswith(fact.suffixes):",
+        bad="    if not host:",
+        tests=(f"{ACCOUNTS}::test_a_token_goes_nowhere_but_to_the_provider",),
+    ),
+    Row(
+        promise="What came for a refresh token that is used up is stored, also where it is not taken.",
+        file="sidecar/admin.py",
+        good="if isinstance(verified, Failure) and verified.reason in NOT_TAKEN and not used_up:",
+        bad="if isinstance(verified, Failure) and verified.reason in NOT_TAKEN:",
+        tests=(f"{IMPORTS}::test_a_rotated_token_is_never_thrown_away",),
+    ),
+)
