@@ -12,6 +12,7 @@ from sidecar.catalogue.answer import answer as answer_catalog
 from sidecar.connect import Connect
 from sidecar.core.refusal import call_id_in_use
 from sidecar.execute import Ended, Executor, Observer
+from sidecar.links import Links
 from sidecar.model import Access, Call, Failure, Outcome, Reason
 from sidecar.ports import Clock, Message, Random
 from sidecar.scope import Scope
@@ -56,6 +57,7 @@ class Answers:
         self._executor = executor
         self._administrator = administrator
         self._connect = connect
+        self._links = Links(connect, clock)
         self._observer = observer
         self._clock = clock
         self._random = random
@@ -80,7 +82,8 @@ class Answers:
             ended = await self._executor.run(call, stop=stop)
         finally:
             del self._in_flight[named]
-        return self._answered(call, ended)
+        # What its end was is told by now, and holds no link.
+        return self._answered(call, Ended(await self._links.mended(call, ended.outcome), ended.attempts))
 
     def named_by(self, cancel: str) -> Stop | Failure | None:
         """The call in flight that the subject of a cancel names; None when it is not held here."""

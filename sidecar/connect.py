@@ -20,7 +20,7 @@ from sidecar.model import Failure, Outcome, Problem, Reason, Success
 from sidecar.ports import Clock, Random
 from sidecar.provider import Catalogue, Provider
 from sidecar.store.credential import CredentialStore, Revised
-from sidecar.store.flow import Flow, FlowStore, Place, Stage
+from sidecar.store.flow import Flow, FlowStore, Held, Place, Stage
 from sidecar.wire.connect import ConnectLink, ConnectStatus, FlowState, StartRequest, StatusRequest
 from sidecar.wire.event import Admin, timestamp
 from sidecar.wire.subject import ConnectAddress
@@ -102,8 +102,10 @@ class Connect:
         """What the trace says of it; never the link."""
         return connect_event(self._clock, address.tenant, address.connection, address.provider, address.verb, outcome)
 
-    async def start(self, address: ConnectAddress, provider: Provider, asked: StartRequest) -> ConnectLink | Failure:
-        """A new link, or why this account cannot be connected here."""
+    async def start(
+        self, address: ConnectAddress, provider: Provider, asked: StartRequest, *, again: bool = False
+    ) -> ConnectLink | Failure:
+        """A new link, or why this account cannot be connected here. `again`: no scopes but those there were."""
         auth = _consent(provider, asked.kind)
         if isinstance(auth, Failure):
             return auth
@@ -116,6 +118,8 @@ class Connect:
         flow = self._flow(provider, auth, asked, known)
         if isinstance(flow, Failure):
             return flow
+        if again and known is not None and known.tokens is not None:
+            flow = msgspec.structs.replace(flow, scopes=_as_before(auth, flow.scopes, known.tokens.scopes))
         secret = urlsafe_b64encode(self._random.token(24)).decode()
         link = Link(address.tenant, address.connection, address.provider, secret)
         written = await self._flows.write(link.place, flow, None)
@@ -130,6 +134,18 @@ class Connect:
             redirect_uri=self._site.redirect_uri(auth),
             expected_account=flow.expected_account,
         )
+
+    async def again(self, address: ConnectAddress) -> ConnectLink | Failure:
+        """A link for the owner of a connection that was connected before: for the same account and the same scopes."""
+        provider = self._catalogue.providers.get(address.provider)
+        if provider is None:
+            return unknown_provider(self._catalogue, address.provider)
+        return await self.start(address, provider, StartRequest(), again=True)
+
+    async def is_offered(self, address: ConnectAddress, flow: str) -> bool:
+        """Whether a link can still be opened, as far as is known."""
+        held = await self._flows.read(Place(address.tenant, address.connection, address.provider, flow))
+        return isinstance(held, Held) and held.flow.stage is Stage.OFFERED
 
     def _app(self, tenant: str, provider: Provider, auth: OAuth2) -> App | Failure:
         """The app to send people to the provider with, where they can come back from there."""
@@ -247,6 +263,12 @@ def _consent(provider: Provider, kind: str | None) -> OAuth2 | Failure:
         detail=f"{title} has no consent by link; it takes: {names}",
         hint=f"import a credential: sidecar connection import {provider.name}",
     )
+
+
+def _as_before(auth: OAuth2, scopes: tuple[str, ...], granted: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the scopes that were granted before; all where the provider calls what it granted by other names."""
+    kept = tuple(scope for scope in scopes if scope in granted or scope in auth.always)
+    return kept if set(kept) - set(auth.always) else scopes
 
 
 def _not_set_up(detail: str, hint: str) -> Failure:
