@@ -18,7 +18,7 @@ from sidecar.catalogue.kind_mistakes import kept_names
 from sidecar.copy_admin import COPY_VERBS, CopyAdministrator
 from sidecar.core.base_url import base_url
 from sidecar.credential import Credential, Status
-from sidecar.execute import Executor
+from sidecar.execute import Credentials, Executor
 from sidecar.key_admin import KEY_VERBS, KeyAdministrator
 from sidecar.kinds import Auth, OAuth2
 from sidecar.manifest import KeptUrl
@@ -89,16 +89,18 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     scopes: tuple[str, ...] = ()
     expires: str | None = None
     why: str | None = None
+    kept: dict[str, str] = {}
 
 
 class Administrator:
-    """Answers the admin subjects. One writer of credentials: nothing else changes them."""
+    """Answers the admin subjects. `live` gives credentials as calls get them, with a token that is valid."""
 
     def __init__(
         self,
         *,
         executor: Executor,
         credentials: CredentialStore,
+        live: Credentials,
         tokens: TokenEndpoint,
         keys: KeyAdministrator,
         copies: CopyAdministrator,
@@ -107,6 +109,7 @@ class Administrator:
     ) -> None:
         self._executor = executor
         self._credentials = credentials
+        self._live = live
         self._tokens = tokens
         self._sealed: dict[str, KeyAdministrator | CopyAdministrator] = {
             **dict.fromkeys(KEY_VERBS, keys),
@@ -226,7 +229,8 @@ class Administrator:
         return _success([_listed(item) for item in listed])
 
     async def _verify(self, address: AdminAddress, provider: Provider) -> Outcome:
-        credential = await self._credentials.load(address.tenant, address.connection, address.provider)
+        names = (address.tenant, address.connection, address.provider)
+        credential = await self._live.load(*names, within=ISSUE_SECONDS)
         if isinstance(credential, Failure):
             return credential
         verified = await self._try(address, provider, credential)
@@ -319,6 +323,7 @@ def _listed(item: Named) -> Connection:
         scopes=tokens.scopes if tokens else (),
         expires=timestamp(tokens.expires) if tokens and tokens.expires is not None else None,
         why=credential.why,
+        kept=dict(credential.kept),
     )
 
 

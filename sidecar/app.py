@@ -242,6 +242,7 @@ def _wired(
     administrator = Administrator(
         executor=executor,
         credentials=credentials,
+        live=live,
         tokens=tokens,
         keys=KeyAdministrator(sealed),
         copies=CopyAdministrator(copies),

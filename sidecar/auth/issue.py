@@ -7,6 +7,7 @@ import msgspec
 from sidecar.auth.token_answer import OK, REFUSALS, THROTTLED, Granted, Refused, Unanswered
 from sidecar.credential import Credential
 from sidecar.model import Failure, Reason, SideEffect
+from sidecar.secret import Secret
 
 SERVER_ERRORS = range(500, 600)
 
@@ -26,8 +27,16 @@ def with_tokens(credential: Credential, granted: Granted) -> Credential:
 
 def spent(credential: Credential, granted: Granted) -> bool:
     """Whether the refresh token that the credential held is of no use any more."""
-    held = credential.tokens.refresh if credential.tokens else credential.fields.get("refresh_token")
-    return held is not None and granted.tokens.refresh != held
+    return spends(credential) and granted.tokens.refresh != _refresh(credential)
+
+
+def spends(credential: Credential) -> bool:
+    """Whether a renewal of it uses a refresh token, which may be good for one use."""
+    return _refresh(credential) is not None
+
+
+def _refresh(credential: Credential) -> Secret | None:
+    return credential.tokens.refresh if credential.tokens else credential.fields.get("refresh_token")
 
 
 def failure_of(outcome: Refused | Unanswered) -> Failure:

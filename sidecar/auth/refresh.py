@@ -10,11 +10,11 @@ may stand still, or be unable to write. Time is one process's own, from when it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import Enum, auto
 
 import msgspec
 
+from sidecar.auth.issue import spends, with_tokens
 from sidecar.auth.token_answer import Granted, Refused, TokenOutcome, Unanswered
 from sidecar.credential import Credential, Refreshing, Status
 from sidecar.model import Failure, Reason
@@ -311,18 +311,15 @@ def _after(credential: Credential, result: TokenOutcome) -> Credential:
     ours = credential.refreshing
     unanswered = ours.unanswered if ours else 0
     match result:
-        case Granted(tokens=tokens, kept=kept, client_id=client_id):
-            both: Mapping[str, str] = {**credential.kept, **kept}
-            client_id = client_id or credential.client_id
-            return replace(credential, tokens=tokens, kept=both, client_id=client_id, refreshing=None)
+        case Granted():
+            return with_tokens(credential, result)
         case Refused(final=True, detail=why):
             if credential.status is not Status.ACTIVE:
                 return replace(credential, refreshing=None)
             kept_refreshing = ours if unanswered else None  # says that it was lost
             return replace(credential, status=Status.REAUTH_REQUIRED, why=why, refreshing=kept_refreshing)
         case Refused(perhaps_spent=doubt) | Unanswered(sent=doubt):
-            spent = doubt and credential.tokens is not None and credential.tokens.refresh is not None
-            unanswered += spent
+            unanswered += doubt and spends(credential)
             over = Refreshing(owner=None, attempt=ours.attempt, unanswered=unanswered) if ours and unanswered else None
             return replace(credential, refreshing=over)
 

@@ -238,7 +238,9 @@ class CredentialStore:
                 )
             if isinstance(there, Failure) or there.status is Status.REVOKED:
                 return there if isinstance(there, Failure) else _revoked(connection, provider)
-            return msgspec.structs.replace(there, status=status, changed=now)
+            ended = there.status is Status.REAUTH_REQUIRED  # with it what it says of the attempt that ended it
+            refreshing = None if ended else there.refreshing
+            return msgspec.structs.replace(there, status=status, refreshing=refreshing, why=None, changed=now)
 
         return await self._change(tenant, connection, provider, changed)
 

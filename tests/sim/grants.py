@@ -61,10 +61,11 @@ class Grants:
                 gone = not earlier.actor.alive or earlier.life != earlier.actor.life
                 waited = use.asked - earlier.fenced >= PATIENCE_SECONDS + NOTICE_SECONDS
                 free = earlier.ended in {SILENT, UNSENT} or (waited and gone) or waited
-                self.world.check("no refresh token is used while another use of it may be under way", free, earlier)
-                untold = gone or waited  # it died before it could say so, or cannot write
-                known = earlier.ended == REFUSED and not untold
+                # Who died, or cannot write, could not say so to the others.
+                told = not gone and (not waited or earlier.actor is use.actor)
+                known = earlier.ended == REFUSED and told
                 self.world.check("a refused refresh token is not used again", not known, earlier)
+                self.world.check("no refresh token is used while another use of it may be under way", free, earlier)
         self.spent[user].append(use)
 
     def due(self, user: str, share: float) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.ports import BusError
 from sidecar.trace.publish import TracePublisher
-from sidecar.wire.event import Finished, decoder
+from sidecar.wire.event import Auth, Finished, decoder
 from tests.worker.house import ScriptedBus
 
 pytestmark = pytest.mark.anyio
@@ -43,6 +43,9 @@ class Counts:
 
     def administered(self, verb: str, outcome: str) -> None:
         raise AssertionError
+
+    def refreshed(self, provider: str, outcome: str) -> None:
+        self.seen.append((provider, outcome))
 
     def trace_dropped(self) -> None:
         self.seen.append(("dropped",))
@@ -90,3 +93,12 @@ async def test_whether_events_have_left_this_process() -> None:
     away = ScriptedBus()
     away.connected = False
     assert not await TracePublisher(away, "sidecar", Counts()).handed_over()
+
+
+async def test_a_renewal_is_counted_by_what_came_of_it() -> None:
+    """And told like any event."""
+    bus, counts = ScriptedBus(), Counts()
+    event = Auth(time="2026", tenant="acme", connection="a", provider="jira", outcome="lost")
+    assert await TracePublisher(bus, "sidecar", counts).emit(event)
+    assert counts.seen == [("jira", "lost")]
+    assert bus.published[0].subject == "sidecar.trace.acme.a.jira.auth"

@@ -10,7 +10,7 @@ import pytest
 from sidecar.model import Access, Code, Reason, SideEffect
 from sidecar.trace.line import Tone
 from sidecar.trace.show import event_line, read_event, trace_text
-from sidecar.wire.event import Admin, Attempt, CallEvent, Event, Finished, Started, Wait, encoder
+from sidecar.wire.event import Admin, Attempt, Auth, CallEvent, Event, Finished, Started, Wait, encoder
 
 ABOUT: dict[str, Any] = {
     "time": "2026-11-21T02:14:07.120123Z",
@@ -249,3 +249,33 @@ def test_events_may_grow() -> None:
     """A field that a newer version added is passed over."""
     grown = {**msgspec.json.decode(encoder.encode(wait())), "later": 1}
     assert read_event(msgspec.json.encode(grown)) == wait()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "valid_s", "detail", "line"),
+    [
+        ("renewed", 3599.0, None, "token renewed, valid for 60 min"),
+        ("renewed", None, None, "token renewed"),
+        ("lost", None, "invalid_grant", "token lost: invalid_grant"),
+        ("reauth_required", None, "x\x1b[2J", "token reauth required: x\\x1b[2J"),
+    ],
+)
+def test_a_renewal_is_one_line_too(outcome: Any, valid_s: float | None, detail: str | None, line: str) -> None:
+    """What came of it, and how long the new token lives."""
+    event = Auth(
+        time=ABOUT["time"],
+        tenant="acme",
+        connection="a",
+        provider="jira",
+        outcome=outcome,
+        valid_s=valid_s,
+        detail=detail,
+    )
+    assert event_line(event) == f"02:14:07.120            auth      acme / a / jira  {line}"
+
+
+def test_how_long_the_token_was_valid_stands_before_the_attempt() -> None:
+    """Where its provider says how long it lives."""
+    text = trace_text([started(), attempt(token_valid_s=41 * 60.0), finished(**UNKNOWN)])
+    assert "auth     token valid for 41 min" in text
+    assert "auth " not in trace_text([started(), attempt(), finished(**UNKNOWN)])

@@ -208,6 +208,7 @@ class House:
         self.administrator = Administrator(
             executor=self.executor,
             credentials=self.credentials,
+            live=self.credentials,
             tokens=self.tokens,
             keys=KeyAdministrator(sealed),
             copies=CopyAdministrator(copies),
