@@ -14,14 +14,14 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from sidecar.auth.refresh import NOTICE_SECONDS, PATIENCE_SECONDS
-from tests.auth_real.expiries import connected, refused
+from tests.auth_real.expiries import OVER, connected, refused
 from tests.auth_real.figure import Figure, Scene, at_most, equal, listed, told
-from tests.auth_real.fleet import Fleet, fleet
+from tests.auth_real.fleet import Fleet, Reply, fleet
 from tests.auth_real.gate import Gate, Side, Waiting, gate_before, owner_of
 from tests.auth_real.strict import StrictServer, strict_server
 from tests.fixtures_nats import frozen
 
-TTL = 2
+TTL = 600
 TAKE_OVER = PATIENCE_SECONDS + NOTICE_SECONDS  # how long another process's attempt is left alone
 MARGIN = 0.5
 CALL_MS = 2_000
@@ -61,7 +61,7 @@ async def after_rotation(scene: Scene) -> list[Figure]:
         victims = len(killed)
         backs = [await back for _, back in killed]
         again = [await here.call(name) for name, _ in killed]
-        further = len(await server.refreshes()) - 2 * victims  # one at the import, one before each kill
+        further = len(await server.refreshes()) - 3 * victims  # at the import, ours, and before each kill
         lost = Counter(back.reason or "alive" for back in backs)
         return [
             equal("kills", victims, scene.counts.kills),
@@ -156,9 +156,9 @@ async def _killed(
     """So many processes, each killed with a connection's refresh at this side; and how each connection comes back."""
     backs: list[tuple[str, asyncio.Task[Back]]] = []
     names = await connected(here, server, number, gate.url)
-    await asyncio.sleep(TTL * 1.1)
     gate.shut(side)
     for name in names:
+        await here.believe(name, server, OVER)
         waiting, pid = await caught(here, gate, name)
         await here.kill(pid)
         waiting.drop()
@@ -171,7 +171,7 @@ async def _killed(
 async def _held(here: Fleet, server: StrictServer, gate: Gate, side: Side) -> tuple[str, Waiting, int]:
     """A connection, its refresh that is held at this side, and the process that wants it."""
     (name,) = await connected(here, server, 1, gate.url)
-    await asyncio.sleep(TTL * 1.1)
+    await here.believe(name, server, OVER)
     gate.passed = 0
     gate.shut(side)
     waiting, pid = await caught(here, gate, name)
@@ -189,15 +189,20 @@ async def caught(here: Fleet, gate: Gate, name: str) -> tuple[Waiting, int]:
 
 
 async def _back(here: Fleet, name: str) -> Back:
-    """Call until it is known what became of the connection."""
-    began, failed = time.monotonic(), Counter[str]()
-    while True:
-        reply = await here.call(name, ms=CALL_MS)
-        seconds = time.monotonic() - began
-        if reply.reason in FINAL or seconds > GIVE_UP:
-            return Back(seconds, reply.reason, failed)
-        failed[reply.reason or "ok"] += 1
-        await asyncio.sleep(PAUSE)
+    """Call again and again, no call waiting for the one before, until it is known what became of the connection."""
+    began, failed, calls = time.monotonic(), Counter[str](), set[asyncio.Task[Reply]]()
+    try:
+        while (seconds := time.monotonic() - began) < GIVE_UP:
+            calls.add(asyncio.create_task(here.call(name, ms=CALL_MS)))
+            done, calls = await asyncio.wait(calls, timeout=PAUSE)
+            for reply in [call.result() for call in done]:
+                if reply.reason in FINAL:
+                    return Back(time.monotonic() - began, reply.reason, failed)
+                failed[reply.reason or "ok"] += 1
+        return Back(seconds, "nothing in all that time", failed)
+    finally:
+        for call in calls:
+            call.cancel()
 
 
 def _sum(backs: Sequence[Back]) -> Counter[str]:

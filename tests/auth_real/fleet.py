@@ -33,7 +33,7 @@ from sidecar.secret import Secret
 from sidecar.settings import Settings
 from sidecar.store.credential import BUCKET, CredentialStore
 from tests.app.fleet import FAILED, Member
-from tests.auth_real.strict import CLIENT_ID, CLIENT_SECRET, Grant
+from tests.auth_real.strict import CLIENT_ID, CLIENT_SECRET, Grant, StrictServer
 from tests.nats.place import OwnServer, own_server
 from tests.processes import AS_INSTALLED, prepare
 
@@ -42,6 +42,7 @@ PROVIDER = "strict"
 CONNECTORS = Path(__file__).parent / "connectors"
 PATIENCE = 60.0
 CALL_MS = 30_000
+BELIEVED_LIFE = 3600.0
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 KEEP = 1_000_000  # connections; the tests' own look at records forgets none
 
@@ -158,12 +159,21 @@ class Fleet:
         assert not isinstance(found, Failure), found
         return found.credential, found.revision
 
-    async def set_expiry(self, connection: str, seconds: float) -> None:
-        """Make the record say that its access token lives so long from now, whatever its provider knows."""
+    async def believe(self, connection: str, server: StrictServer, seconds: float) -> None:
+        """Renew the connection's tokens from outside, and store them as ones that live so long from now, whatever their
+        server knows. A sidecar looks at the end of a token once, so a token must be new to it.
+        """
         credential, _ = await self.record(connection)
         assert credential.tokens is not None
-        lifetime = max(seconds, credential.tokens.lifetime or 0.0)
-        tokens = msgspec.structs.replace(credential.tokens, expires=time.time() + seconds, lifetime=lifetime)
+        assert credential.tokens.refresh is not None
+        access, refresh = await server.renew(credential.tokens.refresh.reveal())
+        tokens = msgspec.structs.replace(
+            credential.tokens,
+            access=Secret(access),
+            refresh=Secret(refresh),
+            expires=time.time() + seconds,
+            lifetime=BELIEVED_LIFE,
+        )
         failed = await self.store.save(TENANT, connection, PROVIDER, msgspec.structs.replace(credential, tokens=tokens))
         assert failed is None, failed
 

@@ -17,6 +17,7 @@ from tests.auth_real.figure import Figure, Scene, at_most, equal, told
 from tests.auth_real.fleet import Fleet, fleet
 
 LIFE = 3600.0
+OVER = -1.0
 AT_ONCE = 200
 WRITES = 5
 JSON = {"content-type": "application/json"}
@@ -66,7 +67,8 @@ async def idle_sidecars(scene: Scene) -> list[Figure]:
     counts, provider = scene.counts, Rotating()
     async with serving(provider.answer) as port, fleet(scene.folder / "fleet") as here:
         names = [f"u{number}" for number in range(counts.idle_connections)]
-        await _in_parallel(names, lambda name: here.put(name, f"http://127.0.0.1:{port}", *provider.allow(name), LIFE))
+        url = f"http://127.0.0.1:{port}"
+        await _in_parallel(names, lambda name: here.put(name, url, *provider.allow(name), LIFE))
         began = time.perf_counter()
         first = await here.member()
         start = time.perf_counter() - began
@@ -75,7 +77,7 @@ async def idle_sidecars(scene: Scene) -> list[Figure]:
         failed = sum(await _in_parallel(names, lambda name: _fails(here, name)))
         weight = (_rss(first.child.pid) - before) / len(names)
         await here.grow(counts.idle_members - 1)
-        await _in_parallel(names, lambda name: here.set_expiry(name, -1))
+        await _in_parallel(names, lambda name: here.put(name, url, *provider.allow(name), OVER))
         writes = await here.store_writes()
         began = time.perf_counter()
         failed += sum(await _in_parallel(names, lambda name: _fails(here, name)))

@@ -84,6 +84,13 @@ class StrictServer:
         assert grant_id is not None
         return Grant(token, grant_id)
 
+    async def renew(self, refresh_token: str) -> tuple[str, str]:
+        """The next access token and refresh token, for who is no sidecar."""
+        form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+        answer = await self._client.post(f"{self.url}/token", data=form, auth=(CLIENT_ID, CLIENT_SECRET))
+        tokens = answer.raise_for_status().json()
+        return str(tokens["access_token"]), str(tokens["refresh_token"])
+
     async def grants(self, number: int) -> list[Grant]:
         return [await self.grant() for _ in range(number)]
 
