@@ -35,6 +35,7 @@ VERBS = ("import", "list", "verify", "disable", "enable", "revoke", *KEY_VERBS, 
 
 
 ISSUE_SECONDS = 20.0
+LOST = "the provider took the refresh token and gave another, which could not be stored: allow access again"
 UNTOLD = "revoked here; the provider could not be told, so take the access back in the account's settings there too"
 NOT_TAKEN = frozenset({Reason.CREDENTIAL_REJECTED, Reason.EGRESS_BLOCKED})
 
@@ -61,13 +62,13 @@ class ImportRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Tried(msgspec.Struct, frozen=True):
-    """A credential that may be stored, and whose it is (None: not asked, or not told). `spent`: what was imported is of
-    no use any more.
+    """A credential that may be stored, and whose it is (None: not asked, or not told). `stored`: but for its account,
+    it is, and calls use it already.
     """
 
     credential: Credential
     verified: str | Failure | None = None
-    spent: bool = False
+    stored: bool = False
 
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,13 +187,9 @@ class Administrator:
         tried = await self._tried(address, provider, auth, credential) if asked.verify else Tried(credential)
         if isinstance(tried, Failure):
             return msgspec.structs.replace(tried, detail=f"{tried.detail}; nothing was stored", hint=None)
-        failed = await self._credentials.save(address.tenant, address.connection, address.provider, tried.credential)
-        if failed is None:
-            return _success(self._shown(address, tried.credential, tried.verified))
-        if not tried.spent:
-            return failed
-        lost = "the provider took the refresh token and gave another, which could not be stored: allow access again"
-        return msgspec.structs.replace(failed, detail=f"{failed.detail}; {lost}", side_effect=SideEffect.DONE)
+        write = self._credentials.name if tried.stored else self._credentials.save
+        failed = await write(address.tenant, address.connection, address.provider, tried.credential)
+        return failed or _success(self._shown(address, tried.credential, tried.verified))
 
     def _foreseen(self, address: AdminAddress, provider: Provider, auth: Auth, credential: Credential) -> Outcome:
         """What an import would come to, as far as it can be known without asking the provider."""
@@ -213,12 +210,16 @@ class Administrator:
                 return failure_of(outcome)
             used_up = spent(credential, outcome)
             credential = with_tokens(credential, outcome)
+        if used_up:  # what was given for it is all that there is: stored before anything can go wrong
+            failed = await self._credentials.save(address.tenant, address.connection, address.provider, credential)
+            if failed is not None:
+                detail = f"{failed.detail}; {LOST}"
+                return msgspec.structs.replace(failed, detail=detail, side_effect=SideEffect.DONE)
         verified = await self._try(address, provider, credential)
-        # What was given for a token that is used up is all that there is.
         if isinstance(verified, Failure) and verified.reason in NOT_TAKEN and not used_up:
             return verified
         account = verified if isinstance(verified, str) else None
-        return Tried(msgspec.structs.replace(credential, account=account), verified, spent=used_up)
+        return Tried(msgspec.structs.replace(credential, account=account), verified, stored=used_up)
 
     async def _list(self, address: AdminAddress) -> Outcome:
         connection = None if address.connection == EVERY else address.connection

@@ -177,6 +177,20 @@ class CredentialStore:
         saved = await self._change(tenant, connection, provider, over)
         return saved if isinstance(saved, Failure) else None
 
+    async def name(self, tenant: str, connection: str, provider: str, credential: Credential) -> Failure | None:
+        """Say whose account it is, of what was stored before that was known: its tokens may be others by now. A failure
+        where the connection was changed meanwhile.
+        """
+
+        def named(there: Credential | Failure | None) -> Credential | Failure:
+            if isinstance(there, Credential) and there.changed == credential.changed:
+                return msgspec.structs.replace(there, account=credential.account)
+            detail = f"connection {connection} of {provider} was changed by somebody else meanwhile"
+            return there if isinstance(there, Failure) else Failure(reason=Reason.CAS_CONFLICT, detail=detail)
+
+        changed = await self._change(tenant, connection, provider, named)
+        return changed if isinstance(changed, Failure) else None
+
     def known(self, tenant: str, connection: str, provider: str) -> Credential | None:
         """What is in memory of it, whether it may be used or not."""
         cached = self._cache.get(record_key(tenant, connection, provider))

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qs
 
+import anyio
 import httpx
+import msgspec
 import pytest
 
-from sidecar.credential import Credential, Status
-from sidecar.model import Failure, Reason
+from sidecar.credential import Credential, Status, Tokens
+from sidecar.model import Failure, Outcome, Reason, Success
 from sidecar.sandbox.scripted import ScriptedSender
 from sidecar.secret import Secret
+from sidecar.wire.subject import AdminAddress
 from tests.admin.test_admin import AWAY, CANARY, IT_IS_ME, REJECTED, VERIFIED, ask
 from tests.auth.keys import encrypted_key, public_key, rsa_key
 from tests.build import provider
@@ -123,6 +126,73 @@ async def test_a_rotated_token_is_never_thrown_away() -> None:
     kept = await stored(here)
     assert kept.tokens is not None
     assert kept.tokens.refresh == Secret(f"{CANARY}-next")
+
+
+class Held(ScriptedSender):
+    """The last exchange ends when it is let go; `reached` when it began."""
+
+    def __init__(self, *answers: httpx.Response | Failure) -> None:
+        super().__init__(answers)
+        self.reached, self.go = anyio.Event(), anyio.Event()
+
+    async def send(self, request: httpx.Request, *, deadline: float, max_body: int) -> httpx.Response | Failure:
+        if len(self.answers) == 1:
+            self.reached.set()
+            await self.go.wait()
+        return await super().send(request, deadline=deadline, max_body=max_body)
+
+
+def held_house() -> tuple[House, Held]:
+    sender = Held(tokens(), IT_IS_ME)
+    return House(sender, {"acme": provider(auth=[OAUTH], **VERIFIED)}), sender
+
+
+async def importing(here: House, said: list[Outcome]) -> None:
+    address = AdminAddress("default", "alice", "acme", "import")
+    said.append(await here.administrator.answer(address, msgspec.json.encode({"fields": MINE})))
+
+
+async def test_a_rotated_token_outlives_the_process() -> None:
+    """It is stored before the provider is asked whose it is: an end in between loses nothing."""
+    here, sender = held_house()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(importing, here, [])
+        await sender.reached.wait()
+        tasks.cancel_scope.cancel()
+    kept = await stored(here)
+    assert kept.tokens is not None
+    assert kept.tokens.refresh == Secret(f"{CANARY}-next")
+
+
+async def test_what_was_renewed_while_it_was_tried_is_not_overwritten() -> None:
+    """Calls may use and renew it already: the account's name is added to what is there then."""
+    here, sender = held_house()
+    said: list[Outcome] = []
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(importing, here, said)
+        await sender.reached.wait()
+        renewed = msgspec.structs.replace(await stored(here), tokens=Tokens(access=Secret("a"), refresh=Secret("r")))
+        await here.credentials.save("default", "alice", "acme", renewed)
+        sender.go.set()
+    kept = await stored(here)
+    assert kept.tokens == renewed.tokens
+    assert kept.account == "octocat"
+    assert isinstance(said[0], Success)
+
+
+async def test_an_account_is_not_given_anothers_name() -> None:
+    """Where somebody imported another credential meanwhile, that one stays, and the first is told."""
+    here, sender = held_house()
+    said: list[Outcome] = []
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(importing, here, said)
+        await sender.reached.wait()
+        other = msgspec.structs.replace(await stored(here), changed=here.clock.wall() + 1, account="bob")
+        await here.credentials.save("default", "alice", "acme", other)
+        sender.go.set()
+    assert (await stored(here)).account == "bob"
+    assert isinstance(said[0], Failure)
+    assert said[0].reason is Reason.CAS_CONFLICT
 
 
 async def test_a_store_that_fails_after_a_rotation_is_told_as_a_loss() -> None:
