@@ -49,6 +49,7 @@ class Started(msgspec.Struct, frozen=True):
     subject: str | None
     tenant: str = DEFAULT
     connections: tuple[str, ...] = CONNECTIONS
+    connect_address: str | None = None
 
 
 @click.command("dev", help=HELP, epilog=EXIT_CODES)
@@ -92,6 +93,7 @@ async def _dev(
             and call_subject(settings.prefix, Address(Access.READ, tenant, connections[0], *operation)),
             tenant=tenant,
             connections=connections,
+            connect_address=running.connect_address,
         )
         tell = partial(put_json, as_facts(started, running)) if as_json else partial(put, greeting(started))
         await until_end(running, tell)
@@ -115,6 +117,8 @@ def greeting(started: Started) -> str:
     rows.append(["providers", f"{len(started.providers)}: {', '.join(started.providers)}"])
     if started.sandbox:
         rows.append(["sandbox", f"they answer offline; connections {' and '.join(started.connections)} are there"])
+    if started.connect_address is not None and not started.sandbox:
+        rows.append(["accounts", f"are connected on http://{started.connect_address}: sidecar connect PROVIDER"])
     rows += [["try" if index == 0 else "", text] for index, text in enumerate(first_steps(started))]
     rows.append(["stop", "Ctrl-C"])
     head = paint(f"connector-sidecar {VERSION}", Tone.STRONG)

@@ -94,6 +94,38 @@ def test_settings_that_do_not_fit_together(tmp_path: Path, environment: dict[str
     assert told in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["https://connect.acme.example", "https://connect.acme.example:8443/", "http://127.0.0.1:8077", "http://[::1]:1"],
+)
+def test_where_browsers_reach_the_pages(tmp_path: Path, url: str) -> None:
+    """Over TLS, or on this machine alone."""
+    found = load_settings(
+        {"SIDECAR_PUBLIC_URL": url, "SIDECAR_RETURN_URLS": "https://a.example/b, http://localhost:1"}, tmp_path
+    )
+    assert (found.public_url, found.return_urls) == (url, ("https://a.example/b", "http://localhost:1"))
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({"SIDECAR_CONNECT_ADDRESS": "0.0.0.0:80"}, "set SIDECAR_PUBLIC_URL too"),
+        ({"SIDECAR_PUBLIC_URL": "http://connect.acme.example"}, "SIDECAR_PUBLIC_URL: an https URL without a path"),
+        ({"SIDECAR_PUBLIC_URL": "https://acme.example/connect"}, "SIDECAR_PUBLIC_URL: an https URL without a path"),
+        ({"SIDECAR_PUBLIC_URL": "https://me@acme.example"}, "SIDECAR_PUBLIC_URL: an https URL"),
+        ({"SIDECAR_PUBLIC_URL": "https://acme.example?x=1"}, "SIDECAR_PUBLIC_URL: an https URL"),
+        ({"SIDECAR_PUBLIC_URL": "https://acme.example:x"}, "SIDECAR_PUBLIC_URL: an https URL"),
+        ({"SIDECAR_PUBLIC_URL": "acme.example"}, "SIDECAR_PUBLIC_URL: an https URL"),
+        ({"SIDECAR_RETURN_URLS": "https://a.example,http://b.example"}, "SIDECAR_RETURN_URLS: an https URL"),
+    ],
+)
+def test_addresses_that_others_could_read_along(tmp_path: Path, environment: dict[str, str], told: str) -> None:
+    """Links and codes travel there: each wrong one is told by its variable."""
+    with pytest.raises(SettingsError) as refused:
+        load_settings(environment, tmp_path)
+    assert told in str(refused.value)
+
+
 def test_an_empty_tenant_in_the_file_is_refused(tmp_path: Path) -> None:
     """It would serve nobody."""
     (tmp_path / FILE).write_text('tenant = ""\n')

@@ -96,6 +96,9 @@ class Browser:
         self.command("Emulation.setEmulatedMedia", features=media)
         file.write_bytes(base64.b64decode(self._get("/screenshot")))
 
+    def close(self) -> None:
+        self._client.close()
+
     def _get(self, path: str) -> Any:
         return self._client.get(path).raise_for_status().json()["value"]
 
@@ -125,9 +128,11 @@ def browser(profile: Path) -> Iterator[Browser]:
             answer = httpx.post(f"{root}/session", json=asked, timeout=60, trust_env=False)
             assert answer.is_success, answer.text
             session = f"{root}/session/{answer.json()['value']['sessionId']}"
+            made = Browser(session)
             try:
-                yield Browser(session)
+                yield made
             finally:
+                made.close()
                 httpx.delete(session, timeout=30, trust_env=False)
         finally:
             driver.terminate()
