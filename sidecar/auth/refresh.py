@@ -22,7 +22,7 @@ from sidecar.secret import Secret
 from sidecar.store.write import Conflict, Doubt, Outcome, Unknown, Written
 
 SEND_SECONDS = 5.0  # after it began to write the fence; later than that it is written anew
-ANSWER_SECONDS = 10.0  # how long a token endpoint is waited for
+ANSWER_SECONDS = 24.0  # how long a token endpoint is waited for: as long as nobody else may ask it
 PATIENCE_SECONDS = 25.0  # how long another's attempt is left alone
 NOTICE_SECONDS = 5.0  # then the record is written as it is: now the other one could store its tokens too, if it lives
 FIRST_PAUSE = 0.1
