@@ -88,20 +88,32 @@ class FollowUp(Fact, frozen=True):
     keep: dict[str, str]
 
 
+class Unpublished(Fact, frozen=True):
+    """A grant of an app that was not published there ends after so many `days`, whatever is done; `publish` is where a
+    person publishes it.
+    """
+
+    days: float
+    publish: str
+
+
 class OAuth2(Fact, frozen=True, tag_field="kind", tag="oauth2"):
     """Authorization code grant (RFC 6749 section 4.1, RFC 9700), PKCE S256 unless the provider has none. Credential
     fields, for an import: `refresh_token`, and `client_id`, `client_secret` where it is not the configured app's.
 
-    `scopes` says which operations (glob patterns) need a scope, `always` what is asked besides. `redirect` is what the
-    provider lets an app register: a loopback address of any port (RFC 8252), or https alone. `unused_days`: a grant
-    that is not used for so long ends. `callback` are parameters of the redirect that stay with the connection
-    (QuickBooks' `realmId`). `app` are the steps to make an app there, for a person.
+    `issuer` is what its redirects say in `iss` (RFC 9207); with `issuer_always`, which is for providers that declare
+    that they do, one that says nothing is refused as well. `scopes` says which operations (glob patterns) need a scope,
+    `always` what is asked besides. `redirect` is what the provider lets an app register: a loopback address of any port
+    (RFC 8252), or https alone. `unused_days`: a grant that is not used for so long ends. `callback` are parameters of
+    the redirect that stay with the connection (QuickBooks' `realmId`). `app` are the steps to make an app there, for a
+    person.
     """
 
     authorize_url: str
     token_url: str
     revoke_url: str | None = None
     issuer: str | None = None
+    issuer_always: bool = False
     client_auth: ClientAuth = "basic"
     pkce: bool = True
     redirect: Literal["loopback", "https"] = "https"
@@ -116,6 +128,7 @@ class OAuth2(Fact, frozen=True, tag_field="kind", tag="oauth2"):
     follow_up: FollowUp | None = None
     carry: Carry = Carry()
     unused_days: float | None = None
+    unpublished: Unpublished | None = None
     app: tuple[str, ...] = ()
 
 

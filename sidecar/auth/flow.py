@@ -105,8 +105,10 @@ def answered(flow: Flow | None, auth: OAuth2, returned: Returned, browser: str) 
         return Ended(Ending.WRONG_STATE)
     if flow.stage is not Stage.BEGUN:
         return Ended(Ending.ALREADY_ANSWERED, flow.account if flow.stage is Stage.CONNECTED else None)
-    # A provider that names itself always does (RFC 9207 section 2.4).
-    if auth.issuer is not None and returned.issuer != auth.issuer:
+    # Who declares to name itself always does (RFC 9207 section 2.4). Others do at times, as Google does:
+    # https://github.com/openiddict/openiddict-core/issues/2428
+    silent = returned.issuer is None and not auth.issuer_always
+    if auth.issuer is not None and returned.issuer != auth.issuer and not silent:
         return Ended(Ending.WRONG_ISSUER, returned.issuer and short(returned.issuer))
     if returned.error is not None:
         denied = returned.error == Ending.ACCESS_DENIED

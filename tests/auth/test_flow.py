@@ -34,6 +34,7 @@ AUTH = OAuth2(
     authorize_url="https://id.acme.example/auth",
     token_url="https://id.acme.example/token",
     issuer="https://id.acme.example",
+    issuer_always=True,
     scopes={"items:read": ("items.get", "items.list"), "items:write": ("items.create", "http.request"), "x": ("no.*",)},
     always=("offline",),
     callback=("realmId",),
@@ -100,6 +101,14 @@ def test_a_flow_that_was_never_begun_takes_no_answer() -> None:
     """Nobody has a cookie for it."""
     assert answered(NEW, AUTH, GOOD, "") == Ended(Ending.NO_COOKIE)
     assert answered(None, AUTH, GOOD, "the-browser") == Ended(Ending.LINK_GONE)
+
+
+def test_a_provider_that_names_itself_at_times() -> None:
+    """Silence is no lie; a wrong name is."""
+    auth = msgspec.structs.replace(AUTH, issuer_always=False)
+    assert isinstance(answered(BEGUN, auth, msgspec.structs.replace(GOOD, issuer=None), "the-browser"), Flow)
+    refused = answered(BEGUN, auth, msgspec.structs.replace(GOOD, issuer="https://evil.example"), "the-browser")
+    assert refused == Ended(Ending.WRONG_ISSUER, "https://evil.example")
 
 
 def test_a_provider_that_names_no_issuer_needs_none() -> None:

@@ -166,7 +166,7 @@ def _write(folder: Path, servers: dict[str, str], public_url: str) -> None:
             title=name.title(),
             operations={"account.get": ME, "items.create": CREATE_ITEM},
             base_url={"kind": "self_hosted", "default": url},
-            auth=[AUTH | {"issuer": url, "authorize_url": f"{public_url}/at/{name}/auth"}],
+            auth=[AUTH | {"issuer": url, "issuer_always": True, "authorize_url": f"{public_url}/at/{name}/auth"}],
             verify={"operation": "account.get", "account": "email"},
         )
         app = folder / "apps" / f"{name}.json"
