@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from sidecar.auth.token_answer import OK, REFUSALS, THROTTLED, Granted, Refused, Unanswered
+from sidecar.auth.token_answer import THROTTLED, UNDECIDED, Granted, Refused, Unanswered, refuses
 from sidecar.credential import Credential
 from sidecar.model import Failure, Reason, SideEffect
 from sidecar.secret import Secret
@@ -66,9 +66,9 @@ def _reason(refused: Refused) -> Reason:
             return Reason.NOT_SET_UP
         case status if status == THROTTLED:
             return Reason.PROVIDER_RATE_LIMITED
-        case status if status in REFUSALS or (status in OK and refused.code is not None):
+        case _ if refuses(refused):
             return Reason.CREDENTIAL_REJECTED
-        case status if status in SERVER_ERRORS:
+        case status if status in SERVER_ERRORS or status in UNDECIDED:
             return Reason.PROVIDER_UNAVAILABLE
         case _:
             return Reason.BAD_PROVIDER_RESPONSE

@@ -102,6 +102,15 @@ def read(
     return Granted(tokens=tokens, kept=kept_of(answer.keep, whole))
 
 
+def refuses(refused: Refused) -> bool:
+    """Whether the endpoint refuses what it was asked for, and is not merely in trouble."""
+    if refused.status is None:
+        return False
+    return (refused.status in REFUSALS and refused.status not in UNDECIDED) or (
+        refused.status in OK and refused.code is not None
+    )
+
+
 def kept_of(keep: Mapping[str, str], body: object) -> dict[str, str]:
     """The values that stay with the connection, of those that the answer holds."""
     found = {name: dig_text(body, (path,)) for name, path in keep.items()}

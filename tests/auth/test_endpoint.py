@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from sidecar.auth.endpoint import LONGEST_PAUSE, PACE, THROTTLED_SECONDS
 from sidecar.auth.issue import failure_of, spent, with_tokens
 from sidecar.auth.token_answer import Granted, Refused, TokenOutcome, Unanswered
+from sidecar.auth.token_exchange import LONGEST_PAUSE, PACE, THROTTLED_SECONDS
 from sidecar.model import Failure, Reason, SideEffect
 from sidecar.sandbox.scripted import ManualClock, ScriptedSender
 from sidecar.secret import Secret
@@ -403,6 +403,7 @@ async def logged_in(*answers: httpx.Response | Failure, **also: Any) -> tuple[To
         (held(refresh=None), [said()], ["/login"], True),
         (held(), [INVALID_GRANT, said()], ["/refresh", "/login"], True),
         (held(), [said(b"", 401), said()], ["/refresh", "/login"], True),
+        (held(), [said({"error": "bad_refresh_token"}), said()], ["/refresh", "/login"], True),
         (held(), [said({"error": "M_UNKNOWN_TOKEN"}, 403), said(b"", 403)], ["/refresh", "/login"], False),
         (held(), [said(b"", 500)], ["/refresh"], False),
         (held(), [said(b"", 429)], ["/refresh"], False),

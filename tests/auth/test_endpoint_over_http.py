@@ -10,8 +10,8 @@ import pytest
 
 from sidecar.adapters.aiohttp_sender import AiohttpSender
 from sidecar.adapters.system import SystemClock
-from sidecar.auth.endpoint import MAX_ANSWER
 from sidecar.auth.token_answer import Granted, Refused, TokenOutcome, Unanswered
+from sidecar.auth.token_exchange import MAX_ANSWER
 from sidecar.core.egress import parse_allow
 from sidecar.secret import Secret
 from tests.auth.asking import OAUTH, acme, credential, endpoint, held

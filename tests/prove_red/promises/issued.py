@@ -7,7 +7,7 @@ from tests.prove_red.row import Row
 OUTLOOK = "tests/connectors/test_outlook.py"
 OUTLOOK_HOOKS = "connectors/outlook/hooks.py"
 ISSUED = "tests/connectors/test_issued.py"
-ENDPOINT = "sidecar/auth/endpoint.py"
+QUESTION = "sidecar/auth/question.py"
 PAGE = "sidecar/core/page.py"
 
 ROWS = (
@@ -41,7 +41,7 @@ ROWS = (
     ),
     Row(
         promise="A field of a credential stays in its place of the URL that a password goes to.",
-        file=ENDPOINT,
+        file=QUESTION,
         good='if text in {"", ".", ".."}:',
         bad='if text == "":',
         tests=(f"{ISSUED}::test_a_field_cannot_leave_its_place_in_the_url",),

@@ -6,6 +6,8 @@ from tests.prove_red.row import Row
 
 ANSWER = "sidecar/auth/token_answer.py"
 ENDPOINT = "sidecar/auth/endpoint.py"
+EXCHANGE = "sidecar/auth/token_exchange.py"
+CLIENTS = "sidecar/auth/clients.py"
 REQUEST = "sidecar/auth/token_request.py"
 APPS = "sidecar/auth/apps.py"
 URL = "sidecar/core/base_url.py"
@@ -52,7 +54,7 @@ ROWS = (
     ),
     Row(
         promise="A refresh token is not sent as another app than it was issued to.",
-        file=ENDPOINT,
+        file=CLIENTS,
         good="if bound is not None and bound != app.client_id:",
         bad="if False:",
         tests=(f"{ASKED}::test_nothing_is_sent_that_cannot_succeed",),
@@ -67,13 +69,13 @@ ROWS = (
     Row(
         promise="Tokens outlive a call after them that fails.",
         file=ENDPOINT,
-        good="        return {}\n\n    async def _ask(",
-        bad='        raise Unfit("nothing is known of the account")\n\n    async def _ask(',
+        good="        return {}\n",
+        bad='        raise Unfit("nothing is known of the account")\n',
         tests=(f"{ASKED}::test_tokens_outlive_a_follow_up_that_fails",),
     ),
     Row(
         promise="A limit of a token endpoint holds for every connection.",
-        file=ENDPOINT,
+        file=EXCHANGE,
         good="self._quotas.close(wanted, min(wait, LONGEST_PAUSE))",
         bad="pass",
         tests=(
@@ -83,14 +85,14 @@ ROWS = (
     ),
     Row(
         promise="Lifetimes count from when the question left.",
-        file=ENDPOINT,
-        good="        return _Answered(answer, began)",
-        bad="        return _Answered(answer, began - 60)",
+        file=EXCHANGE,
+        good="        return Answered(answer, began)",
+        bad="        return Answered(answer, began - 60)",
         tests=(f"{ASKED}::test_lifetimes_count_from_when_it_was_asked",),
     ),
     Row(
         promise="What a token endpoint repeats of a secret is not told.",
-        file=ENDPOINT,
+        file=EXCHANGE,
         good="detail=redact_text(outcome.detail, hidden),",
         bad="detail=outcome.detail,",
         tests=(f"{ASKED}::test_what_a_provider_repeats_is_not_told",),
