@@ -55,7 +55,8 @@ from sidecar.provider import Catalogue
 from sidecar.settings import Settings
 from sidecar.store.copies import SealedCopies
 from sidecar.store.credential import BUCKET as CREDENTIALS
-from sidecar.store.credential import FORMAT, CredentialStore
+from sidecar.store.credential import CredentialStore
+from sidecar.store.credential_form import FORMAT
 from sidecar.store.flow import FlowStore
 from sidecar.store.rewrap import SealedRecords
 from sidecar.streams import MAKE, lacking, streams_of
@@ -221,7 +222,13 @@ def _wired(
         random=random,
         capacity=settings.connections_cached,
     )
-    about = metadata(catalogue.digest, catalogue.providers, settings.scope)
+    about = metadata(
+        catalogue.digest,
+        catalogue.providers,
+        settings.scope,
+        public_url=settings.public_url,
+        sandbox=base_urls is not None,
+    )
     service = Service(random.token(8).hex(), clock.wall(), about)
     executor = Executor(
         catalogue=catalogue,

@@ -21,15 +21,22 @@ DESCRIPTION = "Calls third-party APIs as the right end user, within their quotas
 VERBS = ("PING", "INFO", "STATS")
 
 
-def metadata(catalog_hash: str, providers: Iterable[str], scope: Scope) -> dict[str, str]:
-    """What the process says of itself: which catalogue, which providers, and whose calls, where not everybody's. Lists
-    are of tokens, so that no name can hold the comma.
+def metadata(
+    catalog_hash: str, providers: Iterable[str], scope: Scope, *, public_url: str | None = None, sandbox: bool = False
+) -> dict[str, str]:
+    """What the process says of itself: which catalogue, which providers, and whose calls, where not everybody's; where
+    accounts are connected; whether its providers are the sandbox's. Lists are of tokens, so that no name can hold the
+    comma.
     """
     served = {"catalog_hash": catalog_hash, "providers": ",".join(sorted(filter(scope.holds_provider, providers)))}
     if scope.tenant is not None:
         served["tenant"] = encode_token(scope.tenant)
     if scope.connections:
         served["connections"] = ",".join(map(encode_token, scope.connections))
+    if public_url is not None:
+        served["public_url"] = public_url
+    if sandbox:
+        served["sandbox"] = "true"
     return served
 
 

@@ -138,6 +138,8 @@ def _oauth_mistakes(auth: OAuth2) -> Iterator[str]:
         yield "pkce: an app without a secret needs it (RFC 9700 section 2.1.1)"
     if auth.unused_days is not None and auth.unused_days <= 0:
         yield "unused_days: must be above 0"
+    if auth.unpublished is not None and auth.unpublished.days <= 0:
+        yield "unpublished.days: must be above 0"
 
 
 def _url_mistakes(key: str, url: str) -> Iterator[str]:

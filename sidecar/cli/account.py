@@ -38,6 +38,7 @@ class Connection(msgspec.Struct, frozen=True):
     scopes: tuple[str, ...] = ()
     expires: str | None = None
     why: str | None = None
+    kept: dict[str, str] = {}
 
 
 async def change(settings: Settings, address: AdminAddress, as_json: bool, payload: bytes = b"") -> None:  # noqa: FBT001  # anyio.run has no keywords

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import time
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
-from itertools import combinations
 from urllib.parse import urlsplit
 
 import anyio
@@ -16,8 +17,12 @@ import msgspec
 from sidecar.adapters.nats_jetstream import Answer, ApiRefused, ask
 from sidecar.adapters.nats_streams import StreamRefused
 from sidecar.cli.account import Connection
+from sidecar.cli.doctor_apps import app_lines
+from sidecar.cli.doctor_endpoint import endpoint_lines, token_urls
+from sidecar.cli.doctor_grants import grant_lines
 from sidecar.cli.doctor_here import Here, Tell
 from sidecar.cli.doctor_line import Line, fail, ok, warn
+from sidecar.cli.doctor_room import room_lines
 from sidecar.cli.failure import Stopped
 from sidecar.cli.session import RIGHTS, Session, decoded
 from sidecar.core.egress import EgressAllow, blocked, literal
@@ -58,14 +63,34 @@ class _Timed(Answer, frozen=True, kw_only=True):
 async def look_at_nats(nats: Session, settings: Settings, here: Here, tenant: str, tell: Tell) -> None:
     """Tell of everything that needs NATS, in the order in which things depend on each other."""
     tell(await server_line(nats))
-    for line in [*await stream_lines(nats, settings), *await clock_lines(nats, settings)]:
+    looked = [await stream_lines(nats, settings), await room_lines(nats, settings), await clock_lines(nats, settings)]
+    for line in itertools.chain(*looked):
         tell(line)
     sidecars = await roll_call(nats)
     for line in sidecar_lines(sidecars, here):
         tell(line)
     if sidecars:
-        for line in await connection_lines(nats, tenant, here.allow or EgressAllow()):
+        listed = await connections_of(nats, tenant)
+        for line in await connection_lines(tenant, listed, here.allow or EgressAllow()):
             tell(line)
+        for line in await auth_lines(settings, here, tenant, sidecars, [] if isinstance(listed, Line) else listed):
+            tell(line)
+
+
+async def auth_lines(
+    settings: Settings, here: Here, tenant: str, sidecars: Sequence[Sidecar], listed: Sequence[Connection]
+) -> list[Line]:
+    """OAuth apps, grants, token endpoints, by the catalogue of this environment. A sandbox has none that are real."""
+    if here.catalogue is None or any("sandbox" in item.metadata for item in sidecars):
+        return []
+    public_url = next((item.metadata["public_url"] for item in sidecars if "public_url" in item.metadata), None)
+    settings = msgspec.structs.replace(settings, public_url=settings.public_url or public_url)
+    urls = token_urls(settings, here.catalogue, tenant, listed)
+    return [
+        *app_lines(settings, here.catalogue, tenant, listed),
+        *grant_lines(here.catalogue, listed),
+        *await endpoint_lines(urls, here.allow or EgressAllow()),
+    ]
 
 
 async def server_line(nats: Session) -> Line:
@@ -141,7 +166,9 @@ def sidecar_lines(sidecars: list[Sidecar], here: Here) -> list[Line]:
     versions = sorted({item.version for item in sidecars})
     told = ", ".join(f"{digest} ({count})" if len(hashes) > 1 else digest for digest, count in hashes.most_common())
     seen = f"{counted(len(sidecars), 'sidecar')} of version {', '.join(versions)}, catalogue {told}"
-    rivals = [(one, other) for one, other in combinations(sidecars, 2) if _rivals(one.metadata, other.metadata)]
+    rivals = [
+        (one, other) for one, other in itertools.combinations(sidecars, 2) if _rivals(one.metadata, other.metadata)
+    ]
     if any(one.metadata.get("providers") == other.metadata.get("providers") for one, other in rivals):
         mend = "start all with the same providers: which of them gets a call is left to chance"
         return [fail("sidecars", f"{seen}: they differ", mend)]
@@ -162,17 +189,23 @@ def _rivals(one: dict[str, str], other: dict[str, str]) -> bool:
     return len(tenants) < 2 and one.get("catalog_hash") != other.get("catalog_hash")  # noqa: PLR2004
 
 
-async def connection_lines(nats: Session, tenant: str, allow: EgressAllow) -> list[Line]:
-    """The connections of a tenant: how many, which cannot be opened, which lead where no call may go."""
+async def connections_of(nats: Session, tenant: str) -> list[Connection] | Line:
+    """The tenant's connections, or the line that says why nobody knows."""
     address = AdminAddress(tenant, EVERY, EVERY, "list")
     try:
         answer = await nats.ask(admin_subject(nats.prefix, address), b"", timeout=ADMIN_SECONDS)
-        listed = decoded(answer.body, list[Connection])
+        return decoded(answer.body, list[Connection])
     except Stopped as stopped:
-        return [fail("connections", stopped.failure.detail, stopped.failure.hint or "")]
+        return fail("connections", stopped.failure.detail, stopped.failure.hint or "")
+
+
+async def connection_lines(tenant: str, listed: list[Connection] | Line, allow: EgressAllow) -> list[Line]:
+    """The connections of a tenant: how many, which cannot be opened, which lead where no call may go."""
+    if isinstance(listed, Line):
+        return [listed]
     if not listed:
         seen = f"tenant {tenant} has none"
-        return [warn("connections", seen, "make one: sidecar connection import PROVIDER -c NAME")]
+        return [warn("connections", seen, "make one: sidecar connect PROVIDER -c NAME")]
     counts = Counter(item.status for item in listed)
     lines = [ok("connections", f"tenant {tenant}: {', '.join(f'{count} {name}' for name, count in counts.items())}")]
     lines += [

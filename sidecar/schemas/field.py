@@ -137,6 +137,7 @@ OF_STRUCT = {
     ("Admin", "provider"): "The third-party API; `-` stands for every one.",
     ("CancelReply", "side_effect"): "What is known of the provider's side: `none`, `unknown`, `done`.",
     ("Connection", "status"): "`active`, `disabled` or `revoked`; `unreadable` when the record cannot be opened.",
+    ("Connection", "kept"): "What the provider said that stays with the connection, by the names of its description.",
     ("Connection", "scopes"): "The scopes that were granted, as far as the provider says.",
     ("Connection", "why"): "Why the status is what it is, where there is something to say.",
     ("Connection", "kind"): "The kind of credential: `api_key`, `bearer`, `basic`; `unknown` when it cannot be read.",

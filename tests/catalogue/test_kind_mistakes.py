@@ -66,6 +66,7 @@ def test_what_is_right(auth: dict[str, Any], facts: dict[str, Any]) -> None:
         (OAUTH | {"token_parameters": {"grant_type": "password"}}, "'grant_type' is said by the protocol"),
         (OAUTH | {"client_auth": "none", "pkce": False}, "pkce"),
         (OAUTH | {"unused_days": 0}, "unused_days"),
+        (OAUTH | {"unpublished": {"days": 0, "publish": "https://acme.example"}}, "unpublished.days"),
         (OAUTH | {"callback": ["code"]}, "'code' is the protocol's"),
         (OAUTH | {"follow_up": {"url": "https://a.acme.example/", "keep": {}}}, "follow_up.keep"),
         (OAUTH | {"follow_up": {"url": "http://a.acme.example/", "keep": {"x": "y"}}}, "follow_up.url"),

@@ -33,7 +33,7 @@ def test_all_is_well(beside: Command, served: Served) -> None:
     assert result.exit_code == 0
     assert said(result)["ok"] is True
     assert checks(result) == dict.fromkeys(
-        ["settings", "key", "catalogue", "NATS", "JetStream", "clock", "sidecars", "connections"], "ok"
+        ["settings", "key", "catalogue", "NATS", "JetStream", "room", "clock", "sidecars", "connections"], "ok"
     )
 
 

@@ -159,3 +159,10 @@ async def test_info_shows_the_scope() -> None:
 def test_the_metadata(scope: Scope, shown: dict[str, str]) -> None:
     """Whose calls are served, in tokens; nothing where everybody's are."""
     assert metadata("digest", BOTH, scope) == {"catalog_hash": "digest"} | shown
+
+
+def test_the_metadata_of_what_is_not_everywhere() -> None:
+    """Where accounts are connected, and that the providers are the sandbox's."""
+    told = metadata("digest", BOTH, Scope(), public_url="https://connect.example", sandbox=True)
+    assert (told["public_url"], told["sandbox"]) == ("https://connect.example", "true")
+    assert {"public_url", "sandbox"}.isdisjoint(metadata("digest", BOTH, Scope()))
