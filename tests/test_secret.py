@@ -17,7 +17,7 @@ from sidecar.adapters.nats_url import parse_url
 from sidecar.credential import Credential
 from sidecar.secret import Secret
 from sidecar.settings import Settings
-from sidecar.store.credential import stored_form
+from sidecar.store.credential_form import stored_form
 from sidecar.store.record import Found
 
 VALUE = "canary-hunter2"

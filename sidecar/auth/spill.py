@@ -12,7 +12,7 @@ import msgspec
 
 from sidecar.credential import Credential
 from sidecar.ports import Keys, KeyUnavailable, SealBroken, StateFiles
-from sidecar.store.credential import Stored, opened_form, stored_form
+from sidecar.store.credential_form import Stored, opened_form, stored_form
 from sidecar.store.record import record_key
 
 log = logging.getLogger("sidecar.auth")

@@ -9,16 +9,15 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import anyio
 import msgspec
 
-from sidecar.credential import Credential, Refreshing, Status, Tokens
+from sidecar.credential import Credential, Status
 from sidecar.model import Failure, Reason
 from sidecar.ports import Clock, Entry, Keys, Random, Store
 from sidecar.scope import Scope
-from sidecar.secret import Secret
+from sidecar.store.credential_form import FORMAT, Stored, StoredBefore, opened_form, stored_form, upgraded
 from sidecar.store.record import (
     Found,
     Older,
@@ -34,63 +33,12 @@ from sidecar.store.write import Outcome, Written
 from sidecar.wire.interest import denied
 
 BUCKET = "SIDECAR_CREDENTIALS"
-FORMAT: Literal[2] = 2
 FRESH_SECONDS = 30.0  # what another sidecar changed is noticed within this time, also when nothing is told of it
 KEPT_SECONDS = 3600.0
 LOOK_SECONDS = 0.25  # how long a call with a known credential waits for a store that may be away
 ASK_SECONDS = 5.0  # how long one that does not say otherwise waits for a credential that is not known here
 EVERYTHING = Scope()
 ATTEMPTS = 5  # of a compare-and-set that others may win
-
-
-class StoredTokens(msgspec.Struct, frozen=True, kw_only=True):
-    """`Tokens` in the sealed record."""
-
-    access: str
-    refresh: str | None
-    expires: float | None
-    lifetime: float | None
-    scopes: tuple[str, ...]
-
-    def __repr__(self) -> str:
-        return f"StoredTokens(expires {self.expires})"  # never their values
-
-
-class Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """The plain text of the sealed record."""
-
-    format: Literal[2]
-    kind: str
-    fields: dict[str, str]
-    base_url: str | None
-    status: Status
-    account: str | None
-    created: float
-    changed: float
-    tokens: StoredTokens | None
-    refreshing: Refreshing | None
-    client_id: str | None
-    kept: dict[str, str]
-    why: str | None
-
-    def __repr__(self) -> str:
-        return f"Stored({self.kind}, {self.status}, fields {sorted(self.fields)})"  # never their values
-
-
-class StoredBefore(msgspec.Struct, frozen=True, kw_only=True):
-    """Format 1: kinds without tokens."""
-
-    format: Literal[1]
-    kind: str
-    fields: dict[str, str]
-    base_url: str | None
-    status: Status
-    account: str | None
-    created: float
-    changed: float
-
-    def __repr__(self) -> str:
-        return f"StoredBefore({self.kind}, {self.status}, fields {sorted(self.fields)})"  # never their values
 
 
 class Revised(msgspec.Struct, frozen=True):
@@ -126,7 +74,7 @@ class CredentialStore:
         self, store: Store, keys: Keys, clock: Clock, random: Random, *, capacity: int, scope: Scope = EVERYTHING
     ) -> None:
         self._records: Records[Stored] = Records(
-            store, keys, clock, random, BUCKET, Stored, format_number=FORMAT, older=Older(StoredBefore, _upgraded)
+            store, keys, clock, random, BUCKET, Stored, format_number=FORMAT, older=Older(StoredBefore, upgraded)
         )
         self._clock = clock
         self._capacity = capacity
@@ -398,65 +346,3 @@ def _missing(connection: str, provider: str) -> Failure:
 def _opened(found: Found[Stored]) -> Credential | Failure:
     stored = found.value
     return stored if isinstance(stored, Failure) else opened_form(stored)
-
-
-def opened_form(stored: Stored) -> Credential:
-    """The credential that a record holds."""
-    return Credential(
-        kind=stored.kind,
-        fields={name: Secret(value) for name, value in stored.fields.items()},
-        base_url=stored.base_url,
-        status=stored.status,
-        account=stored.account,
-        created=stored.created,
-        changed=stored.changed,
-        tokens=_opened_tokens(stored.tokens) if stored.tokens else None,
-        refreshing=stored.refreshing,
-        client_id=stored.client_id,
-        kept=stored.kept,
-        why=stored.why,
-    )
-
-
-def stored_form(credential: Credential) -> Stored:
-    """The credential as its record holds it."""
-    return Stored(
-        format=FORMAT,
-        kind=credential.kind,
-        fields={name: secret.reveal() for name, secret in credential.fields.items()},
-        base_url=credential.base_url,
-        status=credential.status,
-        account=credential.account,
-        created=credential.created,
-        changed=credential.changed,
-        tokens=_stored_tokens(credential.tokens) if credential.tokens else None,
-        refreshing=credential.refreshing,
-        client_id=credential.client_id,
-        kept=dict(credential.kept),
-        why=credential.why,
-    )
-
-
-def _opened_tokens(stored: StoredTokens) -> Tokens:
-    return Tokens(
-        access=Secret(stored.access),
-        refresh=Secret(stored.refresh) if stored.refresh is not None else None,
-        expires=stored.expires,
-        lifetime=stored.lifetime,
-        scopes=stored.scopes,
-    )
-
-
-def _stored_tokens(tokens: Tokens) -> StoredTokens:
-    return StoredTokens(
-        access=tokens.access.reveal(),
-        refresh=tokens.refresh.reveal() if tokens.refresh else None,
-        expires=tokens.expires,
-        lifetime=tokens.lifetime,
-        scopes=tokens.scopes,
-    )
-
-
-def _upgraded(before: StoredBefore) -> Stored:
-    same = {name: getattr(before, name) for name in before.__struct_fields__ if name != "format"}
-    return Stored(**same, format=FORMAT, tokens=None, refreshing=None, client_id=None, kept={}, why=None)

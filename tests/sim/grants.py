@@ -9,7 +9,7 @@ import msgspec
 from sidecar.auth.life import WINDOW_SHARE
 from sidecar.auth.refresh import NOTICE_SECONDS, PATIENCE_SECONDS
 from sidecar.credential import Credential, Status
-from sidecar.store.credential import Stored, opened_form
+from sidecar.store.credential_form import Stored, opened_form
 from tests.sim.actor import Actor
 from tests.sim.kv import Bucket
 from tests.sim.token_server import TokenServer

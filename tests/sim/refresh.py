@@ -9,7 +9,7 @@ import msgspec
 
 from sidecar.auth.refresh import Phase
 from sidecar.credential import Credential
-from sidecar.store.credential import stored_form
+from sidecar.store.credential_form import stored_form
 from tests.sim.cluster import Climate, Cluster, climate
 from tests.sim.grants import Grants
 from tests.sim.kv import Write

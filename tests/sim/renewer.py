@@ -15,7 +15,7 @@ from sidecar.auth.token_answer import Granted, Refused, TokenOutcome, Unanswered
 from sidecar.credential import Credential, Status, Tokens
 from sidecar.model import Failure, Reason
 from sidecar.secret import Secret
-from sidecar.store.credential import stored_form
+from sidecar.store.credential_form import stored_form
 from sidecar.store.write import Outcome, Unknown, Wanted, Written
 from tests.sim import token_server
 from tests.sim.actor import Actor, Running, Step

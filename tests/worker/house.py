@@ -29,7 +29,8 @@ from sidecar.sandbox.scripted import WALL, EventLog, FixedRandom, ManualClock, S
 from sidecar.scope import Scope
 from sidecar.secret import Secret
 from sidecar.store.copies import SealedCopies
-from sidecar.store.credential import BUCKET, FORMAT, CredentialStore
+from sidecar.store.credential import BUCKET, CredentialStore
+from sidecar.store.credential_form import FORMAT
 from sidecar.store.flow import FlowStore
 from sidecar.store.rewrap import SealedRecords
 from sidecar.wire.event import Admin
