@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
-from typing import Protocol
 
 import msgspec
 
@@ -19,8 +18,6 @@ from sidecar.auth.flow import (
     Ended,
     Ending,
     Link,
-    Returned,
-    account_fits,
     answered,
     begun,
     browser_of,
@@ -33,41 +30,22 @@ from sidecar.auth.flow import (
     returned,
 )
 from sidecar.auth.kind import auth_of
-from sidecar.auth.token_answer import Granted, Refused, TokenOutcome
-from sidecar.connect import UNREADABLE, Site, connect_event
+from sidecar.connect import Site, connect_event
 from sidecar.core.base_url import connection_url
-from sidecar.credential import Credential, Status
+from sidecar.credential import Credential
+from sidecar.exchange import Codes, Exchange, away
 from sidecar.execute import Observer
 from sidecar.kinds import OAuth2
 from sidecar.model import Failure, Reason
 from sidecar.ports import Clock, OAuth, Random
 from sidecar.provider import Catalogue, Provider
-from sidecar.store.credential import ATTEMPTS, BUCKET, CredentialStore, Revised
+from sidecar.store.credential import CredentialStore
 from sidecar.store.flow import Flow, FlowStore, Held, Place
-from sidecar.store.record import not_written, overtaken
-from sidecar.store.write import Written
 from sidecar.verify import Verification
 
 log = logging.getLogger("sidecar.connect")
 
-EXCHANGE_SECONDS = 15.0
 SECRET_BYTES = 32
-
-
-class Codes(Protocol):
-    """Who turns a provider's code into tokens."""
-
-    async def exchange(
-        self,
-        tenant: str,
-        provider: Provider,
-        credential: Credential,
-        deadline: float,
-        *,
-        code: str,
-        redirect_uri: str,
-        verifier: str | None,
-    ) -> TokenOutcome: ...
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,9 +103,7 @@ class Consent:
         self._catalogue = catalogue
         self._apps = apps
         self._oauth = oauth
-        self._codes = codes
-        self._verification = verification
-        self._credentials = credentials
+        self._exchange = Exchange(codes, verification, credentials, clock)
         self._flows = flows
         self._observer = observer
         self._clock = clock
@@ -201,7 +177,7 @@ class Consent:
         place = browser.place
         held = await self._flows.read(place)
         if not isinstance(held, Held):
-            return Arrived(ended=Ended(Ending.LINK_GONE) if held is None else _away(held))
+            return Arrived(ended=Ended(Ending.LINK_GONE) if held is None else away(held))
         provider, auth = self._served(place, held.flow)
         answer = returned(auth, parameters) if auth else None
         if provider is None or auth is None or answer is None:
@@ -214,67 +190,10 @@ class Consent:
         revision = await self._flows.write(place, flow, held.revision)
         if isinstance(revision, Failure):
             again = revision.reason is Reason.CAS_CONFLICT
-            return self._arrived(Ended(Ending.ALREADY_ANSWERED) if again else _away(revision), place, flow)
-        ended, account = await self._connected(place, provider, flow, answer)
+            return self._arrived(Ended(Ending.ALREADY_ANSWERED) if again else away(revision), place, flow)
+        ended, account = await self._exchange.connected(place, provider, flow, answer)
         await self._end(place, flow, revision, ended, account)
         return self._arrived(ended, place, flow, account)
-
-    async def _connected(
-        self, place: Place, provider: Provider, flow: Flow, answer: Returned
-    ) -> tuple[Ended, str | None]:
-        """The code exchanged, the account tried and stored; and whose it is, as far as that is known."""
-        now = self._clock.wall()
-        credential = Credential(
-            kind=flow.kind,
-            fields={},
-            base_url=flow.base_url,
-            created=now,
-            changed=now,
-            client_id=flow.client_id,
-            kept=answer.kept,
-        )
-        outcome = await self._codes.exchange(
-            place.tenant,
-            provider,
-            credential,
-            self._clock.now() + EXCHANGE_SECONDS,
-            code=answer.code or "",
-            redirect_uri=flow.redirect_uri or "",
-            verifier=flow.verifier,
-        )
-        if not isinstance(outcome, Granted):
-            ending = Ending.CODE_REFUSED if isinstance(outcome, Refused) else Ending.NO_ANSWER
-            return Ended(ending, outcome.detail), None
-        credential = msgspec.structs.replace(
-            credential, tokens=outcome.tokens, kept=outcome.kept, client_id=outcome.client_id or flow.client_id
-        )
-        account = await self._verification.account(place.tenant, place.connection, provider, credential)
-        if isinstance(account, Failure):
-            return Ended(Ending.NOT_VERIFIED, account.detail), None
-        # Its token is not revoked: at some providers that would end the grant of the account's own connection too.
-        if not account_fits(flow.expected_account, account):
-            return Ended(Ending.OTHER_ACCOUNT), account
-        return await self._stored(place, msgspec.structs.replace(credential, account=account)), account
-
-    async def _stored(self, place: Place, credential: Credential) -> Ended:
-        """Stored over what is there, unless that is disabled: what an operator stopped is not connected around."""
-        who = place.tenant, place.connection, place.provider
-        for _ in range(ATTEMPTS):
-            there = await self._credentials.look(*who)
-            if isinstance(there, Failure) and there.reason not in UNREADABLE:
-                return _away(there)
-            if not isinstance(there, Revised):
-                failed = await self._credentials.save(*who, credential)
-                return Ended(Ending.CONNECTED) if failed is None else _away(failed)
-            if there.credential.status is Status.DISABLED:
-                return Ended(Ending.DISABLED)
-            new = msgspec.structs.replace(credential, created=there.credential.created)
-            outcome = await self._credentials.put(*who, new, there.revision)
-            if isinstance(outcome, Written):
-                return Ended(Ending.CONNECTED)
-            if isinstance(outcome, Failure) or not overtaken(outcome):
-                return _away(outcome if isinstance(outcome, Failure) else not_written(BUCKET, place.key, outcome))
-        return Ended(Ending.UNAVAILABLE, Reason.CAS_CONFLICT)
 
     async def _end(self, place: Place, flow: Flow, revision: int, ended: Ended, account: str | None = None) -> None:
         """Note how it ended, for who asks its status, and tell the trace."""
@@ -291,7 +210,7 @@ class Consent:
             return Arrived(ended=Ended(Ending.LINK_GONE))
         held = await self._flows.read(link.place)
         if isinstance(held, Failure):
-            return Arrived(ended=_away(held))
+            return Arrived(ended=away(held))
         flow = offered(held.flow if held else None)
         if held is None or isinstance(flow, Ended):
             ended = flow if isinstance(flow, Ended) else Ended(Ending.LINK_GONE)
@@ -328,8 +247,3 @@ class Consent:
 
     def _secret(self) -> str:
         return urlsafe_b64encode(self._random.token(SECRET_BYTES)).decode().rstrip("=")
-
-
-def _away(failure: Failure) -> Ended:
-    log.warning("a connect flow could not go on: %s: %s", failure.reason, failure.detail)
-    return Ended(Ending.UNAVAILABLE, failure.reason)

@@ -29,7 +29,6 @@ h1.good::before,h1.bad::before{content:"";display:block;width:2.25rem;height:.3r
 margin-bottom:1rem;background:var(--good)}
 h1.bad::before{background:var(--bad)}
 p{margin:0 0 .8rem}
-main>:last-child{margin-bottom:0}
 dl{margin:1.1rem 0;border:1px solid var(--line);border-radius:8px;overflow:hidden}
 div.row{padding:.6rem .85rem;border-top:1px solid var(--line)}
 div.row:first-child{border-top:0}
@@ -47,6 +46,7 @@ cursor:pointer;overflow-wrap:anywhere}
 button:hover,a.button:hover{filter:brightness(1.08)}
 button:focus-visible,a:focus-visible{outline:3px solid var(--act);outline-offset:2px}
 a{color:var(--act)}
+main>:last-child,main>a.button:last-child{margin-bottom:0}
 """
 
 # https://www.w3.org/TR/CSP3/: nothing may be loaded, run, framed or sent anywhere; the one style is known by its hash.
