@@ -42,12 +42,16 @@ def refused(verb: str, provider: str | None = None, operation: str | None = None
 def test_providers_say_what_a_connection_needs() -> None:
     """The kinds of credential with their fields, and what may be set in the base URL."""
     acme, notes, desk = ask("providers")
+    plain = {"optional": [], "file": {}, "app": []}
     assert acme == {
         "name": "acme",
         "title": "Acme",
         "version": "1",
         "operations": 5,
-        "auth": [{"kind": "api_key", "fields": ["key"]}, {"kind": "basic", "fields": ["username", "password"]}],
+        "auth": [
+            {"kind": "api_key", "fields": ["key"], **plain},
+            {"kind": "basic", "fields": ["username", "password"], **plain},
+        ],
         "base_url": "fixed",
         "docs": "https://docs.acme.example",
     }
