@@ -20,7 +20,7 @@ class Figure(NamedTuple):
     holds: bool = True
 
 
-class Counts(msgspec.Struct, frozen=True):
+class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How much of everything. The defaults are what the promises name."""
 
     expiries: int = 1000

@@ -1,6 +1,7 @@
 """`make real-auth`: tokens that end, on real servers and in real processes, with everything that goes wrong meanwhile.
 
-Prints every figure; exit 1 when one is not as it must be. SCENES names some of the scenes, SHORT=1 makes each small.
+Prints every figure; exit 1 when one is not as it must be. SCENES names some of the scenes, SHORT=1 makes each small,
+COUNTS="expiries=300 kills=10" changes single counts.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+
+import msgspec
 
 from tests.auth_real import cancels, deaths, expiries, idle, logins, outage, rejected
 from tests.auth_real.figure import SHORT, Counts, Figure, Scene, say, table
@@ -51,7 +54,13 @@ def main() -> int:
     if unknown:
         say(f"SCENES: there is no {', '.join(unknown)}; there are: {' '.join(SCENES)}")
         return 2
-    counts = SHORT if os.environ.get("SHORT") else Counts()
+    changed = dict(word.split("=", 1) for word in os.environ.get("COUNTS", "").split())
+    usual = SHORT if os.environ.get("SHORT") else Counts()
+    try:
+        counts = msgspec.convert({**msgspec.to_builtins(usual), **changed}, Counts, strict=False)
+    except msgspec.ValidationError as error:
+        say(f"COUNTS: {error}; there are: {' '.join(Counts.__struct_fields__)}")
+        return 2
     with tempfile.TemporaryDirectory(prefix="real-auth-") as folder:
         return asyncio.run(_all(wanted, Path(folder), counts))
 
