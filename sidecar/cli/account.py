@@ -138,7 +138,8 @@ def shown(item: Connection) -> str:
     """One connection and what the provider said of its credential."""
     who = f"{plain(item.provider, 60)}  {plain(item.connection, 60)}  {plain(item.kind, 40)}  {plain(item.status, 40)}"
     if item.problem is not None:
-        return f"{who}  {paint('not verified', Tone.WARN)}: {plain(item.problem)}"
+        said = "" if item.verified is None else f"{paint('not verified', Tone.WARN)}: "
+        return f"{who}  {said}{plain(item.problem, 600)}"
     if item.verified is None:
         return who
     return f"{who}  {paint('verified', Tone.GOOD)}{f': {plain(item.account, 100)}' if item.account else ''}"

@@ -20,7 +20,7 @@ VERBS = {
     "verify": "Ask the provider whether it takes the stored credential.",
     "disable": "Let no call use it, until it is enabled again.",
     "enable": "Let calls use it again.",
-    "revoke": "Forget its secret for good. The provider is not told: withdraw the key there too.",
+    "revoke": "Forget its secret for good, and tell the provider where it can be told. Withdraw keys there by hand.",
 }
 PROVIDER = click.argument("provider", callback=provider_name)
 

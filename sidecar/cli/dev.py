@@ -132,7 +132,7 @@ def first_steps(started: Started) -> list[str]:
     if started.example is None or started.subject is None:
         return [*steps, "sidecar provider list"]
     if not started.sandbox:
-        steps.append(f"sidecar connection import {started.example.partition('.')[0]}{who}")
+        steps.append(f"sidecar connect {started.example.partition('.')[0]}{who}")
     steps.append(f"sidecar call {started.example}{who}")
     if started.embedded:
         steps.append(f"nats --server {started.url} req {started.subject} '{{}}'")

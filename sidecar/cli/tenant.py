@@ -13,6 +13,7 @@ import msgspec
 from sidecar.adapters.nats_contents import forget
 from sidecar.adapters.nats_jetstream import ApiRefused
 from sidecar.cli.account import Connection
+from sidecar.cli.app_here import apps_folder
 from sidecar.cli.failure import EXIT_CODES, NATS_DENIED, NO_SIDECAR, NOT_READY, USAGE, Stopped, stop
 from sidecar.cli.options import json_option
 from sidecar.cli.session import LOGIN, Session, decoded, session, settings_here
@@ -33,17 +34,21 @@ ROUNDS = 5  # what was on its way while the first one ran is forgotten by the ne
 NOTICED_SECONDS = 30  # a sidecar that knows a credential looks at its record as often
 NOT_WHOLE = 1
 REVOKED = "revoked"
+NOBODYS = "-.-.-"  # the end of a subject that is never written to
 SPOKEN = 5  # names of connections in one line
 WITHOUT_IT = frozenset({NATS_DENIED, NO_SIDECAR})
 
 
 class Deleted(msgspec.Struct, frozen=True, kw_only=True):
-    """What is gone: messages of each kind. `unrevoked` are connections that no sidecar ended, with why."""
+    """What is gone: messages of each kind. `unrevoked` are connections that no sidecar ended, with why; `untold` those
+    that were, and whose providers could not be told.
+    """
 
     tenant: str
     connections: int
     revoked: int
     unrevoked: dict[str, str]
+    untold: tuple[str, ...]
     credentials: int
     flows: int
     events: int
@@ -98,16 +103,21 @@ def _confirmed(tenant: str, confirm: str | None) -> None:
 
 async def _delete(settings: Settings, tenant: str) -> Deleted:
     async with session(settings) as nats:
-        found, unrevoked = await _revoked(nats, tenant)
-        token, key = encode_token(tenant), record_key(tenant)
-        credentials = sum([await _forgotten(nats, f"KV_{bucket}", f"$KV.{bucket}.{key}.>") for bucket in BUCKETS])
-        flows = await _forgotten(nats, f"KV_{FLOWS}", f"$KV.{FLOWS}.{key}.>")
-        events = await _forgotten(nats, TRACE_STREAM, f"{nats.prefix}.trace.{token}.>")
+        key = record_key(tenant)
+        records = [(f"KV_{bucket}", f"$KV.{bucket}.{key}.") for bucket in BUCKETS]
+        links, trace = (f"KV_{FLOWS}", f"$KV.{FLOWS}.{key}."), f"{nats.prefix}.trace.{encode_token(tenant)}."
+        for stream, below in (*records, links, (TRACE_STREAM, trace)):
+            await _forgotten(nats, stream, below + NOBODYS)  # who may not delete revokes nothing either
+        found, unrevoked, untold = await _revoked(nats, tenant)
+        credentials = sum([await _forgotten(nats, bucket, f"{below}>") for bucket, below in records])
+        flows = await _forgotten(nats, links[0], f"{links[1]}>")
+        events = await _forgotten(nats, TRACE_STREAM, f"{trace}>")
     return Deleted(
         tenant=tenant,
         connections=found,
         revoked=max(0, found - len(unrevoked)),
         unrevoked=unrevoked,
+        untold=tuple(untold),
         credentials=credentials,
         flows=flows,
         events=events,
@@ -115,31 +125,35 @@ async def _delete(settings: Settings, tenant: str) -> Deleted:
     )
 
 
-async def _revoked(nats: Session, tenant: str) -> tuple[int, dict[str, str]]:
-    """How many connections there were, and which of them no sidecar revoked, each with why."""
+async def _revoked(nats: Session, tenant: str) -> tuple[int, dict[str, str], list[str]]:
+    """How many connections there were; which of them no sidecar revoked, each with why; of which no provider knows."""
     address = AdminAddress(tenant, EVERY, EVERY, "list")
     try:
         body = (await nats.ask(admin_subject(nats.prefix, address), b"", timeout=LIST_SECONDS)).body
     except Stopped as stopped:
         if stopped.failure.reason not in WITHOUT_IT:
             raise
-        return 0, {EVERY: stopped.failure.detail}
+        return 0, {EVERY: stopped.failure.detail}, []
     listed = decoded(body, list[Connection])
     unrevoked: dict[str, str] = {}
+    untold: list[str] = []
 
     async def revoke(item: Connection) -> None:
         whose = AdminAddress(tenant, item.connection, item.provider, "revoke")
+        who = f"{item.connection} of {item.provider}"
         try:
-            await nats.ask(admin_subject(nats.prefix, whose), b"", timeout=REVOKE_SECONDS, changes=True)
+            answer = await nats.ask(admin_subject(nats.prefix, whose), b"", timeout=REVOKE_SECONDS, changes=True)
+            if decoded(answer.body, Connection).problem is not None:
+                untold.append(who)
         except Stopped as stopped:
-            unrevoked[f"{item.connection} of {item.provider}"] = stopped.failure.detail
+            unrevoked[who] = stopped.failure.detail
 
     waiting = [item for item in listed if item.status != REVOKED]
     for start in range(0, len(waiting), ABREAST):
         async with anyio.create_task_group() as tasks:
             for item in waiting[start : start + ABREAST]:
                 tasks.start_soon(revoke, item)
-    return len(listed), unrevoked
+    return len(listed), unrevoked, sorted(untold)
 
 
 async def _forgotten(nats: Session, stream: str, subjects: str) -> int:
@@ -168,7 +182,7 @@ def left_here(settings: Settings, tenant: str) -> list[str]:
     with suppress(KeyUnavailable):
         found.append(places.file_of(tenant))
     token = encode_token(tenant).replace("%", ".")
-    found += sorted((Path(settings.data_dir).expanduser() / "apps").glob(f"{token}.*.json"))
+    found += sorted(apps_folder(settings).glob(f"{token}.*.json"))
     return [str(file) for file in found if file.is_file()]
 
 
@@ -186,6 +200,9 @@ def deleted_text(deleted: Deleted) -> str:
         some = ", ".join(plain(name, 80) for name in list(deleted.unrevoked)[:SPOKEN])
         why = plain(next(iter(deleted.unrevoked.values())))
         rows[0][1] += f", {paint(f'{len(deleted.unrevoked)} not', Tone.WARN)}: {some} ({why})"
+    if deleted.untold:
+        some = ", ".join(plain(name, 80) for name in deleted.untold[:SPOKEN])
+        rows.append(["", f"{len(deleted.untold)} whose provider could not be told, take it back there: {some}"])
     if deleted.unrevoked:
         rows.append(["", f"a sidecar that still knows them stops within {NOTICED_SECONDS} s; withdraw them there too"])
     if deleted.left:

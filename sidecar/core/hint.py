@@ -22,7 +22,7 @@ def _hint(failure: Failure, call: Call, operation: Operation | None) -> str | No
     who = f"{call.provider} {_options(call)}"
     match failure.reason:
         case Reason.NO_CREDENTIAL | Reason.CONNECTION_REVOKED:
-            return f"connect it: sidecar connection import {who}"
+            return f"connect it: sidecar connect {who}"
         case Reason.REAUTH_REQUIRED | Reason.REFRESH_LOST:
             return f"its owner can allow access again: sidecar connect {who}"
         case Reason.CREDENTIAL_REJECTED:

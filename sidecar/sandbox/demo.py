@@ -85,7 +85,7 @@ def go_on(url: str, *, keep: bool, say: Callable[[str], None]) -> None:
     else:
         say(f"\n{any_language}, in any language that has a NATS client (make demo KEEP=1 leaves it running):")
         say(f"  nats req {LIST} '{asked}'")
-    say(f"{paint('For real', Tone.STRONG)}: sidecar dev, then sidecar connection import github")
+    say(f"{paint('For real', Tone.STRONG)}: sidecar dev, then sidecar connect github")
 
 
 def innermost(errors: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -67,7 +67,7 @@ PLAIN: dict[str, dict[str, Any]] = {
     "ServiceInfo": _service(
         "info",
         "What the process serves; `metadata` has the catalogue hash, the providers, and `tenant` and `connections` "
-        "(tokens) where it serves no others; `public_url`: where accounts are connected; `sandbox`: no provider is real.",
+        "(tokens) where it serves no others; `public_url`: where accounts are connected; `sandbox`: nothing is real.",
         description=TEXT,
         endpoints={
             "type": "array",

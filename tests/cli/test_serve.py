@@ -227,7 +227,7 @@ def test_the_greeting() -> None:
         "NATS        nats://sidecar:pw@127.0.0.1:4222",
         "            embedded, data in /data dir",
         "providers   2: github, slack",
-        "try         sidecar connection import github",
+        "try         sidecar connect github",
         "            sidecar call github.users.me",
         (
             "            nats --server nats://sidecar:pw@127.0.0.1:4222 req"
@@ -240,7 +240,7 @@ def test_the_greeting() -> None:
 def test_the_greeting_of_a_sandbox() -> None:
     """Accounts are there: nothing has to be imported."""
     assert "sandbox     they answer offline; connections default and alice are there" in greeted(sandbox=True)
-    assert not any("import" in line for line in greeted(sandbox=True))
+    assert not any("sidecar connect " in line for line in greeted(sandbox=True))
 
 
 def test_the_greeting_elsewhere() -> None:

@@ -73,6 +73,7 @@ def test_what_no_sidecar_revoked_is_told() -> None:
         connections=2,
         revoked=1,
         unrevoked={"a of github": "GitHub is away"},
+        untold=("b of gmail",),
         credentials=2,
         flows=1,
         events=9,
@@ -82,4 +83,5 @@ def test_what_no_sidecar_revoked_is_told() -> None:
     assert "1 revoked before" in text
     assert "a of github (GitHub is away)" in text
     assert "within 30 s" in text
+    assert "take it back there: b of gmail" in text
     assert "1 connect link deleted" in text

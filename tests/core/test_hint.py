@@ -42,8 +42,8 @@ def hint(
 @pytest.mark.parametrize(
     ("reason", "command"),
     [
-        (Reason.NO_CREDENTIAL, "sidecar connection import acme -c alice"),
-        (Reason.CONNECTION_REVOKED, "sidecar connection import acme -c alice"),
+        (Reason.NO_CREDENTIAL, "sidecar connect acme -c alice"),
+        (Reason.CONNECTION_REVOKED, "sidecar connect acme -c alice"),
         (Reason.CREDENTIAL_REJECTED, "sidecar connection import acme -c alice"),
         (Reason.CONNECTION_DISABLED, "sidecar connection enable acme -c alice"),
         (Reason.UNKNOWN_OPERATION, "sidecar provider show acme"),

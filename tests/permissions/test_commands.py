@@ -90,3 +90,21 @@ def test_streams_that_a_login_may_not_touch(commands: Commands, words: tuple[str
     result = commands(f"{SHARED}-agent", *words)
     assert result.exit_code == 77
     assert "sidecar setup --permissions" in result.stderr
+
+
+@pytest.mark.parametrize("user", ["agent", "operator"])
+def test_a_tenant_that_a_login_may_not_delete(commands: Commands, user: str) -> None:
+    """Not allowed, and told before anything is revoked."""
+    result = commands(f"{SHARED}-{user}", "tenant", "delete", SHARED, "--confirm", SHARED)
+    assert result.exit_code == 77
+    assert "STREAM.PURGE.KV_SIDECAR_CREDENTIALS" in result.stderr
+    assert "sidecar setup --permissions" in result.stderr
+
+
+def test_a_tenant_deleted_by_who_may_not_revoke(commands: Commands, single: Place) -> None:
+    """The admin's login deletes; that no connection was revoked is said, and the exit code says that it is not all."""
+    (admin,) = single.admins()
+    result = commands(admin, "tenant", "delete", "gone", "--confirm", "gone")
+    assert result.exit_code == 1, result.stderr
+    assert "not revoked" in result.stdout
+    assert "0 records deleted" in result.stdout
