@@ -37,6 +37,7 @@ from sidecar.auth.endpoint import TokenEndpoint
 from sidecar.auth.live import LiveCredentials
 from sidecar.auth.refresher import Refresher
 from sidecar.auth.spill import Spill
+from sidecar.auth.sweep import Sweep
 from sidecar.catalogue.load import load_catalogue, narrowed
 from sidecar.connect import Connect, Site
 from sidecar.consent import Consent
@@ -143,6 +144,7 @@ async def sidecar(
         background.start_soon(parts.credentials.follow)
         background.start_soon(parts.refresher.serve)
         background.start_soon(parts.live.keep_fresh)
+        background.start_soon(parts.sweep.daily)
         await parts.worker.start()
         _settle()
         await bus.round_trip(READY_SECONDS)  # the server has our subscriptions before anybody is told that we serve
@@ -170,6 +172,7 @@ class _Parts:
     credentials: CredentialStore
     refresher: Refresher
     live: LiveCredentials
+    sweep: Sweep
     administrator: Administrator
     site: Site
     consent: Consent
@@ -222,6 +225,7 @@ def _wired(
         random=random,
         capacity=settings.connections_cached,
     )
+    sweep = Sweep(store=credentials, refresher=refresher, providers=catalogue.providers, clock=clock, random=random)
     about = metadata(
         catalogue.digest,
         catalogue.providers,
@@ -294,7 +298,7 @@ def _wired(
         admission=Admission(settings.max_in_flight, settings.max_timeout_ms, settings.reply_prefixes),
         scope=settings.scope,
     )
-    return _Parts(credentials, refresher, live, administrator, site, consent, worker)
+    return _Parts(credentials, refresher, live, sweep, administrator, site, consent, worker)
 
 
 async def run(settings: Settings, started: Callable[[Sidecar], None]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import anyio
@@ -145,9 +145,9 @@ class CredentialStore:
         return cached.credential if cached else None
 
     async def look(
-        self, tenant: str, connection: str, provider: str, *, within: float = ASK_SECONDS
+        self, tenant: str, connection: str, provider: str, *, within: float = ASK_SECONDS, keep: bool = True
     ) -> Revised | Failure | None:
-        """What the store has, whatever its status; it may be stale."""
+        """What the store has, whatever its status; it may be stale. Without `keep` it takes no place in memory."""
         refusal = denied(self._scope, tenant, connection, provider)
         if refusal is not None:
             return refusal
@@ -159,7 +159,8 @@ class CredentialStore:
             opened = _opened(found)
             if isinstance(opened, Failure):
                 return opened
-            self._keep(key, opened, found.revision, by_call=False)
+            if keep or key in self._cache:
+                self._keep(key, opened, found.revision, by_call=False)
             if self._changes != changes and key in self._cache:
                 self._cache[key].asked = -math.inf  # a change may have passed the read on its way
             return Revised(opened, found.revision)
@@ -225,6 +226,19 @@ class CredentialStore:
             if found is not None:
                 listed.append(Named(tenant, of, at, _opened(found)))
         return listed
+
+    async def names(self) -> Sequence[tuple[str, str, str]] | Failure:
+        """Tenant, connection and provider of every record of the scope."""
+        named = []
+        for pattern in record_patterns(self._scope):
+            keys = await self._records.keys(pattern)
+            if isinstance(keys, Failure):
+                return keys
+            for key in keys:
+                tenant, connection, provider = record_names(key)
+                if self._scope.holds(tenant, connection, provider):
+                    named.append((tenant, connection, provider))
+        return named
 
     async def _read(self, tenant: str, connection: str, provider: str) -> Credential | Failure:
         """What the store has now, kept in memory where it can be used again."""

@@ -108,12 +108,14 @@ class Count:
 class Sidecar:
     """What one process has of it."""
 
-    def __init__(self, store: Store, endpoint: StrictEndpoint, clock: Clock, *, spill: Spill | None = None) -> None:
+    def __init__(
+        self, store: Store, endpoint: StrictEndpoint, clock: Clock, *, spill: Spill | None = None, only: Provider = ACME
+    ) -> None:
         self.clock = clock
         self.store = CredentialStore(store, KEYS, clock, DICE, capacity=100)
         self.events = EventLog()
         self.gauge = Count()
-        providers = {"acme": ACME}
+        providers = {"acme": only}
         self.refresher = Refresher(
             store=self.store,
             endpoint=endpoint,

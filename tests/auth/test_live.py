@@ -562,7 +562,7 @@ async def test_what_calls_used_is_renewed_in_the_background(memory: MemoryStore)
     await one.store.save(*WHO, credential(clock))
     async with one.serving(background=True):
         await one.load()
-        for seconds, asked in ((3000, 0), (400, 1), (10, 1), (3700, 1)):
+        for seconds, asked in ((3000, 0), (460, 1), (10, 1), (3700, 1)):
             clock.advance(seconds)
             clock.step.set()
             await anyio.wait_all_tasks_blocked()
