@@ -74,11 +74,18 @@ async def killed_with_results(scene: Scene) -> list[Figure]:
         before = await _refreshed_into_the_outage(here, server, gate, names)
         state = here.states[member.child.pid]
         spilled = await _spilled(Path(state), len(names))
+        kept = b"".join(file.read_bytes() for file in Path(state).rglob("*") if file.is_file())
         await here.kill(member.child.pid)
         here.jetstream(on=True)
         await here.jetstream_is(on=True)
         await here.member(SIDECAR_STATE_DIR=state)
-        return [told("sealed on the disk after", f"{spilled:.1f} s"), *await _kept(here, server, names, before)]
+        figures = await _kept(here, server, names, before)
+        readable = [word for name in names for word in (await here.record(name))[0].revealed().values()]
+        return [
+            told("on the disk after", f"{spilled:.1f} s"),
+            equal("  tokens that can be read there", sum(word.encode() in kept for word in readable), 0),
+            *figures,
+        ]
 
 
 async def ended_with_results(scene: Scene) -> list[Figure]:

@@ -24,7 +24,7 @@ NAMES = {  # of the values in a token request that prove something
     "password",
     "token",
 }
-MODES = ("ok", "echo", "loud", "denied", "crash", "refused", "odd", "page", "moved", "rejected")
+MODES = ("ok", "echo", "loud", "denied", "crash", "refused", "odd", "page", "moved", "rejected", "taken")
 SHORT = 16  # characters; what is shorter is no secret of these tests
 
 
@@ -36,6 +36,7 @@ class Tattler:
         self.secrets = set(known)
         self._look = look
         self.asked: list[str] = []  # mode and path of each request
+        self._issued: set[str] = set()
 
     async def answer(self, asked: Asked) -> Answer | None:
         path, _, query = asked.path.partition("?")
@@ -57,7 +58,7 @@ class Tattler:
                 return Answer(200, body, headers)
             case "loud":
                 return Answer(500, body, headers)
-            case "denied":
+            case "denied" | "taken":
                 return Answer(401, body, headers)
             case "crash":
                 return Answer(418, body, headers)
@@ -67,8 +68,12 @@ class Tattler:
     def _token(self, mode: str, asked: Asked) -> Answer:
         said = self._everything(asked)
         error = {"error": "invalid_grant", "error_description": said, "error_uri": f"https://x.example/?{said}"}
+        renews = any(value in self._issued for _, value in self._fields(asked))
         match mode:
-            case "refused":
+            case "taken" if not renews:
+                first = {"access_token": self._issue(), "refresh_token": self._issue(), "expires_in": 3600}
+                return Answer(200, json.dumps(first).encode(), JSON)
+            case "refused" | "taken":
                 return Answer(400, json.dumps(error).encode(), JSON)
             case "odd":
                 issued: dict[str, object] = {
@@ -92,6 +97,7 @@ class Tattler:
     def _issue(self) -> str:
         token = f"issued-{secrets.token_urlsafe(24)}"
         self.secrets.add(token)
+        self._issued.add(token)
         return token
 
     def _learn(self, asked: Asked, query: str) -> None:

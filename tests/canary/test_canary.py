@@ -47,7 +47,7 @@ async def test_no_secret_is_seen_anywhere(tmp_path: Path) -> None:
                     continue
                 if mode != "echo":  # a success is the provider's own words, whole, also where it repeats the credential
                     await here.call(name)
-                if mode in {"ok", "denied"}:
+                if mode in {"ok", "denied", "taken"}:
                     await here.look(name)
             remembered(places)
         for mode in MODES:
@@ -61,6 +61,7 @@ async def test_no_secret_is_seen_anywhere(tmp_path: Path) -> None:
         remembered(places)
     assert len(here.tattler.secrets) > 100
     assert len({line.split()[0] for line in here.tattler.asked}) == len(MODES)
+    assert any(b'"REAUTH_REQUIRED"' in reply for reply in places.seen["reply to a call"])
     assert {"reply to a call", "page", "log in JSON", "listener /metrics", "NATS $KV.SIDECAR_CREDENTIALS"} <= set(
         places.seen
     )
