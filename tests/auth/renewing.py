@@ -160,3 +160,10 @@ async def settled(sidecar: Sidecar) -> None:
     """Nothing is under way any more."""
     while sidecar.refresher.under_way:  # noqa: ASYNC110  # an event would be there for tests alone
         await anyio.sleep(0.005)
+
+
+async def stored(sidecar: Sidecar) -> Credential:
+    found = await sidecar.store.look(*WHO)
+    assert found is not None
+    assert not isinstance(found, Failure)
+    return found.credential

@@ -2,52 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import anyio
 import msgspec
 import pytest
 
-from sidecar.adapters.state_folder import StateFolder
 from sidecar.auth.live import TICK_SECONDS
 from sidecar.auth.refresh import ANSWER_SECONDS, NOTICE_SECONDS, PATIENCE_SECONDS, SEND_SECONDS
-from sidecar.auth.spill import Spill
 from sidecar.auth.token_answer import Granted, Refused, Unanswered
-from sidecar.credential import Credential, Refreshing, Status
+from sidecar.credential import Refreshing, Status
 from sidecar.model import Failure, Reason
 from sidecar.sandbox.scripted import ManualClock
-from sidecar.secret import Secret
-from tests.auth.renewing import KEYS, WHO, Sidecar, StrictEndpoint, access, credential, settled
+from tests.auth.renewing import WHO, Sidecar, StrictEndpoint, access, credential, settled, stored
 from tests.store.test_credential import MemoryStore, reason_of
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def memory() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def endpoint(clock: ManualClock) -> StrictEndpoint:
-    return StrictEndpoint(clock)
-
-
-@pytest.fixture
-def one(memory: MemoryStore, endpoint: StrictEndpoint, clock: ManualClock) -> Sidecar:
-    return Sidecar(memory, endpoint, clock)
-
-
-async def stored(sidecar: Sidecar) -> Credential:
-    found = await sidecar.store.look(*WHO)
-    assert found is not None
-    assert not isinstance(found, Failure)
-    return found.credential
 
 
 async def test_a_valid_token_is_used_as_it_is(one: Sidecar, endpoint: StrictEndpoint, clock: ManualClock) -> None:
@@ -338,177 +306,6 @@ async def test_a_new_grant_meanwhile_is_not_overwritten(
             endpoint.gate.set()
         assert access(await one.load()) == "access-77"
         assert access(await stored(one)) == "access-77"
-
-
-class TestStoreAway:
-    """The store is away when new tokens are to be stored."""
-
-    async def test_new_tokens_serve_from_memory_and_are_stored_later(
-        self, one: Sidecar, endpoint: StrictEndpoint, clock: ManualClock, memory: MemoryStore
-    ) -> None:
-        """Calls go on; when the store is back they are there, by no further request."""
-        await one.store.save(*WHO, credential(clock, left=-1))
-
-        def away() -> None:
-            memory.away = "refusing"
-
-        endpoint.before = away
-        async with one.serving():
-            assert access(await one.load()) == "access-2"
-            assert access(await one.load()) == "access-2"
-            assert one.gauge.now == 1
-            memory.away = "no"
-            await settled(one)
-            assert access(await stored(one)) == "access-2"
-        assert one.gauge.now == 0
-        assert endpoint.asked == ["refresh-1"]
-
-    async def test_a_full_store_loses_nothing(
-        self, one: Sidecar, endpoint: StrictEndpoint, clock: ManualClock, memory: MemoryStore
-    ) -> None:
-        """The same for one that has no room."""
-        await one.store.save(*WHO, credential(clock, left=-1))
-
-        def full() -> None:
-            memory.full = True
-
-        endpoint.before = full
-        async with one.serving():
-            assert access(await one.load()) == "access-2"
-            memory.full = False
-            await settled(one)
-            assert access(await stored(one)) == "access-2"
-
-    async def test_nothing_is_spent_that_cannot_be_written_down(
-        self, one: Sidecar, endpoint: StrictEndpoint, clock: ManualClock, memory: MemoryStore
-    ) -> None:
-        """With the store full no token is asked for; the old one goes on."""
-        await one.store.save(*WHO, credential(clock, left=100))
-        memory.full = True
-        async with one.serving():
-            assert access(await one.load()) == "access-1"
-            await settled(one)
-            assert access(await one.load()) == "access-1"
-        assert endpoint.asked == []
-
-    async def test_what_is_not_stored_outlives_the_process(
-        self, memory: MemoryStore, endpoint: StrictEndpoint, clock: ManualClock, tmp_path: Path
-    ) -> None:
-        """It lies sealed on the disk, and the next life of the process stores it."""
-        spill = Spill(StateFolder(tmp_path), KEYS)
-        before = Sidecar(memory, endpoint, clock, spill=spill)
-        await before.store.save(*WHO, credential(clock, left=-1))
-
-        def away() -> None:
-            memory.away = "refusing"
-
-        endpoint.before = away
-        async with before.serving():
-            await before.load()
-            assert await before.refresher.stop(0.05) == 1
-        [file] = list(tmp_path.iterdir())
-        assert file.stat().st_mode & 0o777 == 0o600
-        assert b"access-2" not in file.read_bytes()
-        memory.away = "no"
-        after = Sidecar(memory, endpoint, clock, spill=spill)
-        async with after.serving():
-            await settled(after)
-            assert access(await after.load()) == "access-2"
-        assert list(tmp_path.iterdir()) == []
-        assert endpoint.asked == ["refresh-1"]
-
-    async def test_what_is_on_the_disk_does_not_overwrite_what_came_after(
-        self, memory: MemoryStore, endpoint: StrictEndpoint, clock: ManualClock, tmp_path: Path
-    ) -> None:
-        """Access was allowed again meanwhile: the file is dropped."""
-        spill = Spill(StateFolder(tmp_path), KEYS)
-        before = Sidecar(memory, endpoint, clock, spill=spill)
-        await before.store.save(*WHO, credential(clock, left=-1))
-
-        def away() -> None:
-            memory.away = "refusing"
-
-        endpoint.before = away
-        async with before.serving():
-            await before.load()
-        memory.away = "no"
-        after = Sidecar(memory, endpoint, clock, spill=spill)
-        await after.store.save(*WHO, credential(clock, 77))
-        async with after.serving():
-            await settled(after)
-            assert access(await after.load()) == "access-77"
-        assert list(tmp_path.iterdir()) == []
-
-
-class TestRefused:
-    """The provider refuses a token that the clock calls valid."""
-
-    async def test_it_is_renewed_once(self, one: Sidecar, endpoint: StrictEndpoint, clock: ManualClock) -> None:
-        """By one request for any number of calls."""
-        await one.store.save(*WHO, credential(clock))
-        got: list[str] = []
-
-        async def call(used: Credential) -> None:
-            got.append(access(await one.live.rejected(*WHO, used, within=30)))
-
-        async with one.serving():
-            used = await one.load()
-            assert isinstance(used, Credential)
-            async with anyio.create_task_group() as calls:
-                for _ in range(5):
-                    calls.start_soon(call, used)
-        assert got == ["access-2"] * 5
-        assert endpoint.asked == ["refresh-1"]
-
-    async def test_a_token_without_an_end_is_renewed_then(
-        self, one: Sidecar, endpoint: StrictEndpoint, clock: ManualClock
-    ) -> None:
-        """Its provider says no lifetime: only the refusal tells."""
-        await one.store.save(*WHO, credential(clock, left=None))
-        async with one.serving():
-            used = await one.load()
-            assert isinstance(used, Credential)
-            assert access(await one.live.rejected(*WHO, used, within=30)) == "access-2"
-
-    async def test_new_tokens_that_are_refused_as_well_are_no_loop(
-        self, one: Sidecar, endpoint: StrictEndpoint, clock: ManualClock
-    ) -> None:
-        """Further calls ask for none for a while."""
-        await one.store.save(*WHO, credential(clock))
-        async with one.serving():
-            used = await one.load()
-            found: Credential | Failure | None = used
-            for _ in range(5):
-                assert isinstance(used, Credential)
-                found = await one.live.rejected(*WHO, used, within=30)
-                used = await one.load()
-            assert found is None
-            assert len(endpoint.asked) == 1
-
-    async def test_what_another_sidecar_renewed_is_taken(
-        self, memory: MemoryStore, endpoint: StrictEndpoint, clock: ManualClock
-    ) -> None:
-        """The refused token was the one before."""
-        one, two = Sidecar(memory, endpoint, clock), Sidecar(memory, endpoint, clock)
-        await one.store.save(*WHO, credential(clock))
-        async with one.serving(follow=False), two.serving(follow=False):
-            old = await two.load()
-            first = await one.load()
-            assert isinstance(old, Credential)
-            assert isinstance(first, Credential)
-            await one.live.rejected(*WHO, first, within=30)
-            assert access(await two.live.rejected(*WHO, old, within=30)) == "access-2"
-        assert endpoint.asked == ["refresh-1"]
-
-    async def test_a_kind_without_tokens_has_none_to_renew(
-        self, one: Sidecar, endpoint: StrictEndpoint, clock: ManualClock
-    ) -> None:
-        """A refused bearer token is refused."""
-        key = Credential(kind="bearer", fields={"token": Secret("k")}, created=1.0, changed=1.0)
-        await one.store.save(*WHO, key)
-        async with one.serving():
-            assert await one.live.rejected(*WHO, key, within=30) is None
-            assert await one.load() == key
 
 
 @pytest.mark.parametrize("jump", [-3600.0, 3600.0])
