@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
+
 from sidecar.auth.apps import App, app_file_names, read_app
 from sidecar.cli.failure import NO_FILE, USAGE, stop
 from sidecar.cli.session import DEFAULT, folder_in_use
 from sidecar.ports import AppFileError
 from sidecar.settings import Settings
 
+SHAPE = '{"client_id": "...", "client_secret": "..."}'
 OWNER_ONLY, FOLDER = 0o600, 0o700
 MAX_BYTES = 64 * 1024
 
@@ -37,6 +40,17 @@ def keep_app(settings: Settings, tenant: str, provider: str, file: str) -> tuple
         raise stop(NO_FILE, f"{source}: {error.strerror}", hint) from error
     if len(content) > MAX_BYTES:
         raise stop(USAGE, f"{source} is too large for the description of an app", "give the client's JSON file")
+    return _kept(settings, tenant, provider, content, source)
+
+
+def keep_typed(settings: Settings, tenant: str, provider: str, client_id: str, client_secret: str) -> Path:
+    """Put an app in its place that its provider shows on a page instead of handing out a file."""
+    described = {"client_id": client_id} | ({"client_secret": client_secret} if client_secret else {})
+    place, _, _ = _kept(settings, tenant, provider, msgspec.json.encode(described), Path("what was typed"))
+    return place
+
+
+def _kept(settings: Settings, tenant: str, provider: str, content: bytes, source: Path) -> tuple[Path, App, App | None]:
     app = _read(content, source)
     place = app_place(settings, tenant, provider)
     before = _read(place.read_bytes(), place) if place.is_file() else None
@@ -48,7 +62,8 @@ def _read(content: bytes, path: Path) -> App:
     try:
         return read_app(content, str(path))
     except AppFileError as error:
-        raise stop(USAGE, str(error), "give the client's JSON file as the provider hands it out") from error
+        hint = f"give the client's JSON file as the provider hands it out, or {SHAPE}"
+        raise stop(USAGE, str(error), hint) from error
 
 
 def _write(place: Path, content: bytes) -> None:

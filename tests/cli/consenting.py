@@ -88,7 +88,7 @@ def consenting() -> Iterator[Consenting]:
 
 @contextmanager
 def consents(folder: Path) -> Iterator[Consents]:
-    """`sidecar dev` with providers `near` (back to loopback), `far` (https alone), `both` (a key too)."""
+    """`sidecar dev` with providers `near` (back to loopback), `far` (https alone), `both` (a key too), and more."""
     with consenting() as provider:
         oauth2 = {
             "kind": "oauth2",
@@ -102,6 +102,10 @@ def consents(folder: Path) -> Iterator[Consents]:
             "near": [oauth2 | {"redirect": "loopback"}],
             "far": [oauth2],
             "both": [oauth2, {"kind": "bearer"}],
+            # A sidecar notices a file that is gone within a second: these never have one, or get it once.
+            "bare": [oauth2],
+            "bare_near": [oauth2 | {"redirect": "loopback"}],
+            "typed": [oauth2],
         }.items():
             write_provider(
                 folder / "connectors",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import stat
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from tests.cli.conftest import Command
 from tests.cli.consenting import CLIENT, REFRESH, STEPS, TOKEN, Consents, consents
 
 SECONDS = 50
+ROOT = Path(__file__).parents[2]
 # What a browser does with a link of ours, where the provider says yes at once.
 BROWSER = """
 import html, re, sys, urllib.parse, urllib.request
@@ -49,18 +51,23 @@ class Terminal:
     def __init__(self, house: Consents, folder: Path) -> None:
         self.house = house
         self._folder = folder
-        self._environment = {name: text for name, text in os.environ.items() if not name.startswith("SIDECAR_")}
-        self._environment["SIDECAR_DATA_DIR"] = str(house.data_dir)
+        self.environment = {name: text for name, text in os.environ.items() if not name.startswith("SIDECAR_")}
+        self.environment |= {"SIDECAR_DATA_DIR": str(house.data_dir), "BROWSER": "false %s", "NO_COLOR": "1"}
+
+    def command(self, *words: str) -> list[str]:
+        start = (
+            f"import sys; sys.path.insert(0, {str(ROOT)!r}); from sidecar.cli import main; main(prog_name='sidecar')"
+        )
+        return [sys.executable, "-c", start, *words]
 
     def __call__(self, *words: str, pasted: tuple[str, ...] | None = None, browser: bool = False) -> Ran:
         """`pasted`: what is brought back, in order; None: what the provider sends the browser back with."""
         script = self._folder / "browser.py"
         script.write_text(BROWSER if browser else "raise SystemExit(1)")
-        command = [sys.executable, "-m", "sidecar", *words]
-        environment = self._environment | {"BROWSER": f"{sys.executable} {script} %s"}
+        environment = self.environment | {"BROWSER": f"{sys.executable} {script} %s"}
         pipe = subprocess.PIPE
         with subprocess.Popen(
-            command, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=Path(__file__).parents[2]
+            self.command(*words), env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True
         ) as process:
             assert process.stdin is not None
             assert process.stderr is not None
@@ -138,14 +145,63 @@ def test_the_app_is_kept_for_its_owner_alone(terminal: Terminal, app: str) -> No
 
 def test_without_an_app(terminal: Terminal) -> None:
     """The steps to make one, its redirect URI, and where the file goes; nothing is begun."""
-    ran = terminal("connect", "far")
+    ran = terminal("connect", "bare")
     assert ran.code == 64
     for number, step in enumerate(STEPS, 1):
         assert f"{number}. {step}" in ran.stderr
     assert "redirect URI is https://localhost/callback" in ran.stderr
-    assert "sidecar connect far --app FILE" in ran.stderr
-    near = terminal("connect", "near")
+    assert "sidecar connect bare --app FILE" in ran.stderr
+    assert '{"client_id": "...", "client_secret": "..."}' in ran.stderr
+    near = terminal("connect", "bare_near")
     assert "redirect URI is http://127.0.0.1:" in near.stderr
+
+
+def typed(terminal: Terminal, *words: str, answers: dict[str, str]) -> tuple[int, str]:
+    """The command at a real terminal, whose person answers each question by its last words."""
+    ours, theirs = pty.openpty()
+    left = dict(answers)
+    with subprocess.Popen(
+        terminal.command(*words), env=terminal.environment, stdin=theirs, stdout=theirs, stderr=theirs
+    ) as run:
+        os.close(theirs)
+        seen = ""
+        while chunk := _read(ours):
+            seen += chunk
+            if f"{terminal.house.provider.url}/authorize" in seen and seen.endswith("Address: "):
+                (url,) = [line.rpartition(": ")[2] for line in seen.splitlines() if "/authorize?" in line]
+                left["Address: "] = terminal.house.provider.consent(url.strip())
+            question = next((ending for ending in left if seen.endswith(ending)), None)
+            if question is not None:
+                os.write(ours, f"{left.pop(question)}\n".encode())
+        os.close(ours)
+        return run.wait(SECONDS), seen
+
+
+def _read(descriptor: int) -> str:
+    try:
+        return os.read(descriptor, 4096).decode()
+    except OSError:  # Linux: the other end is closed
+        return ""
+
+
+def test_an_app_that_is_typed(terminal: Terminal) -> None:
+    """A provider that shows an app on a page and hands out no file: both are asked for, the secret unseen."""
+    answers = {"Client ID: ": CLIENT["client_id"], "Client secret: ": CLIENT["client_secret"]}
+    code, seen = typed(terminal, "connect", "typed", "-c", "anna", answers=answers)
+    assert code == 0, seen
+    assert "connected: anna" in seen
+    assert f"1. {STEPS[0]}" in seen
+    assert CLIENT["client_secret"] not in seen
+    assert stat.S_IMODE((terminal.house.data_dir / "apps" / "typed.json").stat().st_mode) == 0o600
+
+
+def test_a_key_in_place_of_an_app(terminal: Terminal) -> None:
+    """Without an app, a provider that takes a key as well is given one, by a hidden prompt."""
+    code, seen = typed(terminal, "connect", "both", "-c", "key", answers={"Both token: ": TOKEN})
+    assert code == 0, seen
+    assert "a key does as well (how to make an app: --kind oauth2)" in seen
+    assert "both  key  bearer  active  verified: anna" in seen
+    assert TOKEN not in seen
 
 
 def test_a_key_where_there_is_no_terminal(terminal: Terminal) -> None:
@@ -164,10 +220,10 @@ def test_a_file_that_is_no_app(terminal: Terminal, tmp_path: Path, content: str 
     file = tmp_path / "wrong.json"
     if content is not None:
         file.write_text(content)
-    ran = terminal("connect", "far", "--app", str(file))
+    ran = terminal("connect", "bare", "--app", str(file))
     assert ran.code in {64, 66}
     assert told in ran.stderr
-    assert not (terminal.house.data_dir / "apps" / "far.json").exists()
+    assert not (terminal.house.data_dir / "apps" / "bare.json").exists()
 
 
 @pytest.mark.parametrize(
