@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import msgspec
 
 from sidecar.auth.endpoint import TokenEndpoint
-from sidecar.auth.issue import failure_of, spent, with_tokens
+from sidecar.auth.issue import failure_of, spent, used_up, with_tokens
 from sidecar.auth.kind import check_fields, is_issued, kind_of
 from sidecar.auth.token_answer import LONGEST_KEPT, Granted, Refused
 from sidecar.catalogue.answer import unknown_provider
@@ -37,6 +37,7 @@ VERBS = ("import", "list", "verify", "disable", "enable", "revoke", *KEY_VERBS, 
 ISSUE_SECONDS = 20.0
 LOST = "the provider took the refresh token and gave another, which could not be stored: allow access again"
 UNTOLD = "revoked here; the provider could not be told, so take the access back in the account's settings there too"
+NOWHERE = frozenset({Reason.STORE_UNAVAILABLE, Reason.TENANT_DENIED})
 NOT_TAKEN = frozenset({Reason.CREDENTIAL_REJECTED, Reason.EGRESS_BLOCKED})
 
 
@@ -202,24 +203,40 @@ class Administrator:
         self, address: AdminAddress, provider: Provider, auth: Auth, credential: Credential
     ) -> Tried | Failure:
         """The credential as the provider takes it, with tokens where it issues them; or why it is not to be stored."""
-        used_up = False
+        rotated = False
         if is_issued(auth):
+            refused = await self._unspent(address, credential)
+            if refused is not None:
+                return refused
             deadline = self._clock.now() + ISSUE_SECONDS
             outcome = await self._tokens.obtain(address.tenant, provider, credential, deadline)
             if not isinstance(outcome, Granted):
                 return failure_of(outcome)
-            used_up = spent(credential, outcome)
+            rotated = spent(credential, outcome)
             credential = with_tokens(credential, outcome)
-        if used_up:  # what was given for it is all that there is: stored before anything can go wrong
+        if rotated:  # what was given for it is all that there is: stored before anything can go wrong
             failed = await self._credentials.save(address.tenant, address.connection, address.provider, credential)
             if failed is not None:
                 detail = f"{failed.detail}; {LOST}"
                 return msgspec.structs.replace(failed, detail=detail, side_effect=SideEffect.DONE)
         verified = await self._try(address, provider, credential)
-        if isinstance(verified, Failure) and verified.reason in NOT_TAKEN and not used_up:
+        if isinstance(verified, Failure) and verified.reason in NOT_TAKEN and not rotated:
             return verified
         account = verified if isinstance(verified, str) else None
-        return Tried(msgspec.structs.replace(credential, account=account), verified, stored=used_up)
+        return Tried(msgspec.structs.replace(credential, account=account), verified, stored=rotated)
+
+    async def _unspent(self, address: AdminAddress, credential: Credential) -> Failure | None:
+        """Why its refresh token must not be spent now: there is nowhere to store what comes for it, or it was spent
+        before, and servers take a second use for theft and end the grant (RFC 9700 section 4.14.2).
+        """
+        there = await self._credentials.look(address.tenant, address.connection, address.provider)
+        if isinstance(there, Failure):
+            return there if there.reason in NOWHERE else None
+        if there is None or not used_up(there.credential, credential):
+            return None
+        detail = "was imported before, and the provider gave another for it; the connection has that one"
+        problem = Problem("/fields/refresh_token", detail)
+        return Failure(reason=Reason.VALIDATION, detail=f"{problem.pointer} {detail}", problems=(problem,))
 
     async def _list(self, address: AdminAddress) -> Outcome:
         connection = None if address.connection == EVERY else address.connection

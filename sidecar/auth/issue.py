@@ -13,11 +13,11 @@ SERVER_ERRORS = range(500, 600)
 
 
 def with_tokens(credential: Credential, granted: Granted) -> Credential:
-    """The credential with what was granted. The refresh token that an import brought is not kept a second time."""
-    fields = {name: value for name, value in credential.fields.items() if name != "refresh_token"}
+    """The credential with what was granted. Its fields stay: the refresh token that an import brought tells another
+    import of the same that it is used up.
+    """
     return msgspec.structs.replace(
         credential,
-        fields=fields if granted.tokens.refresh else credential.fields,
         tokens=granted.tokens,
         kept=granted.kept,
         client_id=granted.client_id or credential.client_id,
@@ -28,6 +28,13 @@ def with_tokens(credential: Credential, granted: Granted) -> Credential:
 def spent(credential: Credential, granted: Granted) -> bool:
     """Whether the refresh token that the credential held is of no use any more."""
     return spends(credential) and granted.tokens.refresh != _refresh(credential)
+
+
+def used_up(credential: Credential, brought: Credential) -> bool:
+    """Whether the refresh token that an import brings was brought before, and the provider gave another for it."""
+    token, tokens = brought.fields.get("refresh_token"), credential.tokens
+    again = token is not None and token == credential.fields.get("refresh_token")
+    return again and tokens is not None and tokens.refresh != token
 
 
 def spends(credential: Credential) -> bool:

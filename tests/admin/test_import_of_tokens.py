@@ -61,7 +61,7 @@ async def stored(here: House) -> Credential:
 
 
 async def test_a_refresh_token_is_renewed_tried_and_stored() -> None:
-    """The new one is kept, the one that was brought is not; calls go out with the token at once."""
+    """The new one is used from then on; calls go out with the token at once."""
     here = await house(tokens(), IT_IS_ME)
     body = (await imported(here)).body
     assert (body["status"], body["account"], body["verified"], body["kind"]) == ("active", "octocat", True, "oauth2")
@@ -72,7 +72,6 @@ async def test_a_refresh_token_is_renewed_tried_and_stored() -> None:
     assert kept.tokens is not None
     assert kept.tokens.refresh == Secret(f"{CANARY}-next")
     assert kept.tokens.expires == here.clock.wall() + 3600
-    assert set(kept.fields) == {"client_id", "client_secret"}
     assert kept.client_id == "own"
 
 
@@ -94,7 +93,7 @@ async def test_without_a_token_nothing_is_stored(answer: httpx.Response | Failur
     here = await house(tokens(), IT_IS_ME, answer)
     await imported(here)
     before = await stored(here)
-    reply = await imported(here)
+    reply = await imported(here, MINE | {"refresh_token": "another"})
     assert reply.body["reason"] == reason
     assert "nothing was stored" in reply.body["detail"]
     assert await stored(here) == before
@@ -126,6 +125,34 @@ async def test_a_rotated_token_is_never_thrown_away() -> None:
     kept = await stored(here)
     assert kept.tokens is not None
     assert kept.tokens.refresh == Secret(f"{CANARY}-next")
+
+
+async def test_the_same_import_again_ends_no_grant() -> None:
+    """A command that is repeated spends nothing: the provider would take it for theft. Another token is taken."""
+    here = await house(tokens(), IT_IS_ME, tokens(), IT_IS_ME)
+    await imported(here)
+    before = await stored(here)
+    reply = await imported(here)
+    assert reply.body["reason"] == "VALIDATION"
+    assert [problem["pointer"] for problem in reply.body["errors"]] == ["/fields/refresh_token"]
+    assert await stored(here) == before
+    assert len(here.sender.sent) == 2  # type: ignore[attr-defined]  # a ScriptedSender
+    assert (await imported(here, MINE | {"refresh_token": "another"})).body["verified"] is True
+
+
+async def test_a_token_that_does_not_rotate_is_imported_again() -> None:
+    """It is as good as before."""
+    here = await house(tokens(TOKENS), IT_IS_ME, tokens(TOKENS), IT_IS_ME)
+    for _ in range(2):
+        assert (await imported(here)).body["verified"] is True
+
+
+async def test_nothing_is_spent_while_the_store_is_away() -> None:
+    """What would come for it could not be kept."""
+    here = await house(tokens())
+    here.memory.away = "refusing"
+    assert (await imported(here)).body["reason"] == "STORE_UNAVAILABLE"
+    assert here.sender.sent == []  # type: ignore[attr-defined]  # a ScriptedSender
 
 
 class Held(ScriptedSender):

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sidecar.auth.issue import failure_of, spent, with_tokens
+from sidecar.auth.issue import failure_of, spent, used_up, with_tokens
 from sidecar.auth.token_answer import Granted, Refused, TokenOutcome, Unanswered
 from sidecar.auth.token_exchange import LONGEST_PAUSE, PACE, THROTTLED_SECONDS
 from sidecar.model import Failure, Reason, SideEffect
@@ -87,7 +87,8 @@ async def test_an_import_brings_its_refresh_token() -> None:
         assert outcome.tokens.refresh == Secret(kept)
         assert spent(brought, outcome) is (kept == "next")
         stored = with_tokens(brought, outcome)
-        assert stored.fields == {}
+        assert stored.fields == brought.fields
+        assert used_up(stored, brought) is (kept == "next")
         assert stored.client_id == "app"
         assert stored.tokens == outcome.tokens
 
