@@ -23,9 +23,11 @@ from sidecar.provider import Provider
 from sidecar.secret import Secret
 from sidecar.store.credential import CredentialStore, Revised
 from sidecar.store.record import record_key
+from sidecar.store.writer import WRITE_SECONDS
 from sidecar.wire.event import Auth, timestamp
 
 READ_SECONDS = 5.0
+STORE_SECONDS = 2.0  # then new tokens serve from memory and go to the disk, and storing them is tried on
 LONGEST_ANSWER_SECONDS = refresh.ANSWER_SECONDS + 5.0  # of an endpoint that does not keep its deadline
 FIRST_BACKOFF = 1.0
 LONGEST_BACKOFF = 60.0
@@ -185,7 +187,8 @@ class Refresher:
                 case refresh.Look():
                     event = _shown(await self._store.look(*names, within=READ_SECONDS))
                 case refresh.Write(credential, revision):
-                    event = refresh.Wrote(await self._store.put(*names, credential, revision))
+                    within = STORE_SECONDS if flight.state.result is not None else WRITE_SECONDS
+                    event = refresh.Wrote(await self._store.put(*names, credential, revision, within=within))
                 case refresh.Ask(credential):
                     event = refresh.Answered(await self._ask(flight.place, credential))
                 case refresh.Pause(seconds):

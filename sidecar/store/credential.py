@@ -30,6 +30,7 @@ from sidecar.store.record import (
     record_patterns,
 )
 from sidecar.store.write import Outcome, Written
+from sidecar.store.writer import WRITE_SECONDS
 from sidecar.wire.interest import denied
 
 BUCKET = "SIDECAR_CREDENTIALS"
@@ -167,14 +168,21 @@ class CredentialStore:
         return Failure(reason=Reason.STORE_UNAVAILABLE, detail=f"{BUCKET} did not answer in time")
 
     async def put(
-        self, tenant: str, connection: str, provider: str, credential: Credential, revision: int
+        self,
+        tenant: str,
+        connection: str,
+        provider: str,
+        credential: Credential,
+        revision: int,
+        *,
+        within: float = WRITE_SECONDS,
     ) -> Outcome | Failure:
         """Write over exactly this revision, and say what is known of it; a failure when it could not be sealed."""
         refusal = denied(self._scope, tenant, connection, provider)
         if refusal is not None:
             return refusal
         key = record_key(tenant, connection, provider)
-        outcome = await self._records.attempt(tenant, key, stored_form(credential), revision)
+        outcome = await self._records.attempt(tenant, key, stored_form(credential), revision, within=within)
         if isinstance(outcome, Written):
             self._keep(key, credential, outcome.revision, by_call=False)
         return outcome
