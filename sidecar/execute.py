@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import httpx
 import msgspec
 
-from sidecar.auth.kind import auth_of, authorise, is_issued, secrets_of, shown
+from sidecar.auth.kind import auth_of, authorise, is_issued, proofs_of, secrets_of, shown
 from sidecar.catalogue.validate import nearest, validate
 from sidecar.core import story
 from sidecar.core.base_url import connection_url
@@ -117,6 +117,11 @@ class Run:
     def secrets(self) -> list[str]:
         """What nobody is shown, also where the provider says it."""
         return secrets_of(self.auth, self.credential.revealed())
+
+    @property
+    def proofs(self) -> list[str]:
+        """What nobody is shown though the provider means to say it."""
+        return proofs_of(self.auth, self.credential.revealed())
 
 
 class Executor:
@@ -329,7 +334,7 @@ class Executor:
             return _defect(run.call, run, error)
         if isinstance(result, Failure):
             return redact_failure(result, run.secrets)
-        return echoing(result, run.secrets, run.provider.manifest.title, run.side_effect) or result
+        return echoing(result, run.secrets, run.proofs, run.provider.manifest.title, run.side_effect) or result
 
     def _meaning(self, run: Run, answer: httpx.Response | Failure) -> Outcome:
         if not isinstance(answer, Failure):

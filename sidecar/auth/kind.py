@@ -189,6 +189,16 @@ def secrets_of(auth: Auth, fields: Mapping[str, str]) -> list[str]:
     return [*secrets, _pair(fields)] if isinstance(auth, Basic) else secrets
 
 
+def proofs_of(auth: Auth, fields: Mapping[str, str]) -> list[str]:
+    """Of what nobody may be shown, what alone makes anybody the account. A user name is that only where it is the key,
+    with no password beside it; else it is what the provider's answers call the account.
+    """
+    secrets = secrets_of(auth, fields)
+    if isinstance(auth, Basic) and fields["password"]:
+        return [secret for secret in secrets if secret != fields["username"]]
+    return secrets
+
+
 def is_secret(auth: Auth, name: str) -> bool:
     """Whether nobody may be shown this field, or token."""
     match auth:

@@ -13,6 +13,7 @@ WHY_STOPPED = {
     Reason.CANCELLED_BY_CALLER: "a message on the call's cancel subject ended it",
     Reason.SHUTTING_DOWN: "the sidecar shuts down and could not finish this call in time: it ended",
 }
+NO_WORD = 16  # characters; a password may be a word that answers hold, a key or token is longer
 
 
 def stopped(reason: Reason, attempts: int, *, under_way: bool, side_effect: SideEffect) -> Failure:
@@ -84,14 +85,22 @@ def untold() -> Failure:
     )
 
 
-def echoing(success: Success, secrets: list[str], title: str, side_effect: SideEffect) -> Failure | None:
-    """The failure in place of a success whose cursor would hand the credential to the agent."""
+def echoing(
+    success: Success, secrets: list[str], proofs: list[str], title: str, side_effect: SideEffect
+) -> Failure | None:
+    """The failure in place of a success that would hand the credential to the agent: by its cursor, where no secret has
+    a place, or by its body, which is looked through for what proves who one is.
+    """
     cursor = success.next_cursor and decode_cursor(success.next_cursor)
-    if not cursor or without_secrets(cursor, [secret for secret in secrets if len(secret) >= SHORT]) == cursor:
+    if cursor and without_secrets(cursor, [secret for secret in secrets if len(secret) >= SHORT]) != cursor:
+        where = "into the cursor of the next page"
+    elif any(proof.encode() in success.body for proof in proofs if len(proof) >= NO_WORD):
+        where = "into its answer"
+    else:
         return None
     return Failure(
         reason=Reason.BAD_PROVIDER_RESPONSE,
-        detail=f"{title} wrote the credential into the cursor of the next page",
+        detail=f"{title} wrote the credential {where}",
         side_effect=side_effect,
         provider_status=success.provider_status,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import anyio
 import httpx
@@ -143,6 +144,34 @@ async def test_no_cursor_carries_the_credential_to_the_agent(operation: str, ans
     assert failure.reason is Reason.BAD_PROVIDER_RESPONSE
     assert "hunter2" not in str(failure)
     assert "cursor" in failure.detail
+
+
+KEY = "k-0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("auth", "fields", "body", "refused"),
+    [
+        ({"kind": "bearer"}, {"token": KEY}, {"you": {"api_key": KEY}}, True),
+        ({"kind": "bearer"}, {"token": "a-word"}, {"text": "a-word is a-word"}, False),
+        ({"kind": "basic"}, {"username": "ann@example.com!", "password": KEY}, {"mail": "ann@example.com!"}, False),
+        ({"kind": "basic"}, {"username": "ann@example.com!", "password": KEY}, {"password": KEY}, True),
+        ({"kind": "basic"}, {"username": KEY, "password": ""}, {"key": KEY}, True),
+    ],
+)
+async def test_no_answer_carries_the_credential_to_the_agent(
+    auth: dict[str, str], fields: dict[str, str], body: dict[str, Any], refused: bool
+) -> None:
+    """A provider whose answer repeats the key or token hands it to nobody; who the account is, it may say."""
+    connections = Connections(credential(auth["kind"], **fields))
+    house = House([httpx.Response(200, json=body)], {"acme": provider(auth=[auth])}, connections)
+    if not refused:
+        assert msgspec.json.decode((await house.success("items.get")).body) == body
+        return
+    failure = await house.failure("items.get")
+    assert failure.reason is Reason.BAD_PROVIDER_RESPONSE
+    assert KEY not in str(failure)
+    assert KEY not in str(house.trace.events)
 
 
 async def test_a_cursor_counts_against_the_size_of_a_reply() -> None:

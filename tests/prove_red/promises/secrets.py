@@ -32,9 +32,26 @@ ROWS = (
     Row(
         promise="A cursor that repeats the credential is not handed to the agent.",
         file="sidecar/execute.py",
-        good="return echoing(result, run.secrets, run.provider.manifest.title, run.side_effect) or result",
+        good="return echoing(result, run.secrets, run.proofs, run.provider.manifest.title, run.side_effect) or result",
         bad="return result",
         tests=("tests/execute/test_around.py::test_no_cursor_carries_the_credential_to_the_agent",),
+    ),
+    Row(
+        promise="An answer that repeats the credential is not handed to the agent.",
+        file="sidecar/core/refusal.py",
+        good="any(proof.encode() in success.body for proof in proofs if len(proof) >= NO_WORD)",
+        bad="False",
+        tests=(
+            "tests/execute/test_around.py::test_no_answer_carries_the_credential_to_the_agent",
+            "tests/canary/test_canary.py::test_no_secret_is_seen_anywhere",
+        ),
+    ),
+    Row(
+        promise="What a person came back with does not show itself.",
+        file="sidecar/auth/flow.py",
+        good="return f\"Returned({'a code' if self.code else self.error})\"",
+        bad='return f"Returned({self.code})"',
+        tests=("tests/canary/test_canary.py::test_no_secret_is_seen_anywhere",),
     ),
     Row(
         promise="The URL in the trace has no secret parameters.",
