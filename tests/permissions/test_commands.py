@@ -8,10 +8,11 @@ from pathlib import Path
 
 import click.testing
 import pytest
-from anyio.from_thread import start_blocking_portal
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from sidecar.cli import main
 from sidecar.nats_config import OWN, SHARED
+from tests.permissions.matrix import one_sidecar
 from tests.permissions.place import Form, Place, place
 
 
@@ -32,9 +33,15 @@ class Commands:
 
 
 @pytest.fixture(scope="module")
-def single(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def portal() -> Iterator[BlockingPortal]:
+    with start_blocking_portal("asyncio", {"use_uvloop": True}) as it:
+        yield it
+
+
+@pytest.fixture(scope="module")
+def single(portal: BlockingPortal, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     made = partial(place, Form.SINGLE, tmp_path_factory.mktemp("single"))
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(portal.call(made)) as there:
+    with portal.wrap_async_context_manager(portal.call(made)) as there:
         yield there
 
 
@@ -92,13 +99,20 @@ def test_streams_that_a_login_may_not_touch(commands: Commands, words: tuple[str
     assert "sidecar setup --permissions" in result.stderr
 
 
-@pytest.mark.parametrize("user", ["agent", "operator"])
-def test_a_tenant_that_a_login_may_not_delete(commands: Commands, user: str) -> None:
-    """Not allowed, and told before anything is revoked."""
-    result = commands(f"{SHARED}-{user}", "tenant", "delete", SHARED, "--confirm", SHARED)
-    assert result.exit_code == 77
-    assert "STREAM.PURGE.KV_SIDECAR_CREDENTIALS" in result.stderr
-    assert "sidecar setup --permissions" in result.stderr
+def test_a_tenant_that_a_login_may_not_delete(
+    commands: Commands, portal: BlockingPortal, single: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not allowed, and told before anything is revoked: not even by who may revoke."""
+    monkeypatch.setenv("A_KEY", "ghp_0123456789abcdef")
+    operator, words = f"{SHARED}-operator", ("github", "-c", "kept")
+    with portal.wrap_async_context_manager(one_sidecar(single, "sidecar", None)):
+        imported = commands(operator, "connection", "import", *words, "--from-env", "A_KEY", "--no-verify")
+        assert imported.exit_code == 0, imported.stderr
+        result = commands(operator, "tenant", "delete", SHARED, "--confirm", SHARED)
+        assert result.exit_code == 77
+        assert "STREAM.PURGE.KV_SIDECAR_CREDENTIALS" in result.stderr
+        assert "sidecar setup --permissions" in result.stderr
+        assert "active" in commands(operator, "connection", "status", *words).stdout
 
 
 def test_a_tenant_deleted_by_who_may_not_revoke(commands: Commands, single: Place) -> None:

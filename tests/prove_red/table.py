@@ -9,6 +9,7 @@ from tests.prove_red.promises import (
     google,
     issued,
     keys,
+    moving,
     operators,
     providers,
     records,
@@ -39,4 +40,5 @@ ROWS: tuple[Row, ...] = (
     *secrets.ROWS,
     *sender.ROWS,
     *operators.ROWS,
+    *moving.ROWS,
 )
