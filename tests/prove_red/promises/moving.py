@@ -15,8 +15,12 @@ ROWS = (
         promise="A restore writes over no record that is there.",
         file="sidecar/store/copies.py",
         good="if entry is not None and not entry.deleted:\n                kept.append(copy.record)",
-        bad="if entry is not None and entry.deleted:\n                kept.append(copy.record)",
-        tests=(f"{COPIES}::test_there_and_back", "tests/cli/test_copies.py::test_lost_and_put_back"),
+        bad=(
+            "if entry is not None and not entry.deleted:\n"
+            "                await self._writer.replace(self._bucket, copy.record, copy.sealed, entry.revision)\n"
+            "                kept.append(copy.record)"
+        ),
+        tests=(f"{COPIES}::test_what_is_there_is_not_written_over",),
     ),
     Row(
         promise="A copy goes back to its own tenant and connection alone.",
