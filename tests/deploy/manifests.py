@@ -11,7 +11,7 @@ import yaml
 
 ROOT = Path(__file__).parent.parent.parent
 KUSTOMIZE = ROOT / "deploy" / "kustomize"
-OVERLAYS = ("base", "overlays/shared", "overlays/agent")  # what is rendered and applied
+OVERLAYS = ("base", "overlays/shared", "overlays/shared-oauth", "overlays/agent")  # what is rendered and applied
 SETTINGS = "connector-sidecar-settings"
 Manifest = dict[str, Any]
 

@@ -15,7 +15,7 @@ from sidecar.core.egress import REFUSED
 from sidecar.http import operations
 from sidecar.model import VERSION
 from sidecar.permissions import Holder, Role
-from sidecar.settings import Settings, load_settings, unknown_names
+from sidecar.settings import load_settings, unknown_names
 from tests.deploy.manifests import (
     KUSTOMIZE,
     OVERLAYS,
@@ -65,7 +65,8 @@ def test_every_file_is_used_and_every_file_used_is_there() -> None:
     folders = {path for path in named if not path.endswith(".yaml")}
     assert {f"{folder}/kustomization.yaml" for folder in folders} <= {str(KUSTOMIZE / place) for place in FILES}
     kustomizations = {place.removesuffix("/kustomization.yaml") for place in FILES if "kustomization" in place}
-    assert kustomizations == {*OVERLAYS, "components/sidecar", "components/network", "components/nats-password"}
+    parts = ("sidecar", "network", "nats-password", "oauth-apps", "connect")
+    assert kustomizations == {*OVERLAYS, *(f"components/{part}" for part in parts)}
 
 
 def _named(kustomization: dict[str, Any]) -> Iterator[str]:
@@ -155,10 +156,7 @@ def test_what_is_written_is_written_to_the_state_folder(one: Ours) -> None:
     """Where there is something to keep between two starts, an empty folder takes it; nothing else can be written."""
     writable = [mount["mountPath"] for mount in one.container["volumeMounts"] if not mount.get("readOnly")]
     variables = {variable["name"]: variable.get("value") for variable in one.container["env"]}
-    if "state_dir" in Settings.__struct_fields__:
-        assert writable == [variables["SIDECAR_STATE_DIR"]] == [STATE]
-    else:
-        assert writable == []
+    assert writable == [variables["SIDECAR_STATE_DIR"]] == [STATE]
 
 
 @each
@@ -193,8 +191,49 @@ def test_secrets_reach_a_process_that_is_not_root(one: Ours) -> None:
 
 def test_the_readme_says_how_to_make_each_secret() -> None:
     readme = (ROOT / "deploy" / "README.md").read_text(encoding="utf-8")
-    secrets = {mount.secret for one in OURS.values() for mount in mounts(one.pod, one.container)} - {None}
+    pods = [(one.pod, one.container) for one in OURS.values()]
+    pods += [(pod, next(containers(pod))) for pod in (_patch("oauth-apps/shared"), _patch("oauth-apps/beside"))]
+    secrets = {mount.secret for pod, container in pods for mount in mounts(pod, container)} - {None}
     assert secrets == set(re.findall(r"create secret generic (connector-sidecar-[a-z-]+)", readme))
+
+
+@pytest.mark.parametrize(("file", "one"), [("shared", SHARED), ("beside", BESIDE)])
+def test_apps_come_from_a_secret_of_their_own(file: str, one: Ours, tmp_path: Path) -> None:
+    """The folder that the setting names is the Secret's, readable by us, in the container that serves."""
+    pod = _patch(f"oauth-apps/{file}")
+    container = next(containers(pod))
+    assert container["name"] == one.container["name"]
+    settings = load_settings(environment(one.container, SETTINGS_OF[one.where]) | environment(container, {}), tmp_path)
+    assert [mount.path for mount in mounts(pod, container)] == [settings.apps_dir]
+    assert pod["volumes"][0]["secret"]["defaultMode"] == 0o440
+    assert container["volumeMounts"][0]["readOnly"] is True
+
+
+def test_browsers_reach_the_pages_and_nothing_else(tmp_path: Path) -> None:
+    """The listener, the container, the Service and the policy name one port, apart from that of the operations."""
+    pod = _patch("connect/shared")
+    container = next(containers(pod))
+    literal = literals(FILES["overlays/shared-oauth/kustomization.yaml"])
+    values = environment(SHARED.container, BASE) | environment(container, literal)
+    settings = load_settings(values | {"SIDECAR_CONNECT_ADDRESS": "0.0.0.0:8077"}, tmp_path)
+    assert settings.connect_address == values["SIDECAR_CONNECT_ADDRESS"] == "0.0.0.0:8077"
+    assert settings.public_url == literal["SIDECAR_PUBLIC_URL"]
+    assert container["ports"] == [{"name": "connect", "containerPort": 8077}]
+    assert FILES["components/connect/service.yaml"]["spec"]["ports"][0]["targetPort"] == "connect"
+    policy = FILES["components/connect/browsers.yaml"]["spec"]
+    assert policy["ingress"][0]["ports"] == [{"protocol": "TCP", "port": 8077}]
+    labels = FILES["overlays/shared/deployment.yaml"]["spec"]["template"]["metadata"]["labels"]
+    for selector in (
+        policy["podSelector"]["matchLabels"],
+        FILES["components/connect/service.yaml"]["spec"]["selector"],
+    ):
+        assert selector.items() <= labels.items()
+
+
+def _patch(name: str) -> dict[str, Any]:
+    pod = pod_of(FILES[f"components/{name}.yaml"])
+    assert pod is not None
+    return pod
 
 
 @each
