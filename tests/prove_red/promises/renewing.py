@@ -20,8 +20,8 @@ ROWS = (
     Row(
         promise="Another's attempt is left alone until it is certain to be over.",
         file="sidecar/auth/refresh.py",
-        good="    if waited < PATIENCE_SECONDS + NOTICE_SECONDS:",
-        bad="    if waited < 0:",
+        good="waited = state.waited + min(now - state.looked, 2 * LONGEST_PAUSE)",
+        bad="waited = state.waited + 1e9",
         tests=(SIM,),
     ),
     Row(
