@@ -10,6 +10,7 @@ may stand still, or be unable to write. Time is one process's own, from when it 
 
 from __future__ import annotations
 
+import math
 from enum import Enum, auto
 
 import msgspec
@@ -26,6 +27,7 @@ ANSWER_SECONDS = 24.0  # how long a token endpoint is waited for: as long as nob
 PATIENCE_SECONDS = 25.0  # how long another's attempt is left alone
 NOTICE_SECONDS = 5.0  # then the record is written as it is: now the other one could store its tokens too, if it lives
 FIRST_PAUSE = 0.1
+SHORTEST_PAUSE = 0.01
 LONGEST_PAUSE = 2.0
 LONGEST_PAUSE_OF_HOLDER = 0.5  # who has tokens to store comes several times within others' notice
 LOOKS = 5  # that show nothing, or something older than what is known, and then it is so
@@ -219,8 +221,9 @@ def _wait(
     state = replace(state, waited=waited, looked=now)
     if waited >= PATIENCE_SECONDS and not state.noticed:
         return replace(state, phase=Phase.NOTICE), Write(credential, revision)
-    if waited < PATIENCE_SECONDS + NOTICE_SECONDS:
-        return _pause(state, jitter)
+    left = PATIENCE_SECONDS + (NOTICE_SECONDS if state.noticed else 0.0) - waited
+    if left > 0:
+        return _pause(state, jitter, max(left, SHORTEST_PAUSE))
     return _fence(state, credential, revision, now, refreshing.unanswered + 1)
 
 
@@ -353,8 +356,8 @@ def _look_again(state: Renewing, jitter: float) -> tuple[Renewing, Effect]:
     return _pause(state, jitter)
 
 
-def _pause(state: Renewing, jitter: float) -> tuple[Renewing, Effect]:
-    return replace(state, pauses=state.pauses + 1), Pause(_pause_seconds(state, jitter))
+def _pause(state: Renewing, jitter: float, most: float = math.inf) -> tuple[Renewing, Effect]:
+    return replace(state, pauses=state.pauses + 1), Pause(min(most, _pause_seconds(state, jitter)))
 
 
 def _pause_seconds(state: Renewing, jitter: float) -> float:
