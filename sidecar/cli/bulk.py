@@ -176,6 +176,10 @@ def told(verdicts: Sequence[Verdict], *, dry_run: bool) -> list[str]:
     lines.append(", ".join(f"{count} {word}" for word, count in counts.items() if count))
     if dry_run and counts["ready"]:
         lines.append("nothing was stored; without --dry-run each is tried at its provider, then stored")
+        if any(item.verdict == "ready" and item.kind == "oauth2" for item in verdicts):
+            lines.append(
+                "that renews each grant: stop what uses them now, its copies of refresh tokens may be spent then"
+            )
     if counts["refused"]:
         lines.append("those that are refused: sidecar connect PROVIDER -c NAME lets their owners allow access again")
     return lines

@@ -42,7 +42,7 @@ def refused(verb: str, provider: str | None = None, operation: str | None = None
 def test_providers_say_what_a_connection_needs() -> None:
     """The kinds of credential with their fields, and what may be set in the base URL."""
     acme, notes, desk = ask("providers")
-    plain = {"optional": [], "file": {}, "app": []}
+    plain: dict[str, object] = {"optional": [], "file": {}, "app": []}
     assert acme == {
         "name": "acme",
         "title": "Acme",

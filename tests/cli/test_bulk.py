@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.cli.bulk import fitted
+from sidecar.cli.bulk import Verdict, fitted, told
 from sidecar.cli.bulk_rows import NoRows, Reading, Row, rows
 from sidecar.cli.provider_text import Kind, Served
 from tests.cli.conftest import Command, said
@@ -140,6 +140,14 @@ def test_the_kind_that_a_row_fits(row: Row, served: Served | None, kind: str | N
     found = fitted(row, served, ["github"])
     assert found.kind == kind
     assert (found.problem is None) if told is None else told in (found.problem or "")
+
+
+def test_what_an_import_does_to_the_other_side() -> None:
+    """A dry run with refresh tokens says that the import will renew them, and spend those that rotate."""
+    ready = Verdict(row=1, connection="a", provider="gmail", verdict="ready", kind="oauth2")
+    assert "stop what uses them now" in "\n".join(told([ready], dry_run=True))
+    key = Verdict(row=1, connection="a", provider="github", verdict="ready", kind="bearer")
+    assert "stop what uses them now" not in "\n".join(told([key], dry_run=True))
 
 
 def write(folder: Path, *lines: dict[str, Any]) -> str:
