@@ -14,6 +14,7 @@ from tests.auth_real.strict import why_not
 
 pytestmark = [
     pytest.mark.anyio,
+    pytest.mark.real,
     pytest.mark.skipif(why_not() is not None, reason=str(why_not())),
     pytest.mark.timeout(180),  # its first run installs the server
 ]
