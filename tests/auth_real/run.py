@@ -16,11 +16,13 @@ import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import httpx
 import msgspec
+from nats.errors import Error as NatsError
 
 from tests.auth_real import cancels, deaths, expiries, idle, logins, outage, rejected
 from tests.auth_real.figure import SHORT, Counts, Figure, Scene, say, table
-from tests.auth_real.strict import why_not
+from tests.auth_real.strict import GrantEnded, why_not
 from tests.real.servers import CannotStart
 
 Story = Callable[[Scene], Awaitable[list[Figure]]]
@@ -84,7 +86,7 @@ async def _figures(story: Story, scene: Scene) -> list[Figure]:
     scene.folder.mkdir(parents=True)
     try:
         return await story(scene)
-    except (AssertionError, CannotStart, TimeoutError, OSError) as error:
+    except (AssertionError, CannotStart, GrantEnded, OSError, httpx.HTTPError, NatsError) as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         why = f"{type(error).__name__} in {where.name}: {error}"[:600]
         return [Figure("ends here", why, "told to its end", holds=False)]

@@ -30,6 +30,7 @@ REDIRECT = "http://127.0.0.1:9199/callback"  # nobody listens there: the code is
 START_SECONDS = 60.0
 INSTALL_SECONDS = 600.0
 MOST_REDIRECTS = 10
+REFUSED = 400
 
 
 class Grant(NamedTuple):
@@ -37,6 +38,10 @@ class Grant(NamedTuple):
 
     refresh_token: str
     id: str
+
+
+class GrantEnded(Exception):
+    """The server takes the refresh token no more."""
 
 
 class TokenCall(msgspec.Struct, frozen=True):
@@ -85,9 +90,11 @@ class StrictServer:
         return Grant(token, grant_id)
 
     async def renew(self, refresh_token: str) -> tuple[str, str]:
-        """The next access token and refresh token, for who is no sidecar."""
+        """The next access token and refresh token, for who is no sidecar. Raises GrantEnded."""
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
         answer = await self._client.post(f"{self.url}/token", data=form, auth=(CLIENT_ID, CLIENT_SECRET))
+        if answer.status_code == REFUSED:
+            raise GrantEnded(answer.text)
         tokens = answer.raise_for_status().json()
         return str(tokens["access_token"]), str(tokens["refresh_token"])
 
