@@ -12,12 +12,12 @@ import msgspec
 from sidecar.auth.endpoint import TokenEndpoint
 from sidecar.auth.issue import failure_of, spent, used_up, with_tokens
 from sidecar.auth.kind import check_fields, is_issued, kind_of
-from sidecar.auth.token_answer import LONGEST_KEPT, Granted, Refused
+from sidecar.auth.token_answer import Granted, Refused
 from sidecar.catalogue.answer import unknown_provider
 from sidecar.catalogue.kind_mistakes import kept_names
 from sidecar.copy_admin import COPY_VERBS, CopyAdministrator
 from sidecar.core.base_url import base_url
-from sidecar.credential import Credential, Status
+from sidecar.credential import Credential, Status, may_be_kept
 from sidecar.execute import Credentials, Executor
 from sidecar.key_admin import KEY_VERBS, KeyAdministrator
 from sidecar.kinds import Auth, OAuth2
@@ -183,6 +183,9 @@ class Administrator:
             changed=now,
             client_id=asked.client_id,
         )
+        refused = await self._unspent(address, credential) if is_issued(auth) else None
+        if refused is not None:
+            return msgspec.structs.replace(refused, detail=f"{refused.detail}; nothing was stored")
         if asked.dry_run:
             return self._foreseen(address, provider, auth, credential)
         tried = await self._tried(address, provider, auth, credential) if asked.verify else Tried(credential)
@@ -205,9 +208,6 @@ class Administrator:
         """The credential as the provider takes it, with tokens where it issues them; or why it is not to be stored."""
         rotated = False
         if is_issued(auth):
-            refused = await self._unspent(address, credential)
-            if refused is not None:
-                return refused
             deadline = self._clock.now() + ISSUE_SECONDS
             outcome = await self._tokens.obtain(address.tenant, provider, credential, deadline)
             if not isinstance(outcome, Granted):
@@ -311,7 +311,7 @@ def _wrong_kept(auth: Auth, kept: Mapping[str, str]) -> list[Problem]:
         if name not in known
         else Problem(f"/kept/{name}", "is empty, too long, or has a character that no URL or header can carry")
         for name, text in kept.items()
-        if name not in known or not 0 < len(text) <= LONGEST_KEPT or not text.isascii() or not text.isprintable()
+        if name not in known or not may_be_kept(text)
     ]
 
 

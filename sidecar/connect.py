@@ -112,12 +112,15 @@ class Connect:
         app = self._app(address.tenant, provider, auth)
         if isinstance(app, Failure):
             return app
-        known = await self._known(address)
+        there = await self._look(address)
+        known = _known(address, there)
         if isinstance(known, Failure):
             return known
         flow = self._flow(provider, auth, asked, known)
         if isinstance(flow, Failure):
             return flow
+        if isinstance(there, Revised):
+            flow = msgspec.structs.replace(flow, over=there.revision)
         if again and known is not None and known.tokens is not None:
             flow = msgspec.structs.replace(flow, scopes=_as_before(auth, flow.scopes, known.tokens.scopes))
         secret = urlsafe_b64encode(self._random.token(24)).decode()
@@ -183,19 +186,6 @@ class Connect:
             expected_account=expected or None,
             return_to=asked.return_to,
         )
-
-    async def _known(self, address: ConnectAddress) -> Credential | Failure | None:
-        """What the connection is now; None where it may become anything. What is disabled is not connected around."""
-        found = await self._look(address)
-        if not isinstance(found, Revised) or found.credential.status is Status.REVOKED:
-            return found if isinstance(found, Failure) and found.reason not in UNREADABLE else None
-        credential = found.credential
-        if credential.status is Status.DISABLED:
-            who = f"connection {address.connection} of {address.provider}"
-            return Failure(
-                reason=Reason.CONNECTION_DISABLED, detail=f"{who} is disabled; an operator has to enable it first"
-            )
-        return credential
 
     async def _status(self, address: ConnectAddress, asked: StatusRequest) -> ConnectStatus | Failure:
         found = await self._look(address)
@@ -263,6 +253,18 @@ def _consent(provider: Provider, kind: str | None) -> OAuth2 | Failure:
         detail=f"{title} has no consent by link; it takes: {names}",
         hint=f"import a credential: sidecar connection import {provider.name}",
     )
+
+
+def _known(address: ConnectAddress, there: Revised | Failure | None) -> Credential | Failure | None:
+    """What the connection is now; None where it may become anything. What is disabled is not connected around."""
+    if not isinstance(there, Revised) or there.credential.status is Status.REVOKED:
+        return there if isinstance(there, Failure) and there.reason not in UNREADABLE else None
+    if there.credential.status is Status.DISABLED:
+        who = f"connection {address.connection} of {address.provider}"
+        return Failure(
+            reason=Reason.CONNECTION_DISABLED, detail=f"{who} is disabled; an operator has to enable it first"
+        )
+    return there.credential
 
 
 def _as_before(auth: OAuth2, scopes: tuple[str, ...], granted: tuple[str, ...]) -> tuple[str, ...]:

@@ -9,6 +9,8 @@ import msgspec
 
 from sidecar.secret import Secret
 
+LONGEST_KEPT = 512
+
 
 class Status(StrEnum):
     """Whether a connection may be used."""
@@ -75,3 +77,8 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
             if self.tokens.refresh is not None:
                 plain["refresh_token"] = self.tokens.refresh.reveal()
         return plain
+
+
+def may_be_kept(text: str) -> bool:
+    """Whether a value that somebody says of an account can stay with its connection: any URL or header can carry it."""
+    return 0 < len(text) <= LONGEST_KEPT and text.isascii() and text.isprintable()

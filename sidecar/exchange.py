@@ -85,10 +85,12 @@ class Exchange:
         # Its token is not revoked: at some providers that would end the grant of the account's own connection too.
         if not account_fits(flow.expected_account, account):
             return Ended(Ending.OTHER_ACCOUNT), account
-        return await self._stored(place, msgspec.structs.replace(credential, account=account)), account
+        return await self._stored(place, msgspec.structs.replace(credential, account=account), flow.over), account
 
-    async def _stored(self, place: Place, credential: Credential) -> Ended:
-        """Stored over what is there, unless that is disabled: what an operator stopped is not connected around."""
+    async def _stored(self, place: Place, credential: Credential, over: int | None) -> Ended:
+        """Stored over what is there, unless that is disabled, or was revoked since it was of the revision `over`: what
+        an operator stopped is not connected around.
+        """
         who = place.tenant, place.connection, place.provider
         for _ in range(ATTEMPTS):
             there = await self._credentials.look(*who)
@@ -99,6 +101,8 @@ class Exchange:
                 return Ended(Ending.CONNECTED) if failed is None else away(failed)
             if there.credential.status is Status.DISABLED:
                 return Ended(Ending.DISABLED)
+            if there.credential.status is Status.REVOKED and there.revision != over:
+                return Ended(Ending.REVOKED)
             new = msgspec.structs.replace(credential, created=there.credential.created)
             outcome = await self._credentials.put(*who, new, there.revision)
             if isinstance(outcome, Written):

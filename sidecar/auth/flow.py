@@ -20,6 +20,7 @@ import msgspec
 
 from sidecar.auth.kind import CONTROL
 from sidecar.auth.scopes import wanted_scopes
+from sidecar.credential import may_be_kept
 from sidecar.kinds import OAuth2
 from sidecar.store.flow import Flow, Place, Stage, digest, flow_id
 from sidecar.wire.subject import NAME, is_name
@@ -28,7 +29,6 @@ T = TypeVar("T")
 
 COOKIE = "sidecar-connect-"
 ID = re.compile(r"[0-9a-f]{32}")
-LONGEST_KEPT = 512
 SAID = 300
 
 
@@ -48,6 +48,7 @@ class Ending(StrEnum):
     OTHER_ACCOUNT = "other_account"
     NOT_VERIFIED = "not_verified"
     DISABLED = "disabled"
+    REVOKED = "revoked"
     NO_ANSWER = "no_answer"
     UNAVAILABLE = "unavailable"
     MALFORMED = "malformed"
@@ -197,9 +198,7 @@ def account_fits(expected: str | None, account: str | None) -> bool:
 
 
 def returned(auth: OAuth2, parameters: Mapping[str, str]) -> Returned | None:
-    """The redirect's parameters taken apart; None where there is no state. What stays with the connection is text of
-    one line, and not long.
-    """
+    """The redirect's parameters taken apart; None where there is no state."""
     state = parameters.get("state")
     if not state:
         return None
@@ -210,7 +209,7 @@ def returned(auth: OAuth2, parameters: Mapping[str, str]) -> Returned | None:
         error=parameters.get("error"),
         description=parameters.get("error_description"),
         issuer=parameters.get("iss"),
-        kept={name: value for name, value in kept.items() if len(value) <= LONGEST_KEPT and not CONTROL.search(value)},
+        kept={name: value for name, value in kept.items() if may_be_kept(value)},
     )
 
 
@@ -273,5 +272,5 @@ def _encoded(value: object) -> str:
 def _decoded(text: str, kind: type[T]) -> T | None:
     try:
         return msgspec.json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=kind)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

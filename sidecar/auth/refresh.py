@@ -20,7 +20,8 @@ from sidecar.auth.token_answer import Granted, Refused, TokenOutcome, Unanswered
 from sidecar.credential import Credential, Refreshing, Status
 from sidecar.model import Failure, Reason
 from sidecar.secret import Secret
-from sidecar.store.write import Conflict, Doubt, Outcome, Unknown, Written
+from sidecar.store.record import MAKE_ROOM
+from sidecar.store.write import Conflict, Doubt, Full, Outcome, Unknown, Written
 
 SEND_SECONDS = 5.0  # after it began to write the fence; later than that it is written anew
 ANSWER_SECONDS = 24.0  # how long a token endpoint is waited for: as long as nobody else may ask it
@@ -336,8 +337,10 @@ def _said(result: TokenOutcome) -> Failure | None:
 
 
 def _not_begun(outcome: Outcome) -> Failure:
-    detail = f"no token was asked for, as it could not be written that one will be: {type(outcome).__name__.lower()}"
-    return Failure(reason=Reason.STORE_UNAVAILABLE, detail=detail)
+    why = "no token was asked for, as it could not be written that one will be"
+    if isinstance(outcome, Full):
+        return Failure(reason=Reason.STORE_FULL, detail=f"{why}: the store is full: {outcome.said}", hint=MAKE_ROOM)
+    return Failure(reason=Reason.STORE_UNAVAILABLE, detail=f"{why}: {type(outcome).__name__.lower()}")
 
 
 def access_of(credential: Credential) -> Secret | None:

@@ -31,6 +31,7 @@ STORE_SECONDS = 2.0  # then new tokens serve from memory and go to the disk, and
 LONGEST_ANSWER_SECONDS = refresh.ANSWER_SECONDS + 5.0  # of an endpoint that does not keep its deadline
 FIRST_BACKOFF = 1.0
 LONGEST_BACKOFF = 60.0
+LONGEST_TOLD = 3_600.0  # an endpoint that wants to be left alone for longer is asked once an hour
 MAX_FAILED = 10_000
 
 log = logging.getLogger("sidecar.auth")
@@ -247,7 +248,7 @@ class Refresher:
         """With the time before which it is not tried again: longer each time, or as the endpoint told."""
         times = self._failed.get(key, (0, 0.0, failure))[0] + 1
         wait = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(times - 1, 10)) * (0.5 + self._random.jitter())
-        wait = max(failure.retry_after or 0.0, wait)
+        wait = max(min(failure.retry_after or 0.0, LONGEST_TOLD), wait)
         if len(self._failed) > MAX_FAILED:
             now = self._clock.now()
             self._failed = {known: failed for known, failed in self._failed.items() if failed[1] > now}

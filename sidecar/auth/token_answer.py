@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, TypeGuard
 from urllib.parse import urlsplit
 
@@ -18,22 +16,20 @@ import msgspec
 from httpx import Headers
 
 from sidecar.core.dig import dig, dig_text
+from sidecar.core.number import http_date, number
 from sidecar.core.outcome import retry_after
-from sidecar.credential import Tokens
+from sidecar.credential import Tokens, may_be_kept
 from sidecar.kinds import Issued, TokenAnswer
 from sidecar.secret import Secret
 
 LONGEST_LIFE = 10 * 365 * 86_400.0  # seconds; who says more says "for ever"
 LONGEST_TOKEN = 32 * 1024
-LONGEST_KEPT = 2_048
 SAID = 300
 OK = range(200, 300)
 MOVED = range(300, 400)
 REFUSALS = range(400, 500)
 THROTTLED = 429
 UNDECIDED = frozenset({408, 425, THROTTLED})  # they say nothing of the grant
-NUMBER = re.compile(r"\s*[-+]?[0-9]{1,18}(\.[0-9]*)?\s*")
-TOO_LARGE = 1e15
 
 
 class Granted(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +87,7 @@ def read(
         what = "no access token" if access is None else "an access token that no header can carry"
         detail = f"the token endpoint answered {status} with {_form(whole)} and {what}"
         return Refused(final=False, detail=detail, status=status, perhaps_spent=True)
-    lifetime = _lifetime(answer, whole, access, _date(headers.get("date")) or asked_at)
+    lifetime = _lifetime(answer, whole, access, http_date(headers.get("date")) or asked_at)
     tokens = Tokens(
         access=Secret(access),
         refresh=_refresh(_first(whole, answer.refresh_token), before),
@@ -114,7 +110,7 @@ def refuses(refused: Refused) -> bool:
 def kept_of(keep: Mapping[str, str], body: object) -> dict[str, str]:
     """The values that stay with the connection, of those that the answer holds."""
     found = {name: dig_text(body, (path,)) for name, path in keep.items()}
-    return {name: text for name, text in found.items() if text and len(text) <= LONGEST_KEPT and text.isprintable()}
+    return {name: text for name, text in found.items() if text and may_be_kept(text)}
 
 
 def decoded(body: bytes) -> object:
@@ -175,7 +171,7 @@ def _lifetime(answer: TokenAnswer, whole: object, token: str, now: float) -> flo
 
     What makes no sense (null, 0, -1, words) says nothing: the token is used until the provider rejects it.
     """
-    said = _number(_first(whole, answer.expires_in))
+    said = number(_first(whole, answer.expires_in))
     if said is not None and answer.expires_unit == "milliseconds":
         said /= 1000
     if said is None:
@@ -195,35 +191,19 @@ def _end_of_jwt(token: str) -> float | None:
         claims = decoded(base64.urlsafe_b64decode(f"{payload[0]}{'=' * (-len(payload[0]) % 4)}") if payload else b"")
     except (binascii.Error, ValueError):
         return None
-    return _number(dig(claims, "exp"))
+    return number(dig(claims, "exp"))
 
 
 def _moment(value: object) -> float | None:
     """Unix seconds of an RFC 3339 text, or of a number of seconds."""
-    number = _number(value)
-    if number is not None or not isinstance(value, str):
-        return number
+    seconds = number(value)
+    if seconds is not None or not isinstance(value, str):
+        return seconds
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    if isinstance(value, str) and not NUMBER.fullmatch(value):
-        return None
-    number = float(value)
-    return number if abs(number) < TOO_LARGE else None  # nan and inf too
-
-
-def _date(text: str | None) -> float | None:
-    try:
-        return parsedate_to_datetime(text).timestamp() if text else None
-    except (ValueError, OverflowError):
-        return None
 
 
 def _scopes(value: object) -> tuple[str, ...]:

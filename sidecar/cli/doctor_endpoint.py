@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import anyio
@@ -17,6 +16,7 @@ from sidecar.cli.account import Connection
 from sidecar.cli.doctor_apps import alive, apps_of
 from sidecar.cli.doctor_line import Line, fail, ok
 from sidecar.core.egress import EgressAllow
+from sidecar.core.number import http_date
 from sidecar.kinds import ClientCredentials, JwtBearer, OAuth2
 from sidecar.model import Failure
 from sidecar.provider import Catalogue
@@ -93,10 +93,7 @@ def endpoint_line(providers: Sequence[str], url: str, unreached: str | None, off
 
 def clock_offset(date: str | None, began: float, ended: float) -> float | None:
     """How far our clock (Unix seconds when it was asked, and answered) is ahead of a Date header; None without one."""
-    try:
-        theirs = parsedate_to_datetime(date).timestamp() if date else None
-    except (ValueError, OverflowError):
-        return None
+    theirs = http_date(date)
     if theirs is None:
         return None
     early, late = began - (theirs + DATE_SECONDS), ended - theirs

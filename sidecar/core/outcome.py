@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +10,7 @@ import httpx
 import msgspec
 
 from sidecar.core.dig import dig, dig_text
+from sidecar.core.number import http_date, number
 from sidecar.core.page import BadCursor, next_cursor, reads_body, secret_parameters
 from sidecar.core.redact import redact_text
 from sidecar.core.render import CONTENT_TYPES
@@ -24,7 +22,6 @@ from sidecar.wire.request import encode_cursor
 
 NO_CONTENT = frozenset({204, 205})
 NOT_MODIFIED = 304
-DECIMAL = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?")
 SAID_LIMIT = 400  # characters
 CODE_LIMIT = 200
 MAX_PROBLEMS = 50
@@ -127,7 +124,7 @@ def _failed(provider: Provider, operation: Operation, response: httpx.Response, 
     if reason in THROTTLED:  # what a manifest names may stand in every answer, and means a wait only here
         wait = retry_after(provider.manifest.retry_after, headers, _decoded(response.content), wall)
         if told.retry_at is not None and not wait:
-            wait = max(told.retry_at - (_date(headers.get("date")) or wall), 0.0)
+            wait = max(told.retry_at - (http_date(headers.get("date")) or wall), 0.0)
     uncertain = operation.access is Access.WRITE and reason in UNCERTAIN
     # Apart: a code such as M_UNKNOWN_TOKEN before a colon would look like the name of a secret.
     words = ": ".join(_shown(part) for part in (told.code, told.message) if part)
@@ -180,7 +177,7 @@ def retry_after(sources: tuple[RetryAfter, ...], headers: httpx.Headers, body: A
     """Seconds to wait as the answer tells, or None. The manifest's sources come first, then `Retry-After` (RFC 9110
     section 10.2.3). The provider's own Date is its clock, so that a difference of clocks does not count.
     """
-    now = _date(headers.get("date")) or wall
+    now = http_date(headers.get("date")) or wall
     found = [_told(source, headers, body, now) for source in sources]
     found.append(_told_by_header(headers.get("retry-after"), now))
     waits = [wait for wait in found if wait is not None]
@@ -192,46 +189,26 @@ def retry_after(sources: tuple[RetryAfter, ...], headers: httpx.Headers, body: A
 
 def _told(source: RetryAfter, headers: httpx.Headers, body: Any, now: float) -> float | None:
     text = headers.get(source.header) if source.header else dig(body, source.path or "")
-    number = _number(text)
-    if number is None:
+    said = number(text)
+    if said is None:
         return None
     match source.unit:
         case "seconds":
-            return number
+            return said
         case "milliseconds":
-            return number / 1000
+            return said / 1000
         case "epoch_seconds":
-            return number - now
+            return said - now
         case "epoch_milliseconds":
-            return number / 1000 - now
+            return said / 1000 - now
 
 
 def _told_by_header(text: str | None, now: float) -> float | None:
-    number = _number(text)
-    if number is not None:
-        return number
-    date = _date(text)
+    said = number(text)
+    if said is not None:
+        return said
+    date = http_date(text)
     return None if date is None else date - now
-
-
-def _number(value: Any) -> float | None:
-    """A finite number, from a number or its plain decimal text; booleans and words are none."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    if isinstance(value, str) and not DECIMAL.fullmatch(value.strip()):
-        return None
-    number = float(value)
-    return number if abs(number) < 1e15 else None  # noqa: PLR2004  # also refuses inf and nan
-
-
-def _date(text: str | None) -> float | None:
-    if not text:
-        return None
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _reason(status: int, wait: float | None) -> Reason:

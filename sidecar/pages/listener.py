@@ -77,7 +77,10 @@ def pages(consent: Consent, site: Site, tasks: TaskGroup) -> Starlette:
         Route("/connect/{code}", begin, methods=["POST"]),
         _only_get("/callback", callback),
     ]
-    return Starlette(routes=routes, exception_handlers={404: nothing, 405: nothing})
+    # No redirect for a slash too many: it would be made of the request's Host, and repeat the code.
+    application = Starlette(routes=routes, exception_handlers={404: nothing, 405: nothing})
+    application.router.redirect_slashes = False
+    return application
 
 
 def _only_get(path: str, answer: Callable[[Request], Awaitable[Response]]) -> Route:

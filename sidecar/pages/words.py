@@ -71,6 +71,9 @@ def words(arrived: Arrived, *, back: bool = False) -> Words:  # noqa: C901, PLR0
         case Ending.DISABLED:
             why = f"“{arrived.connection}” was switched off. Whoever runs this has to switch it on first."
             return Words("This connection is switched off", (f"{why} {NOTHING}",), 403)
+        case Ending.REVOKED:
+            why = f"“{arrived.connection}” was revoked after this link was made. {NOTHING}"
+            return Words("This connection was taken back", (why, NEW_LINK), 403)
         case Ending.NO_ANSWER:
             why = f"You allowed access, and {title} did not answer when we asked for it. {NOTHING}"
             return Words(f"{title} does not answer", (why, f"{NEW_LINK} It may help to wait a little."), 504)

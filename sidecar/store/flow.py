@@ -34,7 +34,8 @@ class Stage(StrEnum):
 
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
     """One try of connecting an account. `state` and `browser` are digests of what the callback must show, `verifier`
-    is PKCE's secret; `client_id` the app and `redirect_uri` the address that the provider was told.
+    is PKCE's secret; `client_id` the app and `redirect_uri` the address that the provider was told. `over` is the
+    revision that the connection's record had when the link was made.
     """
 
     format: Literal[1] = FORMAT
@@ -42,6 +43,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     scopes: tuple[str, ...]
     valid_seconds: int
     stage: Stage = Stage.OFFERED
+    over: int | None = None
     base_url: str | None = None
     expected_account: str | None = None
     return_to: str | None = None

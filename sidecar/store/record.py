@@ -20,6 +20,8 @@ from sidecar.wire.subject import decode_token, encode_token
 
 T = TypeVar("T")
 
+MAKE_ROOM = "give it more room (its max_bytes, by `sidecar setup`); a revocation and a deletion fit all the same"
+
 
 class Found(msgspec.Struct, Generic[T], frozen=True):
     """A record's value, or why it does not open; and the revision that a change must name."""
@@ -167,8 +169,7 @@ def not_written(bucket: str, key: str, outcome: Conflict | Full | Unreached | Un
         case Conflict():
             return Failure(reason=Reason.CAS_CONFLICT, detail=f"record {key} was changed meanwhile")
         case Full(said):
-            hint = "give it more room (its max_bytes, by `sidecar setup`); a revocation and a deletion fit all the same"
-            return Failure(reason=Reason.STORE_FULL, detail=f"{bucket} is full: {said}", hint=hint)
+            return Failure(reason=Reason.STORE_FULL, detail=f"{bucket} is full: {said}", hint=MAKE_ROOM)
         case Unreached(said):
             detail = f"{bucket} did not take the write of {key}; nothing was written: {said or 'no time was left'}"
             return Failure(reason=Reason.STORE_UNAVAILABLE, detail=detail)

@@ -140,6 +140,17 @@ async def test_the_same_import_again_ends_no_grant() -> None:
     assert (await imported(here, MINE | {"refresh_token": "another"})).body["verified"] is True
 
 
+@pytest.mark.parametrize("also", [{"verify": False}, {"dry_run": True}])
+async def test_the_same_import_unasked_ends_no_grant_either(also: dict[str, bool]) -> None:
+    """Stored unasked it would be spent by the next call; a trial says what the import would come to."""
+    here = await house(tokens(), IT_IS_ME)
+    await imported(here)
+    before = await stored(here)
+    reply = await imported(here, MINE, **also)
+    assert [problem["pointer"] for problem in reply.body["errors"]] == ["/fields/refresh_token"]
+    assert await stored(here) == before
+
+
 async def test_a_token_that_does_not_rotate_is_imported_again() -> None:
     """It is as good as before."""
     here = await house(tokens(TOKENS), IT_IS_ME, tokens(TOKENS), IT_IS_ME)

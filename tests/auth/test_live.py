@@ -143,6 +143,18 @@ async def test_a_throttling_endpoint_is_obeyed(one: Sidecar, endpoint: StrictEnd
         assert access(await one.load()) == "access-2"
 
 
+async def test_an_endpoint_that_wants_ever_to_be_left_alone_is_asked_again(
+    one: Sidecar, endpoint: StrictEndpoint, clock: ManualClock
+) -> None:
+    """A `Retry-After` of years ends no connection: after an hour it is tried again."""
+    await one.store.save(*WHO, credential(clock, left=-1))
+    endpoint.outcomes = [Refused(final=False, detail="429", status=429, retry_after=1e9)]
+    async with one.serving():
+        await one.load()
+        clock.advance(3601.0)
+        assert access(await one.load()) == "access-2"
+
+
 async def test_a_grant_that_was_taken_back_is_told_and_asked_for_once(
     one: Sidecar, endpoint: StrictEndpoint, clock: ManualClock
 ) -> None:

@@ -69,6 +69,7 @@ def test_a_whole_answer() -> None:
         ({"seconds": 1}, None),
         (1e9, LONGEST_LIFE),
         (10**18, None),
+        (10**400, None),
         (1e300, None),
     ],
 )

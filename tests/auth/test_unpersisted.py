@@ -8,6 +8,7 @@ import pytest
 
 from sidecar.adapters.state_folder import StateFolder
 from sidecar.auth.spill import Spill
+from sidecar.model import Failure, Reason
 from sidecar.sandbox.scripted import ManualClock
 from tests.auth.renewing import KEYS, WHO, Sidecar, StrictEndpoint, access, credential, settled, stored
 from tests.store.test_credential import MemoryStore
@@ -63,6 +64,20 @@ async def test_nothing_is_spent_that_cannot_be_written_down(
         assert access(await one.load()) == "access-1"
         await settled(one)
         assert access(await one.load()) == "access-1"
+    assert endpoint.asked == []
+
+
+async def test_a_store_without_room_is_told_as_such(
+    one: Sidecar, endpoint: StrictEndpoint, clock: ManualClock, memory: MemoryStore
+) -> None:
+    """Who has no token left learns that there is no room, and how to make some; nothing was spent."""
+    await one.store.save(*WHO, credential(clock, left=-1))
+    memory.full = True
+    async with one.serving():
+        failed = await one.load()
+        assert isinstance(failed, Failure)
+        assert failed.reason is Reason.STORE_FULL
+        assert failed.hint is not None
     assert endpoint.asked == []
 
 

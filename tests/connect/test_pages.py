@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
+
 import anyio
 import anyio.lowlevel
 import httpx
@@ -224,6 +226,33 @@ async def test_what_is_under_way_is_waited_for_and_not_for_ever() -> None:
     assert done == ["soon"]
 
 
+@pytest.mark.parametrize("path", ["/callback/?state=a&code=b", "/connect/x/"])
+async def test_nobody_is_sent_where_a_host_header_says(path: str) -> None:
+    """A slash too many is no page: a redirect would repeat the code, to a host that the request names, over http."""
+    async with place() as here:
+        page = await here.browser.get(path, headers={"host": "evil.example"})
+        assert (page.status_code, heading(page)) == (404, "There is nothing here")
+
+
+@pytest.mark.parametrize("method", ["HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE"])
+async def test_other_methods_are_no_answer(method: str) -> None:
+    """What is not a browser's navigation uses nothing up."""
+    async with place() as here:
+        sent = await here.begin((await here.start())["link"])
+        page = await here.browser.request(method, "/callback", params={"state": sent["state"], "code": "c0de"})
+        assert page.status_code == 404
+        assert heading(await here.back(state=sent["state"], code="c0de")) == "Connected"
+
+
+async def test_a_link_of_a_thousand_brackets() -> None:
+    """It is no link of ours, and no defect."""
+    async with place() as here:
+        nested = '["a","b","c","d",' + "[" * 2000 + "]" * 2000 + "]"
+        code = urlsafe_b64encode(nested.encode()).decode().rstrip("=")
+        page = await here.browser.get(f"/connect/{code}")
+        assert (page.status_code, heading(page)) == (410, "This link does not work any more")
+
+
 async def test_headers_of_every_page() -> None:
     """Nothing is loaded, framed, cached or told on; and the style is the one that the policy names."""
     async with place() as here:
@@ -234,6 +263,8 @@ async def test_headers_of_every_page() -> None:
             assert page.headers["referrer-policy"] == "no-referrer"
             assert page.headers["cache-control"] == "no-store"
             assert page.headers["x-frame-options"] == "DENY"
+            assert page.headers["x-content-type-options"] == "nosniff"
+            assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
             assert "<script" not in page.text
 
 

@@ -12,7 +12,7 @@ from sidecar.connect import Site
 from sidecar.credential import Credential, Status
 from sidecar.secret import Secret
 from sidecar.wire.event import encoder
-from tests.connect.house import AUTH, SITE, TOKENS, Script, place
+from tests.connect.house import ALICE, AUTH, SITE, TOKENS, Script, place
 
 pytestmark = pytest.mark.anyio
 
@@ -131,6 +131,21 @@ async def test_what_was_revoked_expects_nobody() -> None:
         await here.house.credentials.save("default", "alice", "acme", KNOWN)
         await here.house.credentials.set_status("default", "alice", "acme", Status.REVOKED)
         assert (await here.start())["expected_account"] is None
+
+
+async def test_a_link_before_a_revocation_brings_nothing_back() -> None:
+    """Who revoked a connection did not mean to have it back by a link that was in somebody's hands; a new one does."""
+    async with place() as here:
+        await here.house.credentials.save("default", "alice", "acme", KNOWN)
+        sent = await here.begin((await here.start())["link"])
+        await here.house.credentials.set_status("default", "alice", "acme", Status.REVOKED)
+        page = await here.back(state=sent["state"], code="c0de")
+        assert "was taken back" in page.text
+        there = await here.stored()
+        assert there is not None
+        assert (there.status, there.tokens) == (Status.REVOKED, None)
+        here.sender.answers.extend([TOKENS, ALICE])
+        assert (await here.whole()).status_code == 200
 
 
 async def test_the_base_url_stays_as_it_is() -> None:
