@@ -9,18 +9,15 @@ from typing import TypeVar
 import msgspec
 
 from sidecar.auth.apps import App, Apps
-from sidecar.auth.flow import ID, Ended, Ending, Link, link_code, may_return, scopes_for, short
-from sidecar.auth.kind import auth_of, kind_of
+from sidecar.auth.flow import ID, Ended, Ending, Link, link_code, short
 from sidecar.catalogue.answer import unknown_provider
-from sidecar.core.base_url import base_url
-from sidecar.credential import Credential, Status
 from sidecar.kinds import OAuth2
-from sidecar.manifest import KeptUrl
-from sidecar.model import Failure, Outcome, Problem, Reason, Success
+from sidecar.model import Failure, Outcome, Reason, Success
+from sidecar.offer import UNREADABLE, as_before, connected_before, consent_of, flow_for
 from sidecar.ports import Clock, Random
 from sidecar.provider import Catalogue, Provider
 from sidecar.store.credential import CredentialStore, Revised
-from sidecar.store.flow import Flow, FlowStore, Held, Place, Stage
+from sidecar.store.flow import FlowStore, Held, Place, Stage
 from sidecar.wire.connect import ConnectLink, ConnectStatus, FlowState, StartRequest, StatusRequest
 from sidecar.wire.event import Admin, timestamp
 from sidecar.wire.subject import ConnectAddress
@@ -29,7 +26,6 @@ T = TypeVar("T")
 
 VERBS = ("start", "status")
 PASTED = "https://localhost/callback"
-UNREADABLE = frozenset({Reason.CREDENTIAL_CORRUPT, Reason.KEY_UNAVAILABLE})  # the record, which connecting replaces
 STATES: Mapping[Stage, FlowState] = {
     Stage.OFFERED: "offered",
     Stage.BEGUN: "begun",
@@ -106,23 +102,23 @@ class Connect:
         self, address: ConnectAddress, provider: Provider, asked: StartRequest, *, again: bool = False
     ) -> ConnectLink | Failure:
         """A new link, or why this account cannot be connected here. `again`: no scopes but those there were."""
-        auth = _consent(provider, asked.kind)
+        auth = consent_of(provider, asked.kind)
         if isinstance(auth, Failure):
             return auth
         app = self._app(address.tenant, provider, auth)
         if isinstance(app, Failure):
             return app
         there = await self._look(address)
-        known = _known(address, there)
+        known = connected_before(address, there)
         if isinstance(known, Failure):
             return known
-        flow = self._flow(provider, auth, asked, known)
+        flow = flow_for(provider, auth, app, asked, known, self._site.return_urls)
         if isinstance(flow, Failure):
             return flow
         if isinstance(there, Revised):
             flow = msgspec.structs.replace(flow, over=there.revision)
-        if again and known is not None and known.tokens is not None:
-            flow = msgspec.structs.replace(flow, scopes=_as_before(auth, flow.scopes, known.tokens.scopes))
+        if again:
+            flow = as_before(auth, flow, known)
         secret = urlsafe_b64encode(self._random.token(24)).decode()
         link = Link(address.tenant, address.connection, address.provider, secret)
         written = await self._flows.write(link.place, flow, None)
@@ -163,29 +159,6 @@ class Connect:
             where = f"redirect URI {uri}; put it into {provider.name}.json in SIDECAR_APPS_DIR"
             return _not_set_up(problem or f"no OAuth app of {title} is set up here", f"{steps}; {where}")
         return app
-
-    def _flow(self, provider: Provider, auth: OAuth2, asked: StartRequest, known: Credential | None) -> Flow | Failure:
-        """The flow that is asked for. An account that is known already is the one that is expected again."""
-        given = asked.base_url if asked.base_url is not None or known is None else known.base_url
-        problems = []
-        if not isinstance(provider.manifest.base_url, KeptUrl) or given is not None:
-            url = base_url(provider.manifest.base_url, given)
-            if isinstance(url, Failure):
-                problems.append(Problem("/base_url", url.detail.removeprefix("base_url: ")))
-        if asked.return_to is not None and not may_return(asked.return_to, self._site.return_urls):
-            problems.append(Problem("/return_to", "is not one of SIDECAR_RETURN_URLS, or below one of them"))
-        if problems:
-            detail = "; ".join(f"{problem.pointer} {problem.detail}" for problem in problems)
-            return Failure(reason=Reason.VALIDATION, detail=detail, problems=tuple(problems))
-        expected = asked.expected_account if asked.expected_account is not None or known is None else known.account
-        return Flow(
-            kind=kind_of(auth),
-            scopes=scopes_for(auth, provider.operations, asked.operations),
-            valid_seconds=asked.valid_seconds,
-            base_url=given,
-            expected_account=expected or None,
-            return_to=asked.return_to,
-        )
 
     async def _status(self, address: ConnectAddress, asked: StatusRequest) -> ConnectStatus | Failure:
         found = await self._look(address)
@@ -235,42 +208,6 @@ def connect_event(
         outcome=ended,
         detail=said,
     )
-
-
-def _consent(provider: Provider, kind: str | None) -> OAuth2 | Failure:
-    """The kind of credential that a person consents to."""
-    kinds = [auth for auth in provider.manifest.auth if isinstance(auth, OAuth2)]
-    auth = auth_of(kinds, kind) if kind is not None else kinds[0] if kinds else None
-    if isinstance(auth, OAuth2):
-        return auth
-    names = ", ".join(kind_of(auth) for auth in provider.manifest.auth)
-    title = provider.manifest.title
-    if kinds:
-        problem = Problem("/kind", f"must be {kind_of(kinds[0])}", (kind_of(kinds[0]),))
-        return Failure(reason=Reason.VALIDATION, detail=f"/kind {problem.detail}", problems=(problem,))
-    return Failure(
-        reason=Reason.VALIDATION,
-        detail=f"{title} has no consent by link; it takes: {names}",
-        hint=f"import a credential: sidecar connection import {provider.name}",
-    )
-
-
-def _known(address: ConnectAddress, there: Revised | Failure | None) -> Credential | Failure | None:
-    """What the connection is now; None where it may become anything. What is disabled is not connected around."""
-    if not isinstance(there, Revised) or there.credential.status is Status.REVOKED:
-        return there if isinstance(there, Failure) and there.reason not in UNREADABLE else None
-    if there.credential.status is Status.DISABLED:
-        who = f"connection {address.connection} of {address.provider}"
-        return Failure(
-            reason=Reason.CONNECTION_DISABLED, detail=f"{who} is disabled; an operator has to enable it first"
-        )
-    return there.credential
-
-
-def _as_before(auth: OAuth2, scopes: tuple[str, ...], granted: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of the scopes that were granted before; all where the provider calls what it granted by other names."""
-    kept = tuple(scope for scope in scopes if scope in granted or scope in auth.always)
-    return kept if set(kept) - set(auth.always) else scopes
 
 
 def _not_set_up(detail: str, hint: str) -> Failure:

@@ -9,9 +9,9 @@ import msgspec
 
 from sidecar.auth.flow import Ended, Ending, Returned, account_fits
 from sidecar.auth.token_answer import Granted, Refused, TokenOutcome
-from sidecar.connect import UNREADABLE
 from sidecar.credential import Credential, Status
 from sidecar.model import Failure, Reason
+from sidecar.offer import UNREADABLE
 from sidecar.ports import Clock
 from sidecar.provider import Provider
 from sidecar.store.credential import ATTEMPTS, BUCKET, CredentialStore, Revised

@@ -2,7 +2,7 @@
 
 `<provider>.json` is everybody's, `<tenant>.<provider>.json` one tenant's (the tenant's token with `.` in place of `%`,
 as key files are called). A file is as a provider hands it out (Google's `client_secret_*.json`), or says `client_id`,
-`client_secret` or `client_secrets` (the newest first), `private_key` (PEM), `key_id`.
+`client_secret` or `client_secrets` (the newest first), `private_key` (PEM), `key_id`, `servers` (base URLs).
 """
 
 from __future__ import annotations
@@ -21,12 +21,16 @@ log = logging.getLogger("sidecar.auth")
 
 
 class App(msgspec.Struct, frozen=True, kw_only=True):
-    """An OAuth client, registered at a provider: what proves that a token request is ours. The newest secret first."""
+    """An OAuth client, registered at a provider: what proves that a token request is ours. The newest secret first.
+
+    `servers`: where connections may be connected with it, of a provider that people host themselves.
+    """
 
     client_id: str
     client_secrets: tuple[Secret, ...] = ()
     private_key: Secret | None = None
     key_id: str | None = None
+    servers: tuple[str, ...] = ()
 
 
 class Apps:
@@ -85,6 +89,7 @@ class _Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     client_secrets: tuple[str, ...] = ()
     private_key: str | None = None
     key_id: str | None = None
+    servers: tuple[str, ...] = ()
 
 
 class _Downloaded(msgspec.Struct, frozen=True):
@@ -117,6 +122,7 @@ def read_app(content: bytes, name: str) -> App:
         client_secrets=tuple(Secret(text) for text in dict.fromkeys(secrets)),
         private_key=Secret(written.private_key) if written.private_key else None,
         key_id=written.key_id,
+        servers=written.servers,
     )
 
 

@@ -75,6 +75,7 @@ def test_a_tenants_name_leads_nowhere_else(folder: Folder, tmp_path: Path, tenan
             {"client_id": "id", "private_key": "PEM", "key_id": "k1"},
             App(client_id="id", private_key=Secret("PEM"), key_id="k1"),
         ),
+        ({"client_id": "id", "servers": ["https://a.example"]}, App(client_id="id", servers=("https://a.example",))),
         (
             {"installed": OURS | {"project_id": "p", "redirect_uris": ["http://localhost"]}},
             App(client_id="id", client_secrets=(Secret(CANARY),)),

@@ -25,7 +25,7 @@ from tests.auth.keys import rsa_key
 from tests.auth_real.exchange import serving
 from tests.build import write_provider
 from tests.canary.places import Places, listened, logged, on_disk, overheard, remembered
-from tests.canary.tattler import Tattler
+from tests.canary.tattler import MODES, Tattler
 from tests.nats.place import own_server
 from tests.processes import prepare
 from tests.real.servers import free_ports
@@ -157,8 +157,6 @@ async def house(folder: Path, places: Places) -> AsyncIterator[House]:
     tattler = Tattler({*app["client_secrets"]}, lambda: remembered(places))
     for name in ("nats", "apps", "state"):
         (folder / name).mkdir()
-    (folder / "apps" / "acme.json").write_text(json.dumps(app))
-    (folder / "apps" / "acme.json").chmod(0o600)
     write_provider(
         folder / "providers",
         operations={"items.get": READ, "items.create": WRITE},
@@ -175,6 +173,9 @@ async def house(folder: Path, places: Places) -> AsyncIterator[House]:
     (port,) = free_ports(1)
     with logged(places):
         async with serving(tattler.answer) as upstream, own_server(folder / "nats", config) as server:
+            servers = {"servers": [f"http://127.0.0.1:{upstream}/{mode}" for mode in MODES]}
+            (folder / "apps" / "acme.json").write_text(json.dumps(app | servers))
+            (folder / "apps" / "acme.json").chmod(0o600)
             url = f"nats://u:{login['password']}@127.0.0.1:{server.port}"
             await prepare(url, folder / "kek")
             tattler.secrets |= {line for line in (folder / "kek").read_text().split() if len(line) > len("1795280368:")}
@@ -183,7 +184,7 @@ async def house(folder: Path, places: Places) -> AsyncIterator[House]:
                 kek_file=str(folder / "kek"),
                 connectors=(str(folder / "providers"),),
                 apps_dir=str(folder / "apps"),
-                # STATE
+                state_dir=str(folder / "state"),
                 egress_allow=("127.0.0.1",),
                 operations_address="127.0.0.1:0",
                 connect_address=f"127.0.0.1:{port}",

@@ -53,10 +53,11 @@ HEADING = re.compile(r"<h1[^>]*>(.*?)</h1>")
 class OneApp:
     """A folder with the app of acme in it."""
 
-    content_of = json.dumps({"client_id": "the-app", "client_secret": "s3cret"}).encode()
+    def __init__(self, **also: Any) -> None:
+        self._content = json.dumps({"client_id": "the-app", "client_secret": "s3cret"} | also).encode()
 
     def content(self, name: str) -> bytes | None:
-        return self.content_of if name == "acme.json" else None
+        return self._content if name == "acme.json" else None
 
 
 @dataclass

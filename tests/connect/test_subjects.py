@@ -12,7 +12,7 @@ from sidecar.connect import Site
 from sidecar.credential import Credential, Status
 from sidecar.secret import Secret
 from sidecar.wire.event import encoder
-from tests.connect.house import ALICE, AUTH, SITE, TOKENS, Script, place
+from tests.connect.house import ALICE, AUTH, SITE, TOKENS, OneApp, Script, place
 
 pytestmark = pytest.mark.anyio
 
@@ -159,6 +159,30 @@ async def test_the_base_url_stays_as_it_is() -> None:
         sent = await here.begin(link["link"])
         await here.back(state=sent["state"], code="c0de")
         assert here.sender.sent[0].url == "https://own.example/token"
+
+
+@pytest.mark.parametrize("auth", [AUTH, AUTH | {"authorize_url": "/auth", "token_url": "/token"}])
+async def test_an_agent_names_no_server(auth: dict[str, Any]) -> None:
+    """A server of its own would be sent the app's secret, or its owner's token: the app's file names it, or nobody."""
+    script = Script(facts={"base_url": OPEN, "auth": [auth]})
+    async with place(script) as here:
+        refused = (await here.ask("start", {"base_url": "https://evil.example"})).body
+        assert refused["reason"] == "VALIDATION"
+        assert [problem["pointer"] for problem in refused["errors"]] == ["/base_url"]
+        assert "OAuth app" in refused["detail"]
+
+
+async def test_the_server_of_an_app() -> None:
+    """Where the app's file names its server, connections are made there; another one is refused all the same."""
+    script = Script(
+        facts={"base_url": OPEN, "auth": [AUTH | {"authorize_url": "/auth", "token_url": "/token"}]},
+        apps=Apps(OneApp(servers=["https://own.example"])),
+    )
+    async with place(script) as here:
+        for asked in ({}, {"base_url": "https://own.example/"}):
+            link = await here.start(**asked)
+            assert "own.example" in (await here.browser.get(link["link"])).text
+        assert (await here.ask("start", {"base_url": "https://evil.example"})).body["reason"] == "VALIDATION"
 
 
 async def test_with_the_store_away_there_is_no_link() -> None:
