@@ -68,6 +68,9 @@ class Going(msgspec.Struct, frozen=True, kw_only=True):
     value: str
     seconds: int
 
+    def __repr__(self) -> str:
+        return f"Going({self.provider})"  # neither state nor cookie
+
 
 class Arrived(msgspec.Struct, frozen=True, kw_only=True):
     """How it ended for this browser; names are known once the flow is."""

@@ -132,6 +132,9 @@ class Link(msgspec.Struct, frozen=True, array_like=True):
     def place(self) -> Place:
         return Place(self.tenant, self.connection, self.provider, flow_id(self.secret))
 
+    def __repr__(self) -> str:
+        return f"Link({self.place})"  # never what opens it
+
 
 def link_code(link: Link) -> str:
     return _encoded(link)
@@ -148,6 +151,9 @@ class Browser(msgspec.Struct, frozen=True):
 
     place: Place
     secret: str
+
+    def __repr__(self) -> str:
+        return f"Browser({self.place})"  # never its secret
 
 
 def cookie_name(state: str, *, secure: bool) -> str:

@@ -35,6 +35,9 @@ class ConnectLink(msgspec.Struct, frozen=True, kw_only=True):
     redirect_uri: str
     expected_account: str | None = None
 
+    def __repr__(self) -> str:
+        return f"ConnectLink({self.flow}, {self.kind})"  # whoever has the link may open it
+
 
 class StatusRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Payload of `status`: of one flow as `start` named it, or empty, of the connection alone."""

@@ -27,8 +27,10 @@ from sidecar.auth.flow import (
     scopes_for,
     short,
 )
+from sidecar.consent import Going
 from sidecar.kinds import OAuth2
 from sidecar.store.flow import Flow, Place, Stage, flow_id
+from sidecar.wire.connect import ConnectLink
 
 AUTH = OAuth2(
     authorize_url="https://id.acme.example/auth",
@@ -159,6 +161,28 @@ def test_a_browser_is_known_by_its_cookie(secure: bool) -> None:
 def test_a_cookie_of_nonsense_is_none(value: str) -> None:
     """What is no cookie of ours is refused as if it were not there."""
     assert browser_of("s", {cookie_name("s", secure=True): value}, secure=True) == Ended(Ending.NO_COOKIE)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Link("acme", "alice", "github", "canary"),
+        Browser(Place("acme", "alice", "github", "0" * 32), "canary"),
+        Returned(state="canary", code="canary"),
+        Going(provider="GitHub", url="https://x?state=canary", cookie="c", value="canary", seconds=1),
+        ConnectLink(
+            link="https://x/connect/canary",
+            flow="f",
+            valid_seconds=60,
+            kind="oauth2",
+            scopes=(),
+            redirect_uri="https://x",
+        ),
+    ],
+)
+def test_what_opens_a_flow_is_not_printed(value: object) -> None:
+    """Neither a link nor what a browser carries shows in a log line that names the value."""
+    assert "canary" not in f"{value!r} {value}"
 
 
 def test_the_redirect_is_taken_apart() -> None:
