@@ -17,7 +17,7 @@ from sidecar.auth.spill import Spill
 from sidecar.auth.token_answer import Granted, Refused, TokenOutcome
 from sidecar.credential import Credential, Tokens
 from sidecar.model import Failure
-from sidecar.ports import Clock, Store
+from sidecar.ports import Clock, Keys, Store
 from sidecar.provider import Provider
 from sidecar.sandbox.scripted import EventLog, ManualClock
 from sidecar.secret import Secret
@@ -109,10 +109,17 @@ class Sidecar:
     """What one process has of it."""
 
     def __init__(
-        self, store: Store, endpoint: StrictEndpoint, clock: Clock, *, spill: Spill | None = None, only: Provider = ACME
+        self,
+        store: Store,
+        endpoint: StrictEndpoint,
+        clock: Clock,
+        *,
+        spill: Spill | None = None,
+        only: Provider = ACME,
+        keys: Keys = KEYS,
     ) -> None:
         self.clock = clock
-        self.store = CredentialStore(store, KEYS, clock, DICE, capacity=100)
+        self.store = CredentialStore(store, keys, clock, DICE, capacity=100)
         self.events = EventLog()
         self.gauge = Count()
         providers = {"acme": only}
