@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.prove_red.promises import (
     bus,
     calls,
+    connecting,
     end,
     google,
     issued,
@@ -37,6 +38,7 @@ ROWS: tuple[Row, ...] = (
     *issued.ROWS,
     *tokens.ROWS,
     *renewing.ROWS,
+    *connecting.ROWS,
     *secrets.ROWS,
     *sender.ROWS,
     *operators.ROWS,
