@@ -9,8 +9,12 @@ from typing import Any
 
 import anyio
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 DROP = "connection.drop"
+HEAD_SECONDS = (
+    10.0  # a request is there that long after its connection, or its predecessor's answer; twice that at most
+)
 
 
 class AddressError(Exception):
@@ -24,11 +28,41 @@ class _Server(uvicorn.Server):
         yield
 
 
+class _Prompt(H11Protocol):
+    """Closes connections on which nothing is being answered and no request comes to its end: uvicorn itself waits for
+    the rest of a head for ever, so that a stranger could hold every socket. A head has at most 64 KiB.
+    """
+
+    head_seconds = HEAD_SECONDS
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._watch(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._watcher.cancel()
+        super().connection_lost(exc)
+
+    def _watch(self, answered: object) -> None:
+        self._watcher = self.loop.call_later(self.head_seconds, self._look, answered)
+
+    def _look(self, answered: object) -> None:
+        """`answered` is the last request, as it was a while ago."""
+        cycle: RequestResponseCycle | None = self.cycle  # None before the first
+        if cycle is answered and (cycle is None or cycle.response_complete):
+            self.transport.close()
+        else:
+            self._watch(cycle)
+
+
 @asynccontextmanager
-async def listener(app: Any, address: str, *, date: bool = True) -> AsyncIterator[str]:
+async def listener(
+    app: Any, address: str, *, date: bool = True, head_seconds: float = HEAD_SECONDS
+) -> AsyncIterator[str]:
     """The application served on `host:port` until the block ends; gives the address with the port really taken.
 
-    Without `date` no answer has a Date but the application's own.
+    Without `date` no answer has a Date but the application's own. `head_seconds` is how long a request may take to
+    arrive.
     """
     with bind(address) as bound:
         host, port = bound.getsockname()[:2]
@@ -41,6 +75,7 @@ async def listener(app: Any, address: str, *, date: bool = True) -> AsyncIterato
             date_header=date,
             timeout_graceful_shutdown=2,
             ws="none",
+            http=type("Prompt", (_Prompt,), {"head_seconds": head_seconds}),
         )
         server = _Server(config)
         async with anyio.create_task_group() as tasks:

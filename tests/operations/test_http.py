@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+import anyio
+import anyio.abc
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -153,3 +155,31 @@ async def test_a_real_listener() -> None:
         assert (await here.get(f"http://{address}/healthz")).text == "ok\n"
         with pytest.raises(AddressError, match="cannot listen"):
             bind(address)
+
+
+async def ended(stream: anyio.abc.ByteReceiveStream) -> None:
+    """Wait until the other side has closed it."""
+    async for _ in stream:
+        pass
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET /healthz HTTP/1.1\r\nHost:",
+        b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /healthz",
+        b"POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nslow",
+    ],
+)
+async def test_a_request_that_never_ends_holds_no_connection(sent: bytes) -> None:
+    """Whoever is slow on purpose is hung up on; the listener goes on for others."""
+    async with listener(operations(ready, bytes, CONTENT_TYPE), "127.0.0.1:0", head_seconds=0.05) as place:
+        host, _, port = place.rpartition(":")
+        async with await anyio.connect_tcp(host, int(port)) as slow:
+            if sent:
+                await slow.send(sent)
+            with anyio.fail_after(2):  # sooner than uvicorn's own 5 s
+                await ended(slow)
+        async with httpx.AsyncClient(base_url=f"http://{place}", trust_env=False) as other:
+            assert (await other.get("/healthz")).status_code == 200
