@@ -28,7 +28,7 @@ def consent_of(provider: Provider, kind: str | None) -> OAuth2 | Failure:
     kinds = [auth for auth in provider.manifest.auth if isinstance(auth, OAuth2)]
     auth = auth_of(kinds, kind) if kind is not None else kinds[0] if kinds else None
     if isinstance(auth, OAuth2):
-        return auth
+        return auth if provider.verification(kind_of(auth)) is not None else _unverifiable(provider)
     names = ", ".join(kind_of(auth) for auth in provider.manifest.auth)
     title = provider.manifest.title
     if kinds:
@@ -39,6 +39,11 @@ def consent_of(provider: Provider, kind: str | None) -> OAuth2 | Failure:
         detail=f"{title} has no consent by link; it takes: {names}",
         hint=f"import a credential: sidecar connection import {provider.name}",
     )
+
+
+def _unverifiable(provider: Provider) -> Failure:
+    detail = f"{provider.manifest.title} names no call that says whose an account is: its manifest needs `verify`"
+    return Failure(reason=Reason.VALIDATION, detail=detail)
 
 
 def connected_before(address: ConnectAddress, there: Revised | Failure | None) -> Credential | Failure | None:

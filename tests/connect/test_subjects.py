@@ -59,6 +59,7 @@ async def test_the_link_is_in_no_event_and_no_key() -> None:
         pytest.param(Script(site=Site()), {}, "NOT_SET_UP", "SIDECAR_PUBLIC_URL", id="no pages"),
         pytest.param(Script(apps=Apps()), {}, "NOT_SET_UP", "SIDECAR_APPS_DIR", id="no app"),
         pytest.param(Script(facts={"auth": [{"kind": "bearer"}]}), {}, "VALIDATION", "bearer", id="a key"),
+        pytest.param(Script(facts={"verify": None}), {}, "VALIDATION", "verify", id="nothing verifies an account"),
         pytest.param(None, {"kind": "basic"}, "VALIDATION", "oauth2", id="another kind"),
         pytest.param(None, {"return_to": "https://evil.example"}, "VALIDATION", "SIDECAR_RETURN_URLS", id="return"),
         pytest.param(None, {"base_url": "https://x.example"}, "VALIDATION", "base_url", id="base URL"),
