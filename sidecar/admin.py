@@ -1,97 +1,30 @@
-"""What an operator asks of connections: import, list, verify, disable, enable, revoke. A secret is never shown.
+"""What an operator asks of connections: list, verify, disable, enable, revoke. A secret is never shown.
 
-What is asked of keys is answered in `key_admin.py`, of copies in `copy_admin.py`.
+An import is answered in `import_admin.py`, what is asked of keys in `key_admin.py`, of copies in `copy_admin.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
 
 from sidecar.auth.endpoint import TokenEndpoint
-from sidecar.auth.issue import failure_of, spent, used_up, with_tokens
-from sidecar.auth.kind import check_fields, is_issued, kind_of
-from sidecar.auth.token_answer import Granted, Refused
 from sidecar.catalogue.answer import unknown_provider
-from sidecar.catalogue.kind_mistakes import kept_names
 from sidecar.copy_admin import COPY_VERBS, CopyAdministrator
-from sidecar.core.base_url import base_url
-from sidecar.credential import Credential, Status, may_be_kept
+from sidecar.credential import Credential, Status
 from sidecar.execute import Credentials, Executor
+from sidecar.import_admin import ISSUE_SECONDS, ImportAdministrator
 from sidecar.key_admin import KEY_VERBS, KeyAdministrator
-from sidecar.kinds import Auth, OAuth2
-from sidecar.manifest import KeptUrl
-from sidecar.model import Failure, Outcome, Problem, Reason, SideEffect, Success
+from sidecar.listed import listed, shown, success
+from sidecar.model import Failure, Outcome, Reason
 from sidecar.ports import Clock, Random
 from sidecar.provider import Provider
-from sidecar.secret import Secret
-from sidecar.store.credential import CredentialStore, Named
+from sidecar.store.credential import CredentialStore
 from sidecar.verify import Verification
 from sidecar.wire.event import Admin, timestamp
 from sidecar.wire.subject import EVERY, AdminAddress
 
 VERBS = ("import", "list", "verify", "disable", "enable", "revoke", *KEY_VERBS, *COPY_VERBS)
-
-
-ISSUE_SECONDS = 20.0
-LOST = "the provider took the refresh token and gave another, which could not be stored: allow access again"
 UNTOLD = "revoked here; the provider could not be told, so take the access back in the account's settings there too"
-NOWHERE = frozenset({Reason.STORE_UNAVAILABLE, Reason.TENANT_DENIED})
-NOT_TAKEN = frozenset({Reason.CREDENTIAL_REJECTED, Reason.EGRESS_BLOCKED})
-
-
-class ImportRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Payload of `import`: a credential of one kind. `kind` may be left out where the provider has one.
-
-    With `verify` (the default) the provider is asked whether it takes the credential before it is stored. `client_id`
-    is the OAuth app that a refresh token was issued to: another app cannot use it. With `dry_run` nothing is asked or
-    stored: the answer says whether it could be. `kept` are values of the account that stay with the connection, where
-    the provider names them only when its owner allows access (QuickBooks' `realmId`).
-    """
-
-    fields: dict[str, str]
-    kind: str | None = None
-    base_url: str | None = None
-    verify: bool = True
-    client_id: str | None = None
-    dry_run: bool = False
-    kept: dict[str, str] = {}
-
-    def __repr__(self) -> str:
-        return f"ImportRequest({self.kind}, fields {sorted(self.fields)})"  # never their values
-
-
-class Tried(msgspec.Struct, frozen=True):
-    """A credential that may be stored, and whose it is (None: not asked, or not told). `stored`: but for its account,
-    it is, and calls use it already.
-    """
-
-    credential: Credential
-    verified: str | Failure | None = None
-    stored: bool = False
-
-
-class Connection(msgspec.Struct, frozen=True, kw_only=True):
-    """A connection as an operator sees it: everything but the secret. What is issued tells its OAuth app, the scopes
-    that were granted, and when the access token ends.
-    """
-
-    tenant: str
-    connection: str
-    provider: str
-    kind: str
-    status: str
-    account: str | None = None
-    base_url: str | None = None
-    changed: str | None = None
-    verified: bool | None = None
-    problem: str | None = None
-    client_id: str | None = None
-    scopes: tuple[str, ...] = ()
-    expires: str | None = None
-    why: str | None = None
-    kept: dict[str, str] = {}
 
 
 class Administrator:
@@ -119,6 +52,7 @@ class Administrator:
         }
         self._clock = clock
         self._verification = Verification(executor, clock, random)
+        self._imports = ImportAdministrator(credentials, tokens, self._verification, clock)
 
     async def answer(self, address: AdminAddress, payload: bytes) -> Outcome:
         """The answer to `sidecar.admin.<tenant>.<connection>.<provider>.<verb>`."""
@@ -133,7 +67,7 @@ class Administrator:
             return unknown_provider(self._executor.catalogue, address.provider)
         match address.verb:
             case "import":
-                return await self._import(address, provider, payload)
+                return await self._imports.answer(address, provider, payload)
             case "verify":
                 return await self._verify(address, provider)
             case "disable":
@@ -165,86 +99,13 @@ class Administrator:
             detail=failure.detail if failure else None,
         )
 
-    async def _import(self, address: AdminAddress, provider: Provider, payload: bytes) -> Outcome:
-        asked = _decode(payload)
-        if isinstance(asked, Failure):
-            return asked
-        auth = _checked(provider, asked)
-        if isinstance(auth, Failure):
-            return auth
-        fields = {name: Secret(value) for name, value in asked.fields.items()}
-        now = self._clock.wall()
-        credential = Credential(
-            kind=kind_of(auth),
-            fields=fields,
-            base_url=asked.base_url,
-            kept=asked.kept,
-            created=now,
-            changed=now,
-            client_id=asked.client_id,
-        )
-        refused = await self._unspent(address, credential) if is_issued(auth) else None
-        if refused is not None:
-            return msgspec.structs.replace(refused, detail=f"{refused.detail}; nothing was stored")
-        if asked.dry_run:
-            return self._foreseen(address, provider, auth, credential)
-        tried = await self._tried(address, provider, auth, credential) if asked.verify else Tried(credential)
-        if isinstance(tried, Failure):
-            return msgspec.structs.replace(tried, detail=f"{tried.detail}; nothing was stored", hint=None)
-        write = self._credentials.name if tried.stored else self._credentials.save
-        failed = await write(address.tenant, address.connection, address.provider, tried.credential)
-        return failed or _success(self._shown(address, tried.credential, tried.verified))
-
-    def _foreseen(self, address: AdminAddress, provider: Provider, auth: Auth, credential: Credential) -> Outcome:
-        """What an import would come to, as far as it can be known without asking the provider."""
-        app = self._tokens.app_of(address.tenant, provider, auth, credential) if isinstance(auth, OAuth2) else None
-        if isinstance(app, Refused):
-            return failure_of(app)
-        return _success(self._shown(address, msgspec.structs.replace(credential, client_id=app), None))
-
-    async def _tried(
-        self, address: AdminAddress, provider: Provider, auth: Auth, credential: Credential
-    ) -> Tried | Failure:
-        """The credential as the provider takes it, with tokens where it issues them; or why it is not to be stored."""
-        rotated = False
-        if is_issued(auth):
-            deadline = self._clock.now() + ISSUE_SECONDS
-            outcome = await self._tokens.obtain(address.tenant, provider, credential, deadline)
-            if not isinstance(outcome, Granted):
-                return failure_of(outcome)
-            rotated = spent(credential, outcome)
-            credential = with_tokens(credential, outcome)
-        if rotated:  # what was given for it is all that there is: stored before anything can go wrong
-            failed = await self._credentials.save(address.tenant, address.connection, address.provider, credential)
-            if failed is not None:
-                detail = f"{failed.detail}; {LOST}"
-                return msgspec.structs.replace(failed, detail=detail, side_effect=SideEffect.DONE)
-        verified = await self._try(address, provider, credential)
-        if isinstance(verified, Failure) and verified.reason in NOT_TAKEN and not rotated:
-            return verified
-        account = verified if isinstance(verified, str) else None
-        return Tried(msgspec.structs.replace(credential, account=account), verified, stored=rotated)
-
-    async def _unspent(self, address: AdminAddress, credential: Credential) -> Failure | None:
-        """Why its refresh token must not be spent now: there is nowhere to store what comes for it, or it was spent
-        before, and servers take a second use for theft and end the grant (RFC 9700 section 4.14.2).
-        """
-        there = await self._credentials.look(address.tenant, address.connection, address.provider)
-        if isinstance(there, Failure):
-            return there if there.reason in NOWHERE else None
-        if there is None or not used_up(there.credential, credential):
-            return None
-        detail = "was imported before, and the provider gave another for it; the connection has that one"
-        problem = Problem("/fields/refresh_token", detail)
-        return Failure(reason=Reason.VALIDATION, detail=f"{problem.pointer} {detail}", problems=(problem,))
-
     async def _list(self, address: AdminAddress) -> Outcome:
         connection = None if address.connection == EVERY else address.connection
         provider = None if address.provider == EVERY else address.provider
-        listed = await self._credentials.list(address.tenant, connection, provider)
-        if isinstance(listed, Failure):
-            return listed
-        return _success([_listed(item) for item in listed])
+        found = await self._credentials.list(address.tenant, connection, provider)
+        if isinstance(found, Failure):
+            return found
+        return success([listed(item) for item in found])
 
     async def _verify(self, address: AdminAddress, provider: Provider) -> Outcome:
         names = (address.tenant, address.connection, address.provider)
@@ -254,13 +115,13 @@ class Administrator:
         verified = await self._try(address, provider, credential)
         if isinstance(verified, Failure):
             return verified
-        return _success(self._shown(address, credential, verified))
+        return success(shown(address, credential, verified))
 
     async def _set_status(self, address: AdminAddress, status: Status) -> Outcome:
         changed = await self._credentials.set_status(address.tenant, address.connection, address.provider, status)
         if isinstance(changed, Failure):
             return changed
-        return _success(self._shown(address, changed, None))
+        return success(shown(address, changed, None))
 
     async def _revoke(self, address: AdminAddress, provider: Provider) -> Outcome:
         """Here first, where it counts at once; then the provider is told, as far as it wants to know."""
@@ -271,89 +132,13 @@ class Administrator:
         )
         if isinstance(changed, Failure):
             return changed
-        shown = self._shown(address, changed, None)
+        ended = shown(address, changed, None)
         if isinstance(before, Credential):
             deadline = self._clock.now() + ISSUE_SECONDS
             untold = await self._tokens.revoke(address.tenant, provider, before, deadline)
             if untold is not None:
-                shown = msgspec.structs.replace(shown, problem=f"{UNTOLD}: {untold.detail}")
-        return _success(shown)
+                ended = msgspec.structs.replace(ended, problem=f"{UNTOLD}: {untold.detail}")
+        return success(ended)
 
     async def _try(self, address: AdminAddress, provider: Provider, credential: Credential) -> str | Failure | None:
         return await self._verification.account(address.tenant, address.connection, provider, credential)
-
-    def _shown(self, address: AdminAddress, credential: Credential, verified: str | Failure | None) -> Connection:
-        named = Named(address.tenant, address.connection, address.provider, credential)
-        problem = f"{verified.reason}: {verified.detail}" if isinstance(verified, Failure) else None
-        known = None if verified is None else problem is None
-        return msgspec.structs.replace(_listed(named), verified=known, problem=problem)
-
-
-def _checked(provider: Provider, asked: ImportRequest) -> Auth | Failure:
-    """The kind of credential, or everything that is wrong with fields and base URL."""
-    auth = check_fields(provider.manifest.auth, asked.kind, asked.fields)
-    fact = provider.manifest.base_url
-    url = None if isinstance(fact, KeptUrl) and asked.base_url is None else base_url(fact, asked.base_url)
-    problems = list(auth.problems) if isinstance(auth, Failure) else _wrong_kept(auth, asked.kept)
-    if isinstance(url, Failure):
-        problems.append(Problem("/base_url", url.detail.removeprefix("base_url: ")))
-    if not problems:
-        return auth
-    detail = "; ".join(f"{problem.pointer} {problem.detail}" for problem in problems)
-    return Failure(reason=Reason.VALIDATION, detail=detail, problems=tuple(problems))
-
-
-def _wrong_kept(auth: Auth, kept: Mapping[str, str]) -> list[Problem]:
-    """What is wrong with the values of an account, without them."""
-    known = tuple(sorted(kept_names((auth,))))
-    return [
-        Problem(f"/kept/{name}", "is not a value that stays with a connection of this kind", known)
-        if name not in known
-        else Problem(f"/kept/{name}", "is empty, too long, or has a character that no URL or header can carry")
-        for name, text in kept.items()
-        if name not in known or not may_be_kept(text)
-    ]
-
-
-def _listed(item: Named) -> Connection:
-    credential = item.credential
-    if isinstance(credential, Failure):
-        problem = f"{credential.reason}: {credential.detail}"
-        return Connection(
-            tenant=item.tenant,
-            connection=item.connection,
-            provider=item.provider,
-            kind="unknown",
-            status="unreadable",
-            problem=problem,
-        )
-    tokens = credential.tokens
-    return Connection(
-        tenant=item.tenant,
-        connection=item.connection,
-        provider=item.provider,
-        kind=credential.kind,
-        status=credential.status,
-        account=credential.account,
-        base_url=credential.base_url,
-        changed=timestamp(credential.changed),
-        client_id=credential.client_id,
-        scopes=tokens.scopes if tokens else (),
-        expires=timestamp(tokens.expires) if tokens and tokens.expires is not None else None,
-        why=credential.why,
-        kept=dict(credential.kept),
-    )
-
-
-def _decode(payload: bytes) -> ImportRequest | Failure:
-    try:
-        return msgspec.json.decode(payload or b"{}", type=ImportRequest)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        # A validation error of msgspec names places and types, never values.
-        detail = str(error) if isinstance(error, msgspec.ValidationError) else "the payload is not JSON"
-        shape = '{"kind": "...", "fields": {"name": "value"}, "base_url": "..."}'
-        return Failure(reason=Reason.MALFORMED, detail=f"{detail}; send {shape}")
-
-
-def _success(body: object) -> Success:
-    return Success(body=msgspec.json.encode(body))

@@ -7,10 +7,11 @@ from typing import Any
 
 import msgspec
 
-from sidecar.admin import Connection, ImportRequest
 from sidecar.catalogue.answer import DescribedOperation, ListedOperation, ListedProvider
 from sidecar.copy_admin import ExportRequest, RestoreRequest
+from sidecar.import_admin import ImportRequest
 from sidecar.key_admin import BatchRequest
+from sidecar.listed import Connection
 from sidecar.model import MEANINGS
 from sidecar.schemas.field import FIELDS, OF_STRUCT
 from sidecar.store.copies import Copies, Restored

@@ -138,7 +138,7 @@ ROWS = (
     ),
     Row(
         promise="A refresh token that was used up is not stored again, unasked or not.",
-        file="sidecar/admin.py",
+        file="sidecar/import_admin.py",
         good="        refused = await self._unspent(address, credential) if is_issued(auth) else None",
         bad="        refused = await self._unspent(address, credential) if is_issued(auth) and asked.verify else None",
         tests=("tests/admin/test_import_of_tokens.py::test_the_same_import_unasked_ends_no_grant_either",),

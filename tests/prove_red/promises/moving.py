@@ -66,7 +66,7 @@ ROWS = (
     ),
     Row(
         promise="A refresh token of another OAuth app is refused by the dry run.",
-        file="sidecar/admin.py",
+        file="sidecar/import_admin.py",
         good="        if isinstance(app, Refused):\n            return failure_of(app)\n",
         bad="        if isinstance(app, Refused):\n            app = None\n",
         tests=("tests/admin/test_dry_import.py::test_a_refresh_token_of_another_app",),

@@ -125,14 +125,14 @@ ROWS = (
     ),
     Row(
         promise="A mistyped key never replaces a good one.",
-        file="sidecar/admin.py",
+        file="sidecar/import_admin.py",
         good="NOT_TAKEN = frozenset({Reason.CREDENTIAL_REJECTED, Reason.EGRESS_BLOCKED})",
         bad="NOT_TAKEN = frozenset({Reason.EGRESS_BLOCKED})",
         tests=("tests/admin/test_admin.py::test_a_rejected_key_does_not_replace_a_good_one",),
     ),
     Row(
         promise="A misspelt field of an import is refused, not lost.",
-        file="sidecar/admin.py",
+        file="sidecar/import_admin.py",
         good="class ImportRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):",
         bad="class ImportRequest(msgspec.Struct, frozen=True):",
         tests=("tests/admin/test_admin.py::test_what_is_wrong_with_an_import",),

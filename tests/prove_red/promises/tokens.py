@@ -19,7 +19,7 @@ ACCOUNTS = "tests/core/test_connection_url.py"
 ROWS = (
     Row(
         promise="A refresh token that was imported and rotated is not spent by a second import.",
-        file="sidecar/admin.py",
+        file="sidecar/import_admin.py",
         good="if there is None or not used_up(there.credential, credential):",
         bad="if there is not None:",
         tests=(f"{IMPORTS}::test_the_same_import_again_ends_no_grant",),
@@ -127,7 +127,7 @@ ROWS = (
     ),
     Row(
         promise="What came for a refresh token that is used up is stored, also where it is not taken.",
-        file="sidecar/admin.py",
+        file="sidecar/import_admin.py",
         good="if isinstance(verified, Failure) and verified.reason in NOT_TAKEN and not rotated:",
         bad="if isinstance(verified, Failure) and verified.reason in NOT_TAKEN:",
         tests=(f"{IMPORTS}::test_a_rotated_token_is_never_thrown_away",),
