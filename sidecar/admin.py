@@ -11,13 +11,14 @@ from sidecar.auth.endpoint import TokenEndpoint
 from sidecar.catalogue.answer import unknown_provider
 from sidecar.copy_admin import COPY_VERBS, CopyAdministrator
 from sidecar.credential import Credential, Status
-from sidecar.execute import Credentials, Executor
+from sidecar.execute import Executor
 from sidecar.import_admin import ISSUE_SECONDS, ImportAdministrator
 from sidecar.key_admin import KEY_VERBS, KeyAdministrator
 from sidecar.listed import listed, shown, success
 from sidecar.model import Failure, Outcome, Reason
 from sidecar.ports import Clock, Random
 from sidecar.provider import Provider
+from sidecar.run import Credentials
 from sidecar.store.credential import CredentialStore
 from sidecar.verify import Verification
 from sidecar.wire.event import Admin, timestamp

@@ -11,10 +11,11 @@ from sidecar.admin import Administrator
 from sidecar.catalogue.answer import answer as answer_catalog
 from sidecar.connect import Connect
 from sidecar.core.refusal import call_id_in_use
-from sidecar.execute import Ended, Executor, Observer
+from sidecar.execute import Executor
 from sidecar.links import Links
 from sidecar.model import Access, Call, Failure, Outcome, Reason
 from sidecar.ports import Clock, Message, Random
+from sidecar.run import Ended, Observer
 from sidecar.scope import Scope
 from sidecar.stop import Stop
 from sidecar.wire.interest import denied

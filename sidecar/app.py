@@ -43,7 +43,7 @@ from sidecar.connect import Connect, Site
 from sidecar.consent import Consent
 from sidecar.copy_admin import CopyAdministrator
 from sidecar.core.egress import parse_allow
-from sidecar.execute import Executor, Limits
+from sidecar.execute import Executor
 from sidecar.http import operations
 from sidecar.key_admin import KeyAdministrator
 from sidecar.keys import keys_on_a_laptop, keys_to_run
@@ -53,6 +53,7 @@ from sidecar.model import VERSION
 from sidecar.pages.listener import pages, unhurried
 from sidecar.ports import BusError, Formats, Keys
 from sidecar.provider import Catalogue
+from sidecar.run import Limits
 from sidecar.settings import Settings
 from sidecar.store.copies import SealedCopies
 from sidecar.store.credential import BUCKET as CREDENTIALS

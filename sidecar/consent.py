@@ -34,11 +34,11 @@ from sidecar.connect import Site, connect_event
 from sidecar.core.base_url import connection_url
 from sidecar.credential import Credential
 from sidecar.exchange import Codes, Exchange, away
-from sidecar.execute import Observer
 from sidecar.kinds import OAuth2
 from sidecar.model import Failure, Reason
 from sidecar.ports import Clock, OAuth, Random
 from sidecar.provider import Catalogue, Provider
+from sidecar.run import Observer
 from sidecar.store.credential import CredentialStore
 from sidecar.store.flow import Flow, FlowStore, Held, Place
 from sidecar.verify import Verification

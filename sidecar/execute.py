@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 import msgspec
 
-from sidecar.auth.kind import auth_of, authorise, is_issued, proofs_of, secrets_of, shown
+from sidecar.auth.kind import auth_of, authorise, is_issued, shown
 from sidecar.catalogue.validate import nearest, validate
 from sidecar.core import story
 from sidecar.core.base_url import connection_url
@@ -33,95 +32,20 @@ from sidecar.core.refusal import (
     unusable,
 )
 from sidecar.core.render import CALL_ID, render
-from sidecar.core.retry import THROTTLED, Decision, RetryPolicy, retry
+from sidecar.core.retry import THROTTLED, Decision, retry
 from sidecar.credential import Credential
-from sidecar.kinds import Auth
 from sidecar.log import defect
 from sidecar.model import Access, Call, Failure, Outcome, Reason, Request, SideEffect, Success
 from sidecar.ports import Clock, HttpSender, Random
 from sidecar.provider import Catalogue, Operation, Provider
 from sidecar.quota import Quotas
+from sidecar.run import Credentials, Ended, Limits, Observer, Renewal, Run
 from sidecar.stop import Stop
-from sidecar.wire.event import CallEvent, Event
+from sidecar.wire.event import CallEvent
 from sidecar.wire.reply import too_large
 from sidecar.wire.request import decode_input
 
 log = logging.getLogger("sidecar.execute")
-
-
-class Credentials(Protocol):
-    """Where the credentials of connections are kept."""
-
-    async def load(self, tenant: str, connection: str, provider: str, *, within: float) -> Credential | Failure:
-        """The connection's credential, found within so many seconds, or why it cannot be used."""
-
-
-class Renewal(Protocol):
-    """Who has a token renewed that the provider refused."""
-
-    async def rejected(
-        self, tenant: str, connection: str, provider: str, credential: Credential, *, within: float
-    ) -> Credential | Failure | None:
-        """A credential to send once more with, found within so many seconds; None where there is none to be had."""
-
-
-class Observer(Protocol):
-    """Whoever wants to know what happens to calls: metrics, and the trace on NATS."""
-
-    async def emit(self, event: Event) -> bool:
-        """Take the event; false when it is lost."""
-
-    async def handed_over(self) -> bool:
-        """Whether the events emitted so far have left this process; waits until they have."""
-
-
-class Limits(msgspec.Struct, frozen=True):
-    """Bounds of one call; sizes in bytes."""
-
-    retry: RetryPolicy = RetryPolicy()
-    max_response_bytes: int = 4 * 1024 * 1024
-    max_output_bytes: int = 1024 * 1024
-
-
-class Ended(msgspec.Struct, frozen=True):
-    """How a call ended, and after how many attempts."""
-
-    outcome: Outcome
-    attempts: int
-
-
-@dataclass(slots=True)
-class Run:
-    """One call under way. `told`: the trace knows that it started. `side_effect` is what all its attempts so far may
-    have done, not the last one alone. `began`: when the exchange began that has not ended yet. `refused`: how the
-    provider refused its token, which is then renewed, once.
-    """
-
-    call: Call
-    provider: Provider
-    operation: Operation
-    credential: Credential
-    auth: Auth
-    request: Request
-    told: bool
-    stop: Stop
-    trial: bool = False
-    attempts: int = 0
-    side_effect: SideEffect = SideEffect.NONE
-    began: float | None = None
-    refused: Failure | None = None
-    renewed: bool = False
-    why: list[str] = field(default_factory=list)
-
-    @property
-    def secrets(self) -> list[str]:
-        """What nobody is shown, also where the provider says it."""
-        return secrets_of(self.auth, self.credential.revealed())
-
-    @property
-    def proofs(self) -> list[str]:
-        """What nobody is shown though the provider means to say it."""
-        return proofs_of(self.auth, self.credential.revealed())
 
 
 class Executor:

@@ -16,11 +16,12 @@ import msgspec
 from sidecar.admin import Administrator
 from sidecar.answer import Answer, Answers
 from sidecar.connect import Connect
-from sidecar.execute import Executor, Observer
+from sidecar.execute import Executor
 from sidecar.log import defect
 from sidecar.micro import QUEUE, VERBS, Endpoint, Service
 from sidecar.model import Access, Failure, Reason, SideEffect, Success
 from sidecar.ports import Bus, BusError, Clock, Message, Random, Subscription
+from sidecar.run import Observer
 from sidecar.scope import Scope
 from sidecar.stop import Stop
 from sidecar.wire.inbox import Inboxes

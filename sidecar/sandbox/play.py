@@ -12,10 +12,11 @@ import msgspec
 from sidecar.auth.kind import auth_of
 from sidecar.core.base_url import base_url
 from sidecar.credential import Credential
-from sidecar.execute import Executor, Limits
+from sidecar.execute import Executor
 from sidecar.kinds import Auth
 from sidecar.model import Access, Call, Failure, Outcome, Reason, SideEffect, Success, TraceContext
 from sidecar.provider import Catalogue, Provider
+from sidecar.run import Limits
 from sidecar.sandbox.case import Case, Exchange, response_body, response_headers
 from sidecar.sandbox.compare import canonical, differences, seen
 from sidecar.sandbox.credential import query_name, sandbox_credential

@@ -21,9 +21,10 @@ from sidecar.auth.scopes import wanted_scopes
 from sidecar.auth.token_answer import Granted, Refused, TokenOutcome
 from sidecar.catalogue.load import load_catalogue
 from sidecar.credential import Credential, Tokens
-from sidecar.execute import Executor, Limits
+from sidecar.execute import Executor
 from sidecar.kinds import OAuth2
 from sidecar.ports import Formats
+from sidecar.run import Limits
 from sidecar.sandbox.play import Stored
 from sidecar.sandbox.scripted import EventLog, FixedRandom, ManualClock, ScriptedSender
 from sidecar.secret import Secret

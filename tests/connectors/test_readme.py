@@ -28,9 +28,10 @@ from sidecar.app import provider_folders_of
 from sidecar.catalogue.load import load_catalogue
 from sidecar.core.egress import parse_allow
 from sidecar.credential import Credential
-from sidecar.execute import Executor, Limits
+from sidecar.execute import Executor
 from sidecar.model import Access, Call, Failure, Reason, Success, TraceContext
 from sidecar.ports import Formats
+from sidecar.run import Limits
 from sidecar.sandbox import case
 from sidecar.sandbox.check import check_provider
 from sidecar.sandbox.play import Stored

@@ -10,10 +10,11 @@ import httpx
 import msgspec
 
 from sidecar.credential import Credential
-from sidecar.execute import Credentials, Ended, Executor, Limits, Renewal
+from sidecar.execute import Executor
 from sidecar.model import Access, Call, Failure, Reason, SideEffect, Success, TraceContext
 from sidecar.ports import HttpSender
 from sidecar.provider import Catalogue, Provider
+from sidecar.run import Credentials, Ended, Limits, Renewal
 from sidecar.sandbox.scripted import EventLog, FixedRandom, ManualClock, ScriptedSender
 from sidecar.secret import Secret
 from sidecar.wire.event import Attempt, Finished, Wait

@@ -12,9 +12,9 @@ import pytest
 
 from sidecar.adapters.cryptography_keys import FileKeys
 from sidecar.credential import Credential
-from sidecar.execute import Limits
 from sidecar.model import Failure, Reason, SideEffect
 from sidecar.ports import Entry
+from sidecar.run import Limits
 from sidecar.sandbox.scripted import EventLog, FixedRandom, ManualClock
 from sidecar.store.credential import CredentialStore
 from sidecar.wire.event import Event, Started

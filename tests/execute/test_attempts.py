@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from sidecar.execute import Limits
 from sidecar.model import Access, Failure, Reason, SideEffect, Success, retryable
+from sidecar.run import Limits
 from sidecar.sandbox.scripted import WALL
 from tests.build import CREATE_ITEM, GET_ITEM, provider
 from tests.execute.house import CUT_OFF, LOST, OK, REFUSED, Answer, Connections, House, credential

@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from sidecar.adapters.cryptography_keys import FileKeys
-from sidecar.execute import Ended
 from sidecar.model import Failure, Reason, SideEffect, Success
 from sidecar.ports import Entry, HttpSender
+from sidecar.run import Ended
 from sidecar.sandbox.scripted import EventLog, FixedRandom, ManualClock
 from sidecar.stop import Stop
 from sidecar.store.credential import CredentialStore

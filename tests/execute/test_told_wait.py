@@ -10,9 +10,10 @@ import httpx
 import pytest
 
 from sidecar.credential import Credential
-from sidecar.execute import Executor, Limits
+from sidecar.execute import Executor
 from sidecar.model import Access, Call, Failure, Success, TraceContext
 from sidecar.provider import Catalogue
+from sidecar.run import Limits
 from sidecar.sandbox.scripted import EventLog, FixedRandom, ManualClock, ScriptedSender
 from sidecar.secret import Secret
 from sidecar.wire.event import Attempt, Event

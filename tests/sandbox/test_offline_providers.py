@@ -11,9 +11,10 @@ import pytest
 from sidecar.adapters.json_schema import compile_schema
 from sidecar.adapters.yaml_file import read_yaml
 from sidecar.catalogue.load import load_catalogue
-from sidecar.execute import Executor, Limits
+from sidecar.execute import Executor
 from sidecar.model import Call, Failure, Success, TraceContext
 from sidecar.ports import Formats
+from sidecar.run import Limits
 from sidecar.sandbox.case import Case, succeeds
 from sidecar.sandbox.credential import sandbox_credential
 from sidecar.sandbox.play import Stored

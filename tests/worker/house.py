@@ -19,12 +19,13 @@ from sidecar.auth.endpoint import TokenEndpoint
 from sidecar.connect import Connect, Site
 from sidecar.copy_admin import CopyAdministrator
 from sidecar.credential import Credential
-from sidecar.execute import Executor, Limits
+from sidecar.execute import Executor
 from sidecar.key_admin import KeyAdministrator
 from sidecar.micro import Service
 from sidecar.model import Failure
 from sidecar.ports import BusError, HttpSender, Message, Subscription
 from sidecar.provider import Catalogue, Provider
+from sidecar.run import Limits
 from sidecar.sandbox.scripted import WALL, EventLog, FixedRandom, ManualClock, ScriptedSender
 from sidecar.scope import Scope
 from sidecar.secret import Secret

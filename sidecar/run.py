@@ -1,0 +1,92 @@
+"""One call under way, and whom the executor asks about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import msgspec
+
+from sidecar.auth.kind import proofs_of, secrets_of
+from sidecar.core.retry import RetryPolicy
+from sidecar.credential import Credential
+from sidecar.kinds import Auth
+from sidecar.model import Call, Failure, Outcome, Request, SideEffect
+from sidecar.provider import Operation, Provider
+from sidecar.stop import Stop
+from sidecar.wire.event import Event
+
+
+class Credentials(Protocol):
+    """Where the credentials of connections are kept."""
+
+    async def load(self, tenant: str, connection: str, provider: str, *, within: float) -> Credential | Failure:
+        """The connection's credential, found within so many seconds, or why it cannot be used."""
+
+
+class Renewal(Protocol):
+    """Who has a token renewed that the provider refused."""
+
+    async def rejected(
+        self, tenant: str, connection: str, provider: str, credential: Credential, *, within: float
+    ) -> Credential | Failure | None:
+        """A credential to send once more with, found within so many seconds; None where there is none to be had."""
+
+
+class Observer(Protocol):
+    """Whoever wants to know what happens to calls: metrics, and the trace on NATS."""
+
+    async def emit(self, event: Event) -> bool:
+        """Take the event; false when it is lost."""
+
+    async def handed_over(self) -> bool:
+        """Whether the events emitted so far have left this process; waits until they have."""
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Bounds of one call; sizes in bytes."""
+
+    retry: RetryPolicy = RetryPolicy()
+    max_response_bytes: int = 4 * 1024 * 1024
+    max_output_bytes: int = 1024 * 1024
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """How a call ended, and after how many attempts."""
+
+    outcome: Outcome
+    attempts: int
+
+
+@dataclass(slots=True)
+class Run:
+    """One call under way. `told`: the trace knows that it started. `side_effect` is what all its attempts so far may
+    have done, not the last one alone. `began`: when the exchange began that has not ended yet. `refused`: how the
+    provider refused its token, which is then renewed, once.
+    """
+
+    call: Call
+    provider: Provider
+    operation: Operation
+    credential: Credential
+    auth: Auth
+    request: Request
+    told: bool
+    stop: Stop
+    trial: bool = False
+    attempts: int = 0
+    side_effect: SideEffect = SideEffect.NONE
+    began: float | None = None
+    refused: Failure | None = None
+    renewed: bool = False
+    why: list[str] = field(default_factory=list)
+
+    @property
+    def secrets(self) -> list[str]:
+        """What nobody is shown, also where the provider says it."""
+        return secrets_of(self.auth, self.credential.revealed())
+
+    @property
+    def proofs(self) -> list[str]:
+        """What nobody is shown though the provider means to say it."""
+        return proofs_of(self.auth, self.credential.revealed())
