@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import anyio.to_thread
 
 SUFFIX = ".tokens"
+
+log = logging.getLogger("sidecar.auth")
 
 
 class StateFolder:
@@ -43,4 +46,17 @@ class StateFolder:
     def _all(self) -> list[bytes]:
         if not self._folder.is_dir():
             return []
-        return [path.read_bytes() for path in sorted(self._folder.iterdir()) if path.suffix == SUFFIX]
+        return [
+            content
+            for path in sorted(self._folder.iterdir())
+            if path.suffix == SUFFIX and (content := _content(path)) is not None
+        ]
+
+
+def _content(path: Path) -> bytes | None:
+    """None where it cannot be read, which keeps nobody from the others."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        log.error("%s cannot be read: %s", path, error.strerror)  # noqa: TRY400  # its text says it all
+        return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import logging
 from collections.abc import Iterator
@@ -80,8 +79,11 @@ class Spill:
             place = _place(file.tenant, file.connection, file.provider)
             sealed = base64.b64decode(file.sealed, validate=True)
             plain = msgspec.json.decode(self._keys.open(file.tenant, place, sealed), type=_Plain)
-        except (msgspec.DecodeError, binascii.Error, KeyUnavailable, SealBroken) as error:
-            log.error("tokens that were kept on the disk cannot be read: %s", error)  # noqa: TRY400  # a trace could show them
+        except (KeyUnavailable, SealBroken) as error:
+            log.error("tokens that were kept on the disk cannot be read: %s", error)  # noqa: TRY400  # its text says it all
+            return
+        except (ValueError, RecursionError) as error:  # not JSON, not base64, not text; in no words that repeat it
+            log.error("tokens that were kept on the disk cannot be read: %s", type(error).__name__)  # noqa: TRY400  # a trace could show them
             return
         yield Spilled(
             tenant=file.tenant,

@@ -129,3 +129,25 @@ async def test_what_is_on_the_disk_does_not_overwrite_what_came_after(
         await settled(after)
         assert access(await after.load()) == "access-77"
     assert list(tmp_path.iterdir()) == []
+
+
+WHOSE = '{"tenant": "a", "connection": "b", "provider": "acme", "sealed": "%s"}'
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff", b"[" * 2000, b"{}", (WHOSE % "\u00e9").encode(), (WHOSE % "QUJD").encode(), None]
+)
+async def test_what_cannot_be_read_from_the_disk_keeps_nobody_from_starting(
+    memory: MemoryStore, endpoint: StrictEndpoint, clock: ManualClock, tmp_path: Path, content: bytes | None
+) -> None:
+    """A damaged file, or a folder of that name, stays where it is, and renewals run."""
+    odd = tmp_path / "x.tokens"
+    if content is None:
+        odd.mkdir()
+    else:
+        odd.write_bytes(content)
+    one = Sidecar(memory, endpoint, clock, spill=Spill(StateFolder(tmp_path), KEYS))
+    await one.store.save(*WHO, credential(clock, left=-1))
+    async with one.serving():
+        assert access(await one.load()) == "access-2"
+    assert odd.exists()
