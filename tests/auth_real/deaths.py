@@ -7,6 +7,7 @@ provider has rotated the token, and nobody has the answer.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from collections import Counter
@@ -27,6 +28,7 @@ TAKE_OVER = PATIENCE_SECONDS + NOTICE_SECONDS  # how long another process's atte
 MARGIN = 0.5
 CALL_MS = 2_000
 PAUSE = 0.25  # between the calls of one that waits
+AGAIN_SECONDS = 2.0
 GIVE_UP = TAKE_OVER + 60.0
 FINAL = {None, "REFRESH_LOST", "REAUTH_REQUIRED", "CREDENTIAL_REJECTED"}
 NOBODY = "TimeoutError"  # the dead one's share of the calls, until NATS knows
@@ -185,10 +187,16 @@ async def _held(here: Fleet, server: StrictServer, gate: Gate, side: Side) -> tu
 
 
 async def caught(here: Fleet, gate: Gate, name: str) -> tuple[Waiting, int]:
-    """A call on a token that is over makes a process refresh; its request, and that process."""
+    """A call on a token that is over makes a process refresh; its request, and that process. What was changed in the
+    store may reach a process after the call did, which then went on with what it knew: it is called again.
+    """
     already = list(gate.waiting)
-    here.begin(name)
-    waiting = next(one for one in await gate.has(len(already) + 1) if one not in already)
+    async with asyncio.timeout(GIVE_UP):
+        while len(gate.waiting) == len(already):
+            here.begin(name)
+            with contextlib.suppress(TimeoutError):
+                await gate.has(len(already) + 1, AGAIN_SECONDS)
+    waiting = next(one for one in gate.waiting if one not in already)
     pid = owner_of(waiting.port, here.pids)
     assert pid is not None
     return waiting, pid
