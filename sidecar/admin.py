@@ -106,7 +106,7 @@ class Administrator:
         found = await self._credentials.list(address.tenant, connection, provider)
         if isinstance(found, Failure):
             return found
-        return success([listed(item) for item in found])
+        return success([listed(item, self._clock.wall()) for item in found])
 
     async def _verify(self, address: AdminAddress, provider: Provider) -> Outcome:
         names = (address.tenant, address.connection, address.provider)
@@ -116,13 +116,13 @@ class Administrator:
         verified = await self._try(address, provider, credential)
         if isinstance(verified, Failure):
             return verified
-        return success(shown(address, credential, verified))
+        return success(shown(address, credential, verified, self._clock.wall()))
 
     async def _set_status(self, address: AdminAddress, status: Status) -> Outcome:
         changed = await self._credentials.set_status(address.tenant, address.connection, address.provider, status)
         if isinstance(changed, Failure):
             return changed
-        return success(shown(address, changed, None))
+        return success(shown(address, changed, None, self._clock.wall()))
 
     async def _revoke(self, address: AdminAddress, provider: Provider) -> Outcome:
         """Here first, where it counts at once; then the provider is told, as far as it wants to know."""
@@ -133,7 +133,7 @@ class Administrator:
         )
         if isinstance(changed, Failure):
             return changed
-        ended = shown(address, changed, None)
+        ended = shown(address, changed, None, self._clock.wall())
         if isinstance(before, Credential):
             deadline = self._clock.now() + ISSUE_SECONDS
             untold = await self._tokens.revoke(address.tenant, provider, before, deadline)

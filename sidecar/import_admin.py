@@ -101,14 +101,14 @@ class ImportAdministrator:
             return msgspec.structs.replace(tried, detail=f"{tried.detail}; nothing was stored", hint=None)
         write = self._credentials.name if tried.stored else self._credentials.save
         failed = await write(address.tenant, address.connection, address.provider, tried.credential)
-        return failed or success(shown(address, tried.credential, tried.verified))
+        return failed or success(shown(address, tried.credential, tried.verified, now))
 
     def _foreseen(self, address: AdminAddress, provider: Provider, auth: Auth, credential: Credential) -> Outcome:
         """What an import would come to, as far as it can be known without asking the provider."""
         app = self._tokens.app_of(address.tenant, provider, auth, credential) if isinstance(auth, OAuth2) else None
         if isinstance(app, Refused):
             return failure_of(app)
-        return success(shown(address, msgspec.structs.replace(credential, client_id=app), None))
+        return success(shown(address, msgspec.structs.replace(credential, client_id=app), None, self._clock.wall()))
 
     async def _tried(
         self, address: AdminAddress, provider: Provider, auth: Auth, credential: Credential

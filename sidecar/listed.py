@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
-from sidecar.credential import Credential
+from sidecar.auth.life import life_of
+from sidecar.credential import Credential, Status
 from sidecar.model import Failure, Success
 from sidecar.store.credential import Named
 from sidecar.wire.event import timestamp
 from sidecar.wire.subject import AdminAddress
 
+Token = Literal["valid", "expiring", "refreshing", "ended"]
+
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
     """A connection as an operator sees it: everything but the secret. What is issued tells its OAuth app, the scopes
-    that were granted, and when the access token ends.
+    that were granted, when the access token ends, and how it stands: the provider is not asked.
     """
 
     tenant: str
@@ -31,9 +36,10 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     expires: str | None = None
     why: str | None = None
     kept: dict[str, str] = {}
+    token: Token | None = None
 
 
-def listed(item: Named) -> Connection:
+def listed(item: Named, wall: float) -> Connection:
     """A connection of a list, also one whose record does not open."""
     credential = item.credential
     if isinstance(credential, Failure):
@@ -61,15 +67,28 @@ def listed(item: Named) -> Connection:
         expires=timestamp(tokens.expires) if tokens and tokens.expires is not None else None,
         why=credential.why,
         kept=dict(credential.kept),
+        token=_token(credential, wall),
     )
 
 
-def shown(address: AdminAddress, credential: Credential, verified: str | Failure | None) -> Connection:
+def shown(address: AdminAddress, credential: Credential, verified: str | Failure | None, wall: float) -> Connection:
     """One connection; `verified`: whose it is as its provider says, or why not, or None where nobody asked."""
     named = Named(address.tenant, address.connection, address.provider, credential)
     problem = f"{verified.reason}: {verified.detail}" if isinstance(verified, Failure) else None
     known = None if verified is None else problem is None
-    return msgspec.structs.replace(listed(named), verified=known, problem=problem)
+    return msgspec.structs.replace(listed(named, wall), verified=known, problem=problem)
+
+
+def _token(credential: Credential, wall: float) -> Token | None:
+    """How its access token stands, by the wall clock: each sidecar renews by its own from when it first saw it."""
+    if credential.status is not Status.ACTIVE:
+        return None
+    if credential.refreshing is not None and credential.refreshing.owner is not None:
+        return "refreshing"
+    if credential.tokens is None or credential.tokens.expires is None:
+        return None
+    life = life_of(credential.tokens, wall, wall, 1.0)
+    return "ended" if wall >= life.over else "expiring" if wall >= life.due else "valid"
 
 
 def success(body: object) -> Success:

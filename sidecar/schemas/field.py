@@ -119,7 +119,11 @@ OF_STRUCT = {
     ("ConnectLink", "scopes"): "What the account's owner is asked to allow, in the provider's words.",
     ("ConnectLink", "kind"): "The kind of credential that the consent gives: `oauth2`.",
     ("StartRequest", "kind"): "The kind of credential; may be left out.",
-    ("StartRequest", "base_url"): "What the connection sets in the base URL; left out: as it is now.",
+    (
+        "StartRequest",
+        "base_url",
+    ): "What the connection sets in the base URL; left out: as it is now. A server that people host themselves is"
+    " taken where the file of the OAuth app lists it.",
     ("StartRequest", "operations"): "What is to be called, as glob patterns (`messages.*`): it decides the scopes.",
     ("ConnectStatus", "status"): "Of the connection: `none`, or as `list` tells it.",
     ("ConnectStatus", "detail"): "What somebody said about the ending.",
@@ -136,7 +140,16 @@ OF_STRUCT = {
     ),
     ("Admin", "provider"): "The third-party API; `-` stands for every one.",
     ("CancelReply", "side_effect"): "What is known of the provider's side: `none`, `unknown`, `done`.",
-    ("Connection", "status"): "`active`, `disabled` or `revoked`; `unreadable` when the record cannot be opened.",
+    (
+        "Connection",
+        "status",
+    ): "`active`, `reauth_required` (its owner must allow access again), `disabled` or `revoked`;"
+    " `unreadable` when the record cannot be opened.",
+    (
+        "Connection",
+        "token",
+    ): "How an active connection's access token stands: `valid`, `expiring` (about to be renewed),"
+    " `refreshing` (being renewed, by whichever sidecar) or `ended` (the next call renews it); null where none ends.",
     ("Connection", "kept"): "What the provider said that stays with the connection, by the names of its description.",
     ("Connection", "scopes"): "The scopes that were granted, as far as the provider says.",
     ("Connection", "why"): "Why the status is what it is, where there is something to say.",
