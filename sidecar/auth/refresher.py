@@ -13,10 +13,11 @@ import anyio.abc
 
 from sidecar.auth import refresh
 from sidecar.auth.flight import Flight, Place
+from sidecar.auth.issue import with_tokens
 from sidecar.auth.refresh import Event, Renewing
 from sidecar.auth.spill import Spill, Spilled
 from sidecar.auth.token_answer import Granted, Refused, TokenOutcome, Unanswered
-from sidecar.credential import Credential
+from sidecar.credential import Credential, Status
 from sidecar.model import Failure, Reason
 from sidecar.ports import Clock, Random
 from sidecar.provider import Provider
@@ -31,6 +32,7 @@ STORE_SECONDS = 2.0  # then new tokens serve from memory and go to the disk, and
 LONGEST_ANSWER_SECONDS = refresh.ANSWER_SECONDS + 5.0  # of an endpoint that does not keep its deadline
 FIRST_BACKOFF = 1.0
 LONGEST_BACKOFF = 60.0
+REVOKE_SECONDS = 10.0
 LONGEST_TOLD = 3_600.0  # an endpoint that wants to be left alone for longer is asked once an hour
 MAX_FAILED = 10_000
 
@@ -41,6 +43,10 @@ class Endpoint(Protocol):
     """Whoever asks token endpoints (`auth/endpoint.py`)."""
 
     async def renew(self, tenant: str, provider: Provider, credential: Credential, deadline: float) -> TokenOutcome: ...
+
+    async def revoke(
+        self, tenant: str, provider: Provider, credential: Credential, deadline: float
+    ) -> Refused | Unanswered | None: ...
 
 
 class Told(Protocol):
@@ -243,6 +249,21 @@ class Refresher:
         if flight.state.result is not None:
             await self._say(flight, flight.state.result, late=late)
         flight.end(failure if not isinstance(flight.known, Credential) else flight.known)
+        if late:
+            await self._give_back(flight)
+
+    async def _give_back(self, flight: Flight) -> None:
+        """Tokens that came for a connection that was revoked meanwhile are ended at the provider: it was told so of
+        those before them.
+        """
+        place, held, result = flight.place, flight.state.held, flight.state.result
+        known = self._store.known(*place.names)
+        if known is None or known.status is not Status.REVOKED or held is None or not isinstance(result, Granted):
+            return
+        deadline = self._clock.now() + REVOKE_SECONDS
+        untold = await self._endpoint.revoke(place.tenant, place.provider, with_tokens(held, result), deadline)
+        if untold is not None:
+            log.warning("new tokens of %s, which was revoked meanwhile, live on: %s", place.key, untold.detail)
 
     def _backed_off(self, key: str, failure: Failure) -> Failure:
         """With the time before which it is not tried again: longer each time, or as the endpoint told."""

@@ -14,7 +14,7 @@ from sidecar.adapters.system import SystemRandom
 from sidecar.auth.live import LiveCredentials
 from sidecar.auth.refresher import Refresher
 from sidecar.auth.spill import Spill
-from sidecar.auth.token_answer import Granted, Refused, TokenOutcome
+from sidecar.auth.token_answer import Granted, Refused, TokenOutcome, Unanswered
 from sidecar.credential import Credential, Tokens
 from sidecar.model import Failure
 from sidecar.ports import Clock, Keys, Store
@@ -68,6 +68,15 @@ class StrictEndpoint:
     outcomes: list[TokenOutcome] = field(default_factory=list)
     before: Callable[[], None] = lambda: None
     gate: anyio.Event | None = None
+    ended: list[str] = field(default_factory=list)
+
+    async def revoke(
+        self, tenant: str, provider: Provider, credential: Credential, deadline: float
+    ) -> Refused | Unanswered | None:
+        assert credential.tokens is not None
+        assert credential.tokens.refresh is not None
+        self.ended.append(credential.tokens.refresh.reveal())
+        return None
 
     async def renew(self, tenant: str, provider: Provider, credential: Credential, deadline: float) -> TokenOutcome:
         assert credential.tokens is not None

@@ -8,6 +8,7 @@ import pytest
 from sidecar.adapters.cryptography_keys import FileKeys
 from sidecar.auth.live import AT_ONCE
 from sidecar.auth.token_answer import Refused, TokenOutcome, Unanswered
+from sidecar.credential import Status
 from sidecar.model import Failure, Reason
 from sidecar.sandbox.scripted import ManualClock
 from sidecar.store.credential import BUCKET
@@ -61,6 +62,38 @@ async def test_a_refusal_of_what_was_replaced_ends_nothing(
             endpoint.gate.set()
         assert access(await one.load()) == "access-77"
     assert len(endpoint.asked) == 1
+
+
+async def test_what_comes_for_a_revoked_connection_is_given_back(
+    one: Sidecar, endpoint: StrictEndpoint, clock: ManualClock
+) -> None:
+    """Its provider was told to end tokens that were replaced at that moment: the new ones are ended as well."""
+    await one.store.save(*WHO, credential(clock, left=-1))
+    endpoint.gate = anyio.Event()
+    async with one.serving():
+        async with anyio.create_task_group() as calls:
+            calls.start_soon(one.load)
+            await anyio.wait_all_tasks_blocked()
+            await one.store.set_status(*WHO, Status.REVOKED)
+            endpoint.gate.set()
+        await settled(one)
+    assert endpoint.ended == ["refresh-2"]
+
+
+async def test_new_tokens_of_what_was_connected_again_are_not_ended(
+    one: Sidecar, endpoint: StrictEndpoint, clock: ManualClock
+) -> None:
+    """At some providers that would end the new grant of the same account too."""
+    await one.store.save(*WHO, credential(clock, left=-1))
+    endpoint.gate = anyio.Event()
+    async with one.serving():
+        async with anyio.create_task_group() as calls:
+            calls.start_soon(one.load)
+            await anyio.wait_all_tasks_blocked()
+            await one.store.save(*WHO, credential(clock, 77))
+            endpoint.gate.set()
+        await settled(one)
+    assert endpoint.ended == []
 
 
 async def test_a_record_that_is_damaged_is_not_renewed(

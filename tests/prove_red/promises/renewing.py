@@ -129,4 +129,18 @@ ROWS = (
         bad="> auth.unused_days * DAY",
         tests=("tests/auth/test_sweep.py::test_what_counts_as_unused",),
     ),
+    Row(
+        promise="New tokens of a connection that was revoked meanwhile are ended at the provider.",
+        file="sidecar/auth/refresher.py",
+        good="        if late:\n            await self._give_back(flight)",
+        bad="",
+        tests=("tests/auth/test_faults.py::test_what_comes_for_a_revoked_connection_is_given_back",),
+    ),
+    Row(
+        promise="A damaged file of spilled tokens keeps no sidecar from starting.",
+        file="sidecar/auth/spill.py",
+        good="        except (ValueError, RecursionError) as error:",
+        bad="        except RecursionError as error:",
+        tests=(f"{UNPERSISTED}::test_what_cannot_be_read_from_the_disk_keeps_nobody_from_starting",),
+    ),
 )
