@@ -71,6 +71,7 @@ class ImportAdministrator:
         self._tokens = tokens
         self._verification = verification
         self._clock = clock
+        self._spending: set[Secret] = set()  # refresh tokens that an import under way brought
 
     async def answer(self, address: AdminAddress, provider: Provider, payload: bytes) -> Outcome:
         """The answer to `import`."""
@@ -91,6 +92,22 @@ class ImportAdministrator:
             changed=now,
             client_id=asked.client_id,
         )
+        token = fields.get("refresh_token")
+        if token is None:
+            return await self._imported(address, provider, auth, asked, credential)
+        if token in self._spending:
+            detail = "the same refresh token is being imported at this moment; nothing was stored by this request"
+            return Failure(reason=Reason.CAS_CONFLICT, detail=detail, retry_after=ISSUE_SECONDS)
+        self._spending.add(token)
+        try:
+            return await self._imported(address, provider, auth, asked, credential)
+        finally:
+            self._spending.discard(token)
+
+    async def _imported(
+        self, address: AdminAddress, provider: Provider, auth: Auth, asked: ImportRequest, credential: Credential
+    ) -> Outcome:
+        """Whether it was stored, or could be."""
         refused = await self._unspent(address, credential) if is_issued(auth) else None
         if refused is not None:
             return msgspec.structs.replace(refused, detail=f"{refused.detail}; nothing was stored")
@@ -101,7 +118,7 @@ class ImportAdministrator:
             return msgspec.structs.replace(tried, detail=f"{tried.detail}; nothing was stored", hint=None)
         write = self._credentials.name if tried.stored else self._credentials.save
         failed = await write(address.tenant, address.connection, address.provider, tried.credential)
-        return failed or success(shown(address, tried.credential, tried.verified, now))
+        return failed or success(shown(address, tried.credential, tried.verified, self._clock.wall()))
 
     def _foreseen(self, address: AdminAddress, provider: Provider, auth: Auth, credential: Credential) -> Outcome:
         """What an import would come to, as far as it can be known without asking the provider."""

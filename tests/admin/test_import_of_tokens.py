@@ -202,6 +202,24 @@ async def test_a_rotated_token_outlives_the_process() -> None:
     assert kept.tokens.refresh == Secret(f"{CANARY}-next")
 
 
+async def test_a_token_that_is_being_imported_is_not_spent_by_a_second_import() -> None:
+    """A command that was given up and repeated while the provider was slow ends no grant."""
+    sender = Held(tokens())
+    here = House(sender, {"acme": provider(auth=[OAUTH], **VERIFIED)})
+    said: list[Outcome] = []
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(importing, here, said)
+        await sender.reached.wait()
+        with anyio.fail_after(10):  # the first one waits
+            await importing(here, said)
+        sender.go.set()
+    second = said[0]
+    assert isinstance(second, Failure)
+    assert second.reason is Reason.CAS_CONFLICT
+    form = [request for request in sender.sent if request.url.path == "/token"]
+    assert len(form) == 1
+
+
 async def test_what_was_renewed_while_it_was_tried_is_not_overwritten() -> None:
     """Calls may use and renew it already: the account's name is added to what is there then."""
     here, sender = held_house()
