@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sidecar.core.retry import RetryPolicy, retry, retry_delay
@@ -79,7 +79,15 @@ def test_a_write_that_is_not_repeatable_is_never_sent_again_after_bytes_left(
     st.booleans(),
     st.integers(1, 5),
     st.floats(0, 1, exclude_max=True),
-    st.floats(-1, 1e7),
+    st.floats(-1, 30) | st.floats(-1, 1e7),
+)
+@example(
+    failure=Failure(reason=Reason.PROVIDER_RATE_LIMITED, detail="d", side_effect=NONE, retry_after=7.0),
+    access=WRITE,
+    repeatable=True,
+    attempt=1,
+    jitter=0.5,
+    left=5.0,
 )
 def test_a_retry_keeps_every_bound(
     failure: Failure,
