@@ -8,28 +8,23 @@ import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import anyio
-import msgspec
 
 from sidecar.adapters.aiohttp_sender import AiohttpSender
 from sidecar.adapters.app_file import AppFolder
 from sidecar.adapters.authlib_oauth import AuthlibOAuth
 from sidecar.adapters.json_schema import compile_schema
 from sidecar.adapters.nats_bus import NatsBus, connect
-from sidecar.adapters.nats_server import embedded_server
 from sidecar.adapters.nats_store import NatsStore
-from sidecar.adapters.nats_streams import provision
 from sidecar.adapters.nats_supervision import Pace
-from sidecar.adapters.prometheus_metrics import CONTENT_TYPE, Metrics
+from sidecar.adapters.prometheus_metrics import Metrics
 from sidecar.adapters.state_folder import StateFolder
 from sidecar.adapters.system import SystemClock, SystemRandom
-from sidecar.adapters.uvicorn_listener import AddressError, bind, listener
 from sidecar.adapters.yaml_file import read_yaml
 from sidecar.admin import Administrator
 from sidecar.auth.apps import Apps
@@ -44,13 +39,11 @@ from sidecar.consent import Consent
 from sidecar.copy_admin import CopyAdministrator
 from sidecar.core.egress import parse_allow
 from sidecar.execute import Executor
-from sidecar.http import operations
 from sidecar.key_admin import KeyAdministrator
-from sidecar.keys import keys_on_a_laptop, keys_to_run
+from sidecar.keys import keys_to_run
 from sidecar.lifetime import Lifetime
 from sidecar.micro import Service, metadata
 from sidecar.model import VERSION
-from sidecar.pages.listener import pages, unhurried
 from sidecar.ports import BusError, Formats, Keys
 from sidecar.provider import Catalogue
 from sidecar.run import Limits
@@ -61,7 +54,7 @@ from sidecar.store.credential import CredentialStore
 from sidecar.store.credential_form import FORMAT
 from sidecar.store.flow import FlowStore
 from sidecar.store.rewrap import SealedRecords
-from sidecar.streams import MAKE, lacking, streams_of
+from sidecar.streams import MAKE, lacking
 from sidecar.trace.publish import TracePublisher
 from sidecar.verify import Verification
 from sidecar.worker import Admission, Worker
@@ -72,7 +65,6 @@ FORMATS = Formats(read_yaml, compile_schema)
 USER_AGENT = f"connector-sidecar/{VERSION}"
 READY_SECONDS = 2.0  # a round trip through NATS that takes longer is no answer
 SEALED = (CREDENTIALS,)  # the buckets whose records are sealed with tenants' keys
-CONNECT_ON_A_LAPTOP = "127.0.0.1:8077"
 RENEWAL_SECONDS = 10.0  # at the end, for tokens that were asked for and are not stored yet
 HEADER_ROOM = 2_048  # of a message's max_payload, for the headers of a reply
 
@@ -130,16 +122,16 @@ async def sidecar(
         parts = _wired(settings, bus, keys, catalogue, sender, metrics, base_urls)
         lifetime = Lifetime()
         lifetime.hurry = parts.worker.hurry
-        address = None
-        if settings.operations_address is not None:
-            looked_at = operations(lambda: _unready(bus, lifetime), metrics.exposition, CONTENT_TYPE)
-            address = await closing.enter_async_context(listener(looked_at, settings.operations_address))
-        connect_address = None
-        if settings.connect_address is not None:
-            # Entered first, it ends after the listener: what a browser set going is brought to its end.
-            answering = await closing.enter_async_context(unhurried(settings.grace_seconds))
-            shown = pages(parts.consent, parts.site, answering)
-            connect_address = await closing.enter_async_context(listener(shown, settings.connect_address))
+        address = connect_address = None
+        if settings.operations_address is not None or settings.connect_address is not None:
+            from sidecar.listeners import connect_pages, operations_pages  # noqa: PLC0415  # 6 MB, 60 ms of the start
+
+            if settings.operations_address is not None:
+                looked_at = operations_pages(settings.operations_address, lambda: _unready(bus, lifetime), metrics)
+                address = await closing.enter_async_context(looked_at)
+            if settings.connect_address is not None:
+                shown = connect_pages(settings.connect_address, parts.consent, parts.site, settings.grace_seconds)
+                connect_address = await closing.enter_async_context(shown)
         background = await closing.enter_async_context(anyio.create_task_group())
         closing.callback(background.cancel_scope.cancel)
         background.start_soon(parts.credentials.follow)
@@ -318,60 +310,6 @@ async def run(settings: Settings, started: Callable[[Sidecar], None]) -> None:
         async with sidecar(settings, bus=bus, keys=keys, catalogue=catalogue) as running:
             await until_end(running, partial(started, running))
     finished(running)
-
-
-class Sandbox(Protocol):
-    """Providers that answer offline: gives the base URL of each, until the block ends."""
-
-    def __call__(self, catalogue: Catalogue) -> AbstractAsyncContextManager[Mapping[str, str]]: ...
-
-
-@asynccontextmanager
-async def development(settings: Settings, sandbox: Sandbox | None) -> AsyncIterator[tuple[Sidecar, str]]:
-    """A sidecar with all it needs, and the URL of its NATS."""
-    settings = _with_pages(settings)
-    folder = Path(settings.data_dir).expanduser()
-    settings = msgspec.structs.replace(
-        settings,
-        apps_dir=settings.apps_dir or str(folder / "apps"),
-        state_dir=settings.state_dir or str(folder / "state"),
-    )
-    catalogue = catalogue_of(settings)
-    async with AsyncExitStack() as parts:
-        url = settings.nats_url
-        if url is None:
-            url = (await parts.enter_async_context(embedded_server(folder, log))).url
-        bus = await parts.enter_async_context(connected(settings, url))
-        for done in await provision(bus, streams_of(settings)):
-            log.info("%s", done)
-        base_urls = await parts.enter_async_context(sandbox(catalogue)) if sandbox else None
-        running = await parts.enter_async_context(
-            sidecar(
-                settings,
-                bus=bus,
-                keys=keys_on_a_laptop(settings, SystemClock().now),
-                catalogue=catalogue,
-                base_urls=base_urls,
-                egress_allow=("127.0.0.1",) if sandbox else (),
-            )
-        )
-        yield running, url
-
-
-def _with_pages(settings: Settings) -> Settings:
-    """On a laptop there are pages to connect accounts on, at an address that does not change where it is free: that is
-    what a provider is told.
-    """
-    if settings.public_url is not None:
-        return settings
-    try:
-        with bind(CONNECT_ON_A_LAPTOP):
-            address = CONNECT_ON_A_LAPTOP
-    except AddressError:
-        with bind("127.0.0.1:0") as free:
-            address = f"127.0.0.1:{free.getsockname()[1]}"
-        log.info("%s is taken; accounts are connected on %s", CONNECT_ON_A_LAPTOP, address)
-    return msgspec.structs.replace(settings, connect_address=address, public_url=f"http://{address}")
 
 
 class Unfit(Exception):

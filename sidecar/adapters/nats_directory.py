@@ -11,11 +11,13 @@ from pathlib import Path
 
 import msgspec
 
-from sidecar.adapters.nats_binary import ServerError
-
 ANY_PORT = -1
 LOGIN_FILE = "nats.json"
 LOCK_FILE = "sidecar.lock"
+
+
+class ServerError(Exception):
+    """The embedded nats-server cannot be had; the text says why and what to do."""
 
 
 class Login(msgspec.Struct):

@@ -19,7 +19,7 @@ from pathlib import Path
 import anyio
 from anyio.abc import Process
 
-from sidecar.adapters.nats_binary import ServerError
+from sidecar.adapters.nats_directory import ServerError
 
 WATCHDOG = """
 read -r server || exit 0

@@ -15,8 +15,17 @@ from pathlib import Path
 import anyio
 import msgspec
 
-from sidecar.adapters.nats_binary import ServerError, find_server
-from sidecar.adapters.nats_directory import ANY_PORT, Login, held, read_login, read_url, write_login, write_private
+from sidecar.adapters.nats_binary import find_server
+from sidecar.adapters.nats_directory import (
+    ANY_PORT,
+    Login,
+    ServerError,
+    held,
+    read_login,
+    read_url,
+    write_login,
+    write_private,
+)
 from sidecar.adapters.nats_process import ServerProcess, start, stop_orphan
 
 __all__ = ["EmbeddedServer", "ServerError", "embedded_server", "read_url"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -11,14 +10,12 @@ import anyio
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+from sidecar.adapters.address import bind
+
 DROP = "connection.drop"
 HEAD_SECONDS = (
     10.0  # a request is there that long after its connection, or its predecessor's answer; twice that at most
 )
-
-
-class AddressError(Exception):
-    """The address cannot be listened on; the message names it and says why."""
 
 
 class _Server(uvicorn.Server):
@@ -101,14 +98,3 @@ def droppable(app: Any) -> Any:
         await app({**scope, "extensions": {**scope.get("extensions", {}), DROP: drop}}, receive, send)
 
     return with_drop
-
-
-def bind(address: str) -> socket.socket:
-    """A listening socket for `host:port`. Raises AddressError."""
-    host, _, port = address.rpartition(":")
-    host = host.strip("[]")
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, int(port)), family=family, backlog=128)
-    except (OSError, ValueError, OverflowError) as error:
-        raise AddressError(f"cannot listen on {address!r}: {error}") from error

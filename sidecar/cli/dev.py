@@ -12,13 +12,14 @@ import click
 import msgspec
 
 from sidecar.adapters.nats_url import shown
-from sidecar.app import FORMATS, Sidecar, development, finished, provider_folders_of, until_end
+from sidecar.app import FORMATS, Sidecar, finished, provider_folders_of, until_end
 from sidecar.cli import BEGAN
 from sidecar.cli.failure import EXIT_CODES, Stopped, stop
 from sidecar.cli.options import json_option
 from sidecar.cli.serve import serving
 from sidecar.cli.session import DEFAULT, SANDBOX, settings_here
 from sidecar.cli.terminal import paint, put, put_json
+from sidecar.laptop import development
 from sidecar.model import VERSION, Access, Failure
 from sidecar.provider import Catalogue
 from sidecar.sandbox.read import all_cases

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 import msgspec
 
 from sidecar.adapters.app_file import AppFolder
-from sidecar.app import CONNECT_ON_A_LAPTOP
 from sidecar.auth.apps import App, Apps, app_file_names
 from sidecar.cli.account import CONSENTED, Connection
 from sidecar.cli.app_here import apps_folder
@@ -17,6 +16,7 @@ from sidecar.cli.doctor_grants import named, oauth2_of
 from sidecar.cli.doctor_line import Line, fail, ok, warn
 from sidecar.connect import Site
 from sidecar.kinds import OAuth2
+from sidecar.laptop import CONNECT_ON_A_LAPTOP
 from sidecar.provider import Catalogue
 from sidecar.settings import Settings
 from sidecar.trace.line import counted

@@ -9,10 +9,10 @@ from typing import TypeVar
 
 import anyio
 
+from sidecar.adapters.address import AddressError
 from sidecar.adapters.key_file import KeyFileError
-from sidecar.adapters.nats_binary import ServerError
+from sidecar.adapters.nats_directory import ServerError
 from sidecar.adapters.nats_streams import StreamRefused
-from sidecar.adapters.uvicorn_listener import AddressError
 from sidecar.app import GivenUp, Unfit
 from sidecar.catalogue.read import ManifestError
 from sidecar.cli.failure import GIVEN_UP, NATS_DENIED, NO_NATS, NOT_READY, SETTINGS, Stopped, stop

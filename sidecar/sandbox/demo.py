@@ -19,7 +19,8 @@ import click
 import nats
 
 from sidecar.adapters.nats_server import ServerError
-from sidecar.app import FORMATS, development, provider_folders_of, until_end
+from sidecar.app import FORMATS, provider_folders_of, until_end
+from sidecar.laptop import development
 from sidecar.sandbox.agent import Agent, NoReply
 from sidecar.sandbox.read import all_cases
 from sidecar.sandbox.server import OfflineProviders

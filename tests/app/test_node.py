@@ -11,7 +11,8 @@ from pathlib import Path
 import nats
 import pytest
 
-from sidecar.app import FORMATS, development, provider_folders_of
+from sidecar.app import FORMATS, provider_folders_of
+from sidecar.laptop import development
 from sidecar.sandbox.read import all_cases
 from sidecar.sandbox.server import OfflineProviders, store_credentials
 from sidecar.settings import Settings

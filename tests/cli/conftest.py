@@ -15,8 +15,9 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from sidecar.adapters.yaml_file import read_yaml
-from sidecar.app import Sidecar, development
+from sidecar.app import Sidecar
 from sidecar.cli import main
+from sidecar.laptop import development
 from sidecar.sandbox.read import all_cases
 from sidecar.sandbox.server import OfflineProviders, Sandbox, store_credentials
 from sidecar.settings import Settings

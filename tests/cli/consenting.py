@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from anyio.from_thread import start_blocking_portal
 
-from sidecar.app import development
+from sidecar.laptop import development
 from sidecar.settings import Settings
 from tests.build import CREATE_ITEM, GET_ITEM, write_provider
 

@@ -17,7 +17,8 @@ import anyio
 import msgspec
 import pytest
 
-from sidecar.app import Sidecar, connected, development
+from sidecar.app import Sidecar, connected
+from sidecar.laptop import development
 from sidecar.ports import Message
 from sidecar.provider import Catalogue
 from sidecar.sandbox.server import store_credentials

@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.adapters.address import AddressError
 from sidecar.adapters.key_file import KeyFileError, create_key_file
-from sidecar.adapters.nats_binary import ServerError
-from sidecar.adapters.nats_directory import in_use
+from sidecar.adapters.nats_directory import ServerError, in_use
 from sidecar.adapters.nats_streams import StreamRefused
-from sidecar.adapters.uvicorn_listener import AddressError
 from sidecar.app import Unfit
 from sidecar.catalogue.read import ManifestError
 from sidecar.cli.dev import Started, greeting

@@ -10,8 +10,9 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from sidecar.adapters.address import AddressError, bind
 from sidecar.adapters.prometheus_metrics import CONTENT_TYPE, MAX_OPERATIONS, Metrics
-from sidecar.adapters.uvicorn_listener import AddressError, bind, listener
+from sidecar.adapters.uvicorn_listener import listener
 from sidecar.http import operations
 from sidecar.model import Reason
 from sidecar.trace.publish import TracePublisher

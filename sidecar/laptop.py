@@ -1,0 +1,79 @@
+"""A sidecar on one machine, with all it needs: an embedded nats-server, keys, streams, pages to connect accounts on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from sidecar.adapters.address import AddressError, bind
+from sidecar.adapters.nats_server import embedded_server
+from sidecar.adapters.nats_streams import provision
+from sidecar.adapters.system import SystemClock
+from sidecar.app import Sidecar, catalogue_of, connected, sidecar
+from sidecar.keys import keys_on_a_laptop
+from sidecar.provider import Catalogue
+from sidecar.settings import Settings
+from sidecar.streams import streams_of
+
+log = logging.getLogger("sidecar.laptop")
+
+CONNECT_ON_A_LAPTOP = "127.0.0.1:8077"
+
+
+class Sandbox(Protocol):
+    """Providers that answer offline: gives the base URL of each, until the block ends."""
+
+    def __call__(self, catalogue: Catalogue) -> AbstractAsyncContextManager[Mapping[str, str]]: ...
+
+
+@asynccontextmanager
+async def development(settings: Settings, sandbox: Sandbox | None) -> AsyncIterator[tuple[Sidecar, str]]:
+    """A sidecar with all it needs, and the URL of its NATS."""
+    settings = _with_pages(settings)
+    folder = Path(settings.data_dir).expanduser()
+    settings = msgspec.structs.replace(
+        settings,
+        apps_dir=settings.apps_dir or str(folder / "apps"),
+        state_dir=settings.state_dir or str(folder / "state"),
+    )
+    catalogue = catalogue_of(settings)
+    async with AsyncExitStack() as parts:
+        url = settings.nats_url
+        if url is None:
+            url = (await parts.enter_async_context(embedded_server(folder, log))).url
+        bus = await parts.enter_async_context(connected(settings, url))
+        for done in await provision(bus, streams_of(settings)):
+            log.info("%s", done)
+        base_urls = await parts.enter_async_context(sandbox(catalogue)) if sandbox else None
+        running = await parts.enter_async_context(
+            sidecar(
+                settings,
+                bus=bus,
+                keys=keys_on_a_laptop(settings, SystemClock().now),
+                catalogue=catalogue,
+                base_urls=base_urls,
+                egress_allow=("127.0.0.1",) if sandbox else (),
+            )
+        )
+        yield running, url
+
+
+def _with_pages(settings: Settings) -> Settings:
+    """On a laptop there are pages to connect accounts on, at an address that does not change where it is free: that is
+    what a provider is told.
+    """
+    if settings.public_url is not None:
+        return settings
+    try:
+        with bind(CONNECT_ON_A_LAPTOP):
+            address = CONNECT_ON_A_LAPTOP
+    except AddressError:
+        with bind("127.0.0.1:0") as free:
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+        log.info("%s is taken; accounts are connected on %s", CONNECT_ON_A_LAPTOP, address)
+    return msgspec.structs.replace(settings, connect_address=address, public_url=f"http://{address}")
