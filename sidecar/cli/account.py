@@ -37,6 +37,7 @@ class Connection(msgspec.Struct, frozen=True):
     client_id: str | None = None
     scopes: tuple[str, ...] = ()
     expires: str | None = None
+    token: str | None = None
     why: str | None = None
     kept: dict[str, str] = {}
 
@@ -112,13 +113,14 @@ def in_options(failure: CommandFailure) -> CommandFailure:
 
 def table(connections: Sequence[Connection]) -> list[str]:
     """The connections as a table, with a heading."""
-    rows = [["connection", "provider", "kind", "status", "account", "server", "changed"]]
+    rows = [["connection", "provider", "kind", "status", "token", "account", "server", "changed"]]
     rows += [
         [
             plain(item.connection, 60),
             plain(item.provider, 60),
             plain(item.kind, 40),
             plain(item.status, 40),
+            plain(item.token or "-", 20),
             plain(item.account or "-", 60),
             plain(item.base_url or "-", 100),
             plain((item.changed or "-")[:16].replace("T", " "), 20),

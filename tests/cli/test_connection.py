@@ -114,7 +114,7 @@ def test_the_list_shows_everything_but_secrets(beside: Command) -> None:
     """A table for people, and the same as JSON for machines."""
     result = beside("connection", "list", "acme", "-c", "alice")
     heading, line = result.stdout.splitlines()
-    assert heading.split() == ["connection", "provider", "kind", "status", "account", "server", "changed"]
+    assert heading.split() == ["connection", "provider", "kind", "status", "token", "account", "server", "changed"]
     assert line.split()[:4] == ["alice", "acme", "bearer", "active"]
     listed = said(beside("connection", "list", "--json"))
     assert {"alice", "default"} <= {item["connection"] for item in listed}
@@ -180,10 +180,21 @@ def test_a_kind_that_is_not_taken() -> None:
         chosen_kind(TWO, "oauth", None)
 
 
+def test_a_table_tells_how_tokens_stand() -> None:
+    """Beside whether a connection may be used stands how its access token does; a key has none."""
+    issued = Connection("alice", "gmail", "oauth2", "active", token="expiring", account="alice@example.com")
+    lines = [line.split() for line in table([issued, Connection("bob", "github", "bearer", "active")])]
+    assert lines[0][3:6] == ["status", "token", "account"]
+    assert lines[1][3:6] == ["active", "expiring", "alice@example.com"]
+    assert lines[2][3:6] == ["active", "-", "-"]
+
+
 EVIL = "\x1b[2J\nx"
 
 
 def test_nothing_from_outside_steers_the_terminal() -> None:
     """Names and accounts that others chose add no line and no control."""
-    item = Connection(EVIL, EVIL, EVIL, EVIL, account=EVIL, base_url=EVIL, changed=EVIL, problem=EVIL, verified=False)
+    item = Connection(
+        EVIL, EVIL, EVIL, EVIL, account=EVIL, base_url=EVIL, changed=EVIL, problem=EVIL, verified=False, token=EVIL
+    )
     assert all("\x1b[2J" not in line and "\n" not in line for line in [*table([item]), shown(item)])
