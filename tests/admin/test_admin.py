@@ -253,9 +253,12 @@ async def test_an_account_that_is_the_user_name() -> None:
 
 
 async def test_an_account_that_is_the_secret() -> None:
-    """A provider that names the account by the credential does not get it shown."""
-    here = await house(httpx.Response(200, json={"login": CANARY}))
-    assert (await imported(here)).body["status"] == "active"
+    """A provider that names the account by the credential does not get it shown, also one that is short."""
+    short = "pin-4711"  # a long one is not taken from the answer at all
+    here = await house(httpx.Response(200, json={"login": short}))
+    reply = await imported(here, short)
+    assert reply.body["status"] == "active"
+    assert short not in str(reply.body)
 
 
 async def test_a_store_without_room() -> None:

@@ -83,6 +83,7 @@ def test_without_a_terminal_nobody_is_asked(beside: Command) -> None:
         (["acme", "--from-file", "-"], " \n", 64, "- is empty"),
         (["acme", "--from-file", "-"], b"\xff", 64, "does not hold text in UTF-8"),
         (["acme", "--from-file", "-"], '{"hunter2": 1}', 64, "starts like JSON and is not"),
+        (["acme", "--from-file", "-"], '{"token": "hunter2"', 64, "starts like JSON and is not"),
         (["acme", "--from-file", "-"], "x" * 300_000, 64, "too large for a secret"),
         (["acme", "--from-file", "-", "--kind", "oauth"], "hunter2", 64, "kinds are: bearer, api_key"),
         (["acme", "--from-file", "-"], "hunter2", 64, "--base-url  the connection must name its server"),
