@@ -1,4 +1,4 @@
-"""One call, top to bottom: look up, validate, render, then attempts until it is answered or must stop."""
+"""One call, top to bottom: prepare it (`prepare.py`), then attempts until it is answered or must stop."""
 
 from __future__ import annotations
 
@@ -11,39 +11,32 @@ import httpx
 import msgspec
 
 from sidecar.auth.kind import auth_of, authorise, is_issued, shown
-from sidecar.catalogue.validate import nearest, validate
 from sidecar.core import story
 from sidecar.core.base_url import connection_url
 from sidecar.core.dry_run import dry_run
 from sidecar.core.hint import with_hint
 from sidecar.core.limit import Budgets, Reservation, budgets
 from sidecar.core.outcome import outcome
-from sidecar.core.page import secret_parameters, with_page
-from sidecar.core.raw import render_raw
 from sidecar.core.redact import redact_failure
 from sidecar.core.refusal import (
-    access_mismatch,
     echoing,
     moved,
     stopped,
-    too_long,
-    unknown_operation,
     untold,
     unusable,
 )
-from sidecar.core.render import CALL_ID, render
 from sidecar.core.retry import THROTTLED, Decision, retry
 from sidecar.credential import Credential
 from sidecar.log import defect
-from sidecar.model import Access, Call, Failure, Outcome, Reason, Request, SideEffect, Success
+from sidecar.model import Access, Call, Failure, Outcome, Reason, SideEffect, Success
 from sidecar.ports import Clock, HttpSender, Random
-from sidecar.provider import Catalogue, Operation, Provider
+from sidecar.prepare import Preparation
+from sidecar.provider import Catalogue
 from sidecar.quota import Quotas
 from sidecar.run import Credentials, Ended, Limits, Observer, Renewal, Run
 from sidecar.stop import Stop
 from sidecar.wire.event import CallEvent
 from sidecar.wire.reply import too_large
-from sidecar.wire.request import decode_input
 
 log = logging.getLogger("sidecar.execute")
 
@@ -71,17 +64,17 @@ class Executor:
         say (the sandbox does).
         """
         self.catalogue = catalogue
-        self._credentials = credentials
+        self.preparation = Preparation(
+            catalogue=catalogue, credentials=credentials, clock=clock, prefix=prefix, base_urls=base_urls
+        )
         self._sender = sender
         self._clock = clock
         self._random = random
         self._observer = observer
-        self._prefix = prefix
         self._id = sidecar_id
         self._user_agent = user_agent
         self._limits = limits
         self._renewal = renewal
-        self._base_urls = base_urls or {}
         self._quotas = Quotas(clock)
 
     async def run(self, call: Call, credential: Credential | None = None, stop: Stop | None = None) -> Ended:
@@ -94,7 +87,7 @@ class Executor:
         told = await self._emit(story.started, call, catalog_hash=self.catalogue.digest, sidecar=self._id)
         run: Run | None = None
         try:
-            prepared = await self._prepare(call, credential, stop, told=told)
+            prepared = await self.preparation.prepare(call, credential, stop, told=told)
             if isinstance(prepared, Run):
                 run = prepared
                 result = dry_run(run.request, shown(run.auth)) if call.dry_run else await self._attempt_until_done(run)
@@ -110,52 +103,6 @@ class Executor:
             result = _defect(call, run, error)
         stop.settle()
         return await self._end(call, run, result)
-
-    async def _prepare(self, call: Call, given: Credential | None, stop: Stop, *, told: bool) -> Run | Failure:
-        """Look up, validate and render: everything that can refuse the call before it costs anything."""
-        provider = self.catalogue.providers.get(call.provider)
-        if provider is None:
-            return Failure(reason=Reason.UNKNOWN_PROVIDER, detail=f"provider {call.provider} is not served here")
-        operation = provider.operations.get(call.operation)
-        if operation is None:
-            return unknown_operation(call, nearest(call.operation, provider.operations))
-        if operation.access is not call.access:
-            return access_mismatch(self._prefix, call, operation)
-        values = decode_input(call.payload)
-        if isinstance(values, Failure):
-            return values
-        invalid = validate(operation, values)
-        if invalid is not None:
-            return invalid
-        credential = given or await self._load(call)
-        if isinstance(credential, Failure):
-            return credential
-        auth = auth_of(provider.manifest.auth, credential.kind)
-        if auth is None:
-            return unusable(call, credential.kind)
-        request = self._render(call, provider, operation, credential, values)
-        if isinstance(request, Failure):
-            return request
-        return Run(call, provider, operation, credential, auth, request, told, stop, trial=given is not None)
-
-    async def _load(self, call: Call) -> Credential | Failure:
-        left = max(0.0, call.deadline - self._clock.now())
-        return await self._credentials.load(call.tenant, call.connection, call.provider, within=left)
-
-    def _render(
-        self, call: Call, provider: Provider, operation: Operation, credential: Credential, values: dict[str, Any]
-    ) -> Request | Failure:
-        url = self._base_urls.get(provider.name) or connection_url(provider.manifest.base_url, credential)
-        if isinstance(url, Failure):
-            return url
-        if operation.raw:
-            request = render_raw(provider, operation.fact.method, url, values)
-        else:
-            shaped = operation.input_hook({**values, CALL_ID: call.call_id}) if operation.input_hook else values
-            request = render(provider, operation, url, shaped, call.call_id)
-        if not isinstance(request, Failure):
-            request = with_page(operation, request, call.cursor, secret_parameters(provider))
-        return request if isinstance(request, Failure) else too_long(request) or request
 
     async def _attempt_until_done(self, run: Run) -> Outcome:
         """The attempt loop: reserve, credential, send, observe limits, outcome, retry?"""
@@ -209,7 +156,7 @@ class Executor:
         """Before a further attempt: the connection may have been disabled or given another credential meanwhile."""
         if run.attempts == 0 or run.trial:
             return None
-        credential = await (self._renewed(run, run.refused) if run.refused else self._load(run.call))
+        credential = await (self._renewed(run, run.refused) if run.refused else self.preparation.load(run.call))
         if isinstance(credential, Failure):
             return credential
         auth = auth_of(run.provider.manifest.auth, credential.kind)
@@ -225,7 +172,7 @@ class Executor:
         """The credential with a new token, in place of the one that was refused just now; later as any other."""
         call, left = run.call, max(0.0, run.call.deadline - self._clock.now())
         if self._renewal is None or run.renewed:
-            return await self._load(call)
+            return await self.preparation.load(call)
         run.renewed = True
         found = await self._renewal.rejected(call.tenant, call.connection, call.provider, run.credential, within=left)
         return refused if found is None else found

@@ -20,7 +20,7 @@ ROWS = (
     ),
     Row(
         promise="An operation that writes is refused on a `read` subject.",
-        file="sidecar/execute.py",
+        file="sidecar/prepare.py",
         good="if operation.access is not call.access:",
         bad="if call.access is Access.WRITE and operation.access is not call.access:",
         tests=(f"{REFUSED}::test_the_other_kind_of_subject",),
@@ -34,7 +34,7 @@ ROWS = (
     ),
     Row(
         promise="A call uses the connection that it names, or fails.",
-        file="sidecar/execute.py",
+        file="sidecar/prepare.py",
         good="self._credentials.load(call.tenant, call.connection, call.provider, within=left)",
         bad='self._credentials.load(call.tenant, "default", call.provider, within=left)',
         tests=(f"{REFUSED}::test_a_connection_that_cannot_be_used",),

@@ -1,0 +1,101 @@
+"""Before anything is sent: look up, validate, find the credential, render. What refuses a call here costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from sidecar.auth.kind import auth_of
+from sidecar.catalogue.validate import nearest, validate
+from sidecar.core.base_url import connection_url
+from sidecar.core.page import secret_parameters, with_page
+from sidecar.core.raw import render_raw
+from sidecar.core.refusal import access_mismatch, too_long, unknown_operation, unusable
+from sidecar.core.render import CALL_ID, render
+from sidecar.credential import Credential
+from sidecar.model import Call, Failure, Reason, Request
+from sidecar.ports import Clock
+from sidecar.provider import Catalogue, Operation, Provider
+from sidecar.run import Credentials, Run
+from sidecar.stop import Stop
+from sidecar.wire.request import decode_input
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What a call asks for, looked up and valid: the operation, and the values of its input."""
+
+    provider: Provider
+    operation: Operation
+    values: dict[str, Any]
+
+
+class Preparation:
+    """Makes runs of calls. `base_urls` replaces what a provider's manifest and connections say (the sandbox does)."""
+
+    def __init__(
+        self,
+        *,
+        catalogue: Catalogue,
+        credentials: Credentials,
+        clock: Clock,
+        prefix: str,
+        base_urls: Mapping[str, str] | None = None,
+    ) -> None:
+        self._catalogue = catalogue
+        self._credentials = credentials
+        self._clock = clock
+        self._prefix = prefix
+        self._base_urls = base_urls or {}
+
+    def look_up(self, call: Call) -> Asked | Failure:
+        """What the call asks for, without any look at its connection."""
+        provider = self._catalogue.providers.get(call.provider)
+        if provider is None:
+            return Failure(reason=Reason.UNKNOWN_PROVIDER, detail=f"provider {call.provider} is not served here")
+        operation = provider.operations.get(call.operation)
+        if operation is None:
+            return unknown_operation(call, nearest(call.operation, provider.operations))
+        if operation.access is not call.access:
+            return access_mismatch(self._prefix, call, operation)
+        values = decode_input(call.payload)
+        if isinstance(values, Failure):
+            return values
+        return validate(operation, values) or Asked(provider, operation, values)
+
+    async def prepare(self, call: Call, given: Credential | None, stop: Stop, *, told: bool) -> Run | Failure:
+        """The run of a call, ready for its first attempt. `given` is tried in place of the stored credential."""
+        asked = self.look_up(call)
+        if isinstance(asked, Failure):
+            return asked
+        credential = given or await self.load(call)
+        if isinstance(credential, Failure):
+            return credential
+        auth = auth_of(asked.provider.manifest.auth, credential.kind)
+        if auth is None:
+            return unusable(call, credential.kind)
+        request = self._render(call, asked, credential)
+        if isinstance(request, Failure):
+            return request
+        trial = given is not None
+        return Run(call, asked.provider, asked.operation, credential, auth, request, told, stop, trial=trial)
+
+    async def load(self, call: Call) -> Credential | Failure:
+        """The credential of the call's connection, found before its deadline."""
+        left = max(0.0, call.deadline - self._clock.now())
+        return await self._credentials.load(call.tenant, call.connection, call.provider, within=left)
+
+    def _render(self, call: Call, asked: Asked, credential: Credential) -> Request | Failure:
+        provider, operation, values = asked.provider, asked.operation, asked.values
+        url = self._base_urls.get(provider.name) or connection_url(provider.manifest.base_url, credential)
+        if isinstance(url, Failure):
+            return url
+        if operation.raw:
+            request = render_raw(provider, operation.fact.method, url, values)
+        else:
+            shaped = operation.input_hook({**values, CALL_ID: call.call_id}) if operation.input_hook else values
+            request = render(provider, operation, url, shaped, call.call_id)
+        if not isinstance(request, Failure):
+            request = with_page(operation, request, call.cursor, secret_parameters(provider))
+        return request if isinstance(request, Failure) else too_long(request) or request
