@@ -59,6 +59,7 @@ class Reason(StrEnum):
     VALIDATION = "VALIDATION"
     ACCESS_MISMATCH = "ACCESS_MISMATCH"
     IDEMPOTENCY_UNSUPPORTED = "IDEMPOTENCY_UNSUPPORTED"
+    IDEMPOTENCY_MISMATCH = "IDEMPOTENCY_MISMATCH"
     HEADER_UNSUPPORTED = "HEADER_UNSUPPORTED"
     CALL_ID_IN_USE = "CALL_ID_IN_USE"
     PROVIDER_REJECTED = "PROVIDER_REJECTED"
@@ -75,22 +76,26 @@ class Reason(StrEnum):
     PROVIDER_NOT_FOUND = "PROVIDER_NOT_FOUND"
     UNKNOWN_PROVIDER = "UNKNOWN_PROVIDER"
     UNKNOWN_OPERATION = "UNKNOWN_OPERATION"
+    UNKNOWN_CALL = "UNKNOWN_CALL"
     PROVIDER_CONFLICT = "PROVIDER_CONFLICT"
     REDIRECT_BLOCKED = "REDIRECT_BLOCKED"
     TLS_VERIFY_FAILED = "TLS_VERIFY_FAILED"
     PROVIDER_PRECONDITION = "PROVIDER_PRECONDITION"
     NOT_SET_UP = "NOT_SET_UP"
     CAS_CONFLICT = "CAS_CONFLICT"
+    IN_PROGRESS = "IN_PROGRESS"
     RESPONSE_TOO_LARGE = "RESPONSE_TOO_LARGE"
     REQUEST_TOO_LARGE = "REQUEST_TOO_LARGE"
     PROVIDER_RATE_LIMITED = "PROVIDER_RATE_LIMITED"
     LOCAL_RATE_LIMITED = "LOCAL_RATE_LIMITED"
+    TENANT_LIMIT = "TENANT_LIMIT"
     QUEUE_FULL = "QUEUE_FULL"
     STORE_FULL = "STORE_FULL"
     CANCELLED_BY_CALLER = "CANCELLED_BY_CALLER"
     BEFORE_SEND = "BEFORE_SEND"
     CONNECT_FAILED = "CONNECT_FAILED"
     PROVIDER_UNAVAILABLE = "PROVIDER_UNAVAILABLE"
+    CIRCUIT_OPEN = "CIRCUIT_OPEN"
     CREDENTIAL_REFRESHING = "CREDENTIAL_REFRESHING"
     STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
     SHUTTING_DOWN = "SHUTTING_DOWN"
@@ -117,6 +122,7 @@ MEANINGS: dict[Reason, Meaning] = {
     Reason.VALIDATION: Meaning(Code.INVALID_ARGUMENT, 422, "The input does not fit the operation"),
     Reason.ACCESS_MISMATCH: Meaning(Code.INVALID_ARGUMENT, 400, "The operation belongs to the other kind of subject"),
     Reason.IDEMPOTENCY_UNSUPPORTED: Meaning(Code.INVALID_ARGUMENT, 400, "An idempotency key cannot be honoured here"),
+    Reason.IDEMPOTENCY_MISMATCH: Meaning(Code.INVALID_ARGUMENT, 422, "The idempotency key was used for another input"),
     Reason.HEADER_UNSUPPORTED: Meaning(Code.INVALID_ARGUMENT, 400, "A header asks for what cannot be honoured here"),
     Reason.CALL_ID_IN_USE: Meaning(Code.INVALID_ARGUMENT, 400, "Another call in flight has this call id"),
     Reason.PROVIDER_REJECTED: Meaning(Code.INVALID_ARGUMENT, 400, "The provider rejected the request"),
@@ -133,24 +139,28 @@ MEANINGS: dict[Reason, Meaning] = {
     Reason.PROVIDER_NOT_FOUND: Meaning(Code.NOT_FOUND, 404, "The provider does not have it"),
     Reason.UNKNOWN_PROVIDER: Meaning(Code.NOT_FOUND, 404, "No such provider is served"),
     Reason.UNKNOWN_OPERATION: Meaning(Code.NOT_FOUND, 404, "The provider has no such operation"),
+    Reason.UNKNOWN_CALL: Meaning(Code.NOT_FOUND, 404, "No such call is known"),
     Reason.PROVIDER_CONFLICT: Meaning(Code.ALREADY_EXISTS, 409, "The provider reports a conflict"),
     Reason.REDIRECT_BLOCKED: Meaning(Code.FAILED_PRECONDITION, 400, "A redirect was not followed"),
     Reason.TLS_VERIFY_FAILED: Meaning(Code.FAILED_PRECONDITION, 400, "The provider's certificate was not accepted"),
     Reason.PROVIDER_PRECONDITION: Meaning(Code.FAILED_PRECONDITION, 412, "A precondition of the provider failed"),
     Reason.NOT_SET_UP: Meaning(Code.FAILED_PRECONDITION, 412, "The sidecar is not set up for it"),
     Reason.CAS_CONFLICT: Meaning(Code.ABORTED, 409, "The record was changed meanwhile", Again.YES),
+    Reason.IN_PROGRESS: Meaning(Code.ABORTED, 409, "The same call is still under way", Again.YES),
     Reason.RESPONSE_TOO_LARGE: Meaning(Code.OUT_OF_RANGE, 413, "The provider's answer is too large"),
     Reason.REQUEST_TOO_LARGE: Meaning(Code.OUT_OF_RANGE, 413, "The request is too large"),
     Reason.PROVIDER_RATE_LIMITED: Meaning(Code.RESOURCE_EXHAUSTED, 429, "The provider limits the rate", Again.YES),
     Reason.LOCAL_RATE_LIMITED: Meaning(
         Code.RESOURCE_EXHAUSTED, 429, "The quota is used up before the deadline", Again.YES
     ),
+    Reason.TENANT_LIMIT: Meaning(Code.RESOURCE_EXHAUSTED, 429, "The tenant has as much under way as it may", Again.YES),
     Reason.QUEUE_FULL: Meaning(Code.RESOURCE_EXHAUSTED, 429, "The sidecar has no room for another call", Again.YES),
     Reason.STORE_FULL: Meaning(Code.RESOURCE_EXHAUSTED, 429, "The store is full", Again.YES),
     Reason.CANCELLED_BY_CALLER: Meaning(Code.CANCELLED, 499, "The caller cancelled the call"),
     Reason.BEFORE_SEND: Meaning(Code.DEADLINE_EXCEEDED, 504, "The deadline passed before anything was sent", Again.YES),
     Reason.CONNECT_FAILED: Meaning(Code.UNAVAILABLE, 503, "The provider could not be reached", Again.YES),
     Reason.PROVIDER_UNAVAILABLE: Meaning(Code.UNAVAILABLE, 503, "The provider is unavailable", Again.YES),
+    Reason.CIRCUIT_OPEN: Meaning(Code.UNAVAILABLE, 503, "The provider fails; it is left alone for a while", Again.YES),
     Reason.CREDENTIAL_REFRESHING: Meaning(Code.UNAVAILABLE, 503, "The credential is being renewed", Again.YES),
     Reason.STORE_UNAVAILABLE: Meaning(Code.UNAVAILABLE, 503, "The store does not answer", Again.YES),
     Reason.SHUTTING_DOWN: Meaning(Code.UNAVAILABLE, 503, "The sidecar is shutting down", Again.YES),
