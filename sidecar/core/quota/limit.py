@@ -1,0 +1,59 @@
+"""What an exchange must pass: limits, each with its key, and what it costs of each."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Window(msgspec.Struct, frozen=True, array_like=True):
+    """At most `units` arrive in any `seconds`. What keeps that passes a fixed window of any phase, too."""
+
+    units: int
+    seconds: float
+
+
+class Tokens(msgspec.Struct, frozen=True, array_like=True):
+    """A token bucket as the provider declares it: `rate` units come back each second, up to `burst`."""
+
+    rate: float
+    burst: int
+
+
+class Limit(msgspec.Struct, frozen=True, array_like=True):
+    """One budget: all of its windows, its token bucket and its slots hold at once.
+
+    `key` says whose it is (provider, names, bucket); `bucket` is its name for people. `slots`: how many exchanges may
+    be under way at once. `variation`: by how many seconds the way to the provider may vary; units stay taken that much
+    longer.
+    """
+
+    key: str
+    bucket: str
+    windows: tuple[Window, ...] = ()
+    tokens: Tokens | None = None
+    slots: int | None = None
+    variation: float = 0.02
+
+
+class Want(msgspec.Struct, frozen=True, array_like=True):
+    """What one exchange takes of one limit. A slot is one, whatever it costs."""
+
+    limit: Limit
+    cost: int = 1
+
+
+class Demand(msgspec.Struct, frozen=True, array_like=True):
+    """What one exchange must pass together. `family` names all limits that such exchanges may have in common: one owner
+    keeps them. Without wants there is nothing to wait for, but what the provider said (`told`).
+
+    `told` is the key that an answer closes that says "not now" without any limit of ours to blame.
+    """
+
+    family: str
+    told: str
+    wants: tuple[Want, ...] = ()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Of everything that may be closed to it."""
+        return (*(want.limit.key for want in self.wants), self.told)

@@ -1,0 +1,137 @@
+"""What sidecars say to one another about quotas, over `sidecar.quota.<tenant or ->.to.<id>` and `.all`.
+
+Only durations cross the wire, never a moment. Messages may be lost, late or twice; of one sender they keep their order.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from sidecar.core.quota.limit import Limit
+
+Serial = tuple[int, int]  # the owner's epoch, and a number that rises: tells one credit from every other
+
+
+class Item(msgspec.Struct, frozen=True, array_like=True):
+    """One exchange that waits: what it costs of which limit, and how many seconds it has left."""
+
+    call: str
+    wants: tuple[tuple[str, int], ...]
+    left: float
+
+
+class Request(msgspec.Struct, frozen=True, array_like=True, tag="req"):
+    """Permits wanted. `sent` is the sender's own moment, which the grant repeats. `limits`: those the items name."""
+
+    family: str
+    sent: float
+    items: tuple[Item, ...]
+    limits: tuple[Limit, ...]
+
+
+class Permit(msgspec.Struct, frozen=True, array_like=True):
+    """`call` may start `wait` seconds after this is received, `hold` being how long the owner had the request."""
+
+    call: str
+    wait: float
+    hold: float
+
+
+class Denial(msgspec.Struct, frozen=True, array_like=True):
+    """`call` cannot start in time; in so many seconds it could, for want of this bucket."""
+
+    call: str
+    retry_after: float
+    bucket: str
+    closed: bool = False
+
+
+class Delay(msgspec.Struct, frozen=True, array_like=True):
+    """`call` will wait about so many seconds, for this bucket."""
+
+    call: str
+    seconds: float
+    bucket: str
+    closed: bool = False
+
+
+class Credit(msgspec.Struct, frozen=True, array_like=True):
+    """Units of a limit that may be used without asking, in every window anew, until they are recalled or too old."""
+
+    key: str
+    units: int
+    serial: Serial
+
+
+class Grant(msgspec.Struct, frozen=True, array_like=True, tag="gr"):
+    """The owner's answer, at once or later. Credits live from `sent`, the moment that the request named."""
+
+    family: str
+    epoch: int
+    sent: float
+    permits: tuple[Permit, ...] = ()
+    denials: tuple[Denial, ...] = ()
+    delays: tuple[Delay, ...] = ()
+    credits: tuple[Credit, ...] = ()
+    recalled: tuple[tuple[str, Serial], ...] = ()
+
+
+class Beat(msgspec.Struct, frozen=True, array_like=True, tag="hb"):
+    """Once a second while there is something to say, and at once when a slot, a permit or a credit comes back."""
+
+    partition: int
+    sent: float
+    ended: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+    under_way: tuple[str, ...] = ()
+    dropped: tuple[tuple[str, Serial], ...] = ()
+    hints: tuple[tuple[str, int, float | None], ...] = ()
+
+
+class Took(msgspec.Struct, frozen=True, array_like=True, tag="own"):
+    """I own this partition now, by the claim of this revision."""
+
+    partition: int
+    epoch: int
+
+
+class Use(msgspec.Struct, frozen=True, array_like=True):
+    """Units of a limit that were used without asking, and for how many seconds they still count."""
+
+    key: str
+    units: int
+    left: float
+
+
+class Sync(msgspec.Struct, frozen=True, array_like=True, tag="sync"):
+    """What this sidecar holds of a partition, for its new owner."""
+
+    partition: int
+    uses: tuple[Use, ...] = ()
+    credits: tuple[Credit, ...] = ()
+    under_way: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    limits: tuple[Limit, ...] = ()
+
+
+class NotMine(msgspec.Struct, frozen=True, array_like=True, tag="no"):
+    """You asked me, and I do not own that family."""
+
+    family: str
+
+
+class Ledger(msgspec.Struct, frozen=True, array_like=True, tag="ledger"):
+    """A partition handed over in order: everything that is taken, with ages."""
+
+    partition: int
+    epoch: int
+    content: bytes
+
+
+class Closed(msgspec.Struct, frozen=True, array_like=True, tag="closed"):
+    """The provider said "not before": these keys are closed for so many seconds."""
+
+    keys: tuple[str, ...]
+    seconds: float
+
+
+Message = Request | Grant | Beat | Took | Sync | NotMine | Ledger | Closed
