@@ -31,6 +31,7 @@ SERVICE_REPLY = "_R_"  # where replies to another account go: the nats-server pu
 REPLIES = (f"{INBOX}.{{tenant}}.", f"{SERVICE_REPLY}.")  # SIDECAR_REPLY_PREFIXES where one account has several tenants
 BUCKETS = ("SIDECAR_CREDENTIALS",)
 FLOWS = "SIDECAR_CONNECT"  # connect flows: under each connection's key, one of an id
+QUOTAS = "SIDECAR_QUOTA"  # who owns a part of the shared quotas; under the tenant, or `-` where all are served
 TRACE_STREAM = "SIDECAR_TRACE"
 ALL = ">"
 OPERATIONS = re.compile(r"([a-z0-9_]+|\*)(\.([a-z0-9_]+|\*))*(\.>)?|>")
@@ -85,6 +86,8 @@ class Kind(StrEnum):
     RECORD_WATCH = "record watch"
     FLOW = "connect flow"
     FLOW_GET = "connect flow get"
+    QUOTA_RECORD = "quota record"
+    QUOTA_RECORD_GET = "quota record get"
     TRACE_WATCH = "trace watch"
     TRACE_CHECK = "trace check"
     STREAM_LOOK = "stream look"
@@ -112,10 +115,10 @@ _O, _T = Role.OPERATOR, Role.TRACE_READER
 _SCOPED, _SHARED, _ADMIN = Role.SCOPED_SIDECAR, Role.SHARED_SIDECAR, Role.ADMIN
 _GET, _WATCH = "$JS.API.DIRECT.GET", "$JS.API.CONSUMER.CREATE"
 _SERVICE = ("$SRV.*", f"$SRV.*.{SERVICE}", f"$SRV.*.{SERVICE}.*")
-_STREAMS = ("KV_{bucket}", f"KV_{FLOWS}", TRACE_STREAM)
+_STREAMS = ("KV_{bucket}", f"KV_{FLOWS}", f"KV_{QUOTAS}", TRACE_STREAM)
 
 # {connection} and {provider} stand for each that the holder names, or `*`; {provider_or_every} includes `-`.
-# {key} stands for the keys of its records, {flow_key} for those of its flows.
+# {key} stands for the keys of its records, {flow_key} for those of its flows, {tenant_key} for what they begin with.
 TABLE: dict[Kind, dict[Role, Grant]] = {
     Kind.READ: {
         _A: _may_publish("{prefix}.read.{tenant}.>"),
@@ -214,6 +217,15 @@ TABLE: dict[Kind, dict[Role, Grant]] = {
         _SCOPED: _may_publish(f"{_GET}.KV_{FLOWS}.$KV.{FLOWS}.{{flow_key}}"),
         _SHARED: _may_publish(f"{_GET}.KV_{FLOWS}.$KV.{FLOWS}.>"),
     },
+    # A family of limits may span connections and providers, so every sidecar of a tenant may own any.
+    Kind.QUOTA_RECORD: {
+        _SCOPED: _may_publish(f"$KV.{QUOTAS}.{{tenant_key}}.*.*"),
+        _SHARED: _may_publish(f"$KV.{QUOTAS}.>"),
+    },
+    Kind.QUOTA_RECORD_GET: {
+        _SCOPED: _may_publish(f"{_GET}.KV_{QUOTAS}.$KV.{QUOTAS}.{{tenant_key}}.*.*"),
+        _SHARED: _may_publish(f"{_GET}.KV_{QUOTAS}.$KV.{QUOTAS}.>"),
+    },
     Kind.TRACE_WATCH: dict.fromkeys(
         (_O, _T),
         _may_publish(f"{_WATCH}.{TRACE_STREAM}.*.{{prefix}}.trace.{{tenant}}.>", f"$JS.FC.{TRACE_STREAM}.>"),
@@ -295,7 +307,7 @@ def rights_of_kind(holder: Holder, kind: Kind) -> Rights:
 
 def checks(holder: Holder) -> list[tuple[str, str]]:
     """Each stream that a scoped sidecar needs, and what it may ask to learn whether the stream is there."""
-    kinds = (Kind.RECORD_GET, Kind.FLOW_GET, Kind.TRACE_CHECK)
+    kinds = (Kind.RECORD_GET, Kind.FLOW_GET, Kind.QUOTA_RECORD_GET, Kind.TRACE_CHECK)
     asked = [subject for kind in kinds for subject in rights_of_kind(holder, kind).publish]
     found: dict[str, str] = {}
     for subject in asked:
@@ -340,6 +352,7 @@ def _values(holder: Holder) -> dict[str, Sequence[str]]:
         "inbox": [holder.inbox],
         "bucket": BUCKETS,
         "key": keys,
+        "tenant_key": [_key_token(token) for token in tenant],
         "flow_key": [key if key.endswith(ALL) else f"{key}.*" for key in keys],
     }
 

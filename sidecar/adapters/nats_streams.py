@@ -12,11 +12,13 @@ from sidecar.ports import Bus, BusDenied, BusError, NoResponders, StoreDenied, S
 
 CREDENTIALS = "SIDECAR_CREDENTIALS"
 CONNECT = "SIDECAR_CONNECT"
+QUOTA = "SIDECAR_QUOTA"
 TRACE = "SIDECAR_TRACE"
 WEEK_SECONDS = 7 * 24 * 3600
 GIB = 1024**3
 CREDENTIALS_BYTES = GIB // 4
 CONNECT_BYTES = GIB // 64  # flows vanish within the hour: 16 MiB are 10,000 at once
+QUOTA_BYTES = GIB // 64  # two records for each of 32 parts of a tenant, whose marks of long windows may be long
 DUPLICATE_SECONDS = 120  # how long a write that is repeated is known to be the same one
 TIMEOUT_SECONDS = 5.0
 
@@ -116,6 +118,7 @@ def required(
     return (
         bucket(CREDENTIALS, replicas=replicas, max_bytes=credentials_bytes),
         bucket(CONNECT, replicas=replicas, max_bytes=CONNECT_BYTES),
+        bucket(QUOTA, replicas=replicas, max_bytes=QUOTA_BYTES),
         trace,
     )
 

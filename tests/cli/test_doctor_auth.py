@@ -219,6 +219,7 @@ def test_every_bucket_that_can_fill_up_is_looked_at() -> None:
     assert {spec.name: spec.discard for spec in required("sidecar")} == {
         "KV_SIDECAR_CREDENTIALS": "new",
         "KV_SIDECAR_CONNECT": "new",
+        "KV_SIDECAR_QUOTA": "new",
         "SIDECAR_TRACE": "old",
     }
 

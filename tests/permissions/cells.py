@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sidecar.micro import NAME
-from sidecar.permissions import BUCKETS, FLOWS, TRACE_STREAM, WITHOUT_TENANT, Holder, Kind, Role
+from sidecar.permissions import BUCKETS, FLOWS, QUOTAS, TRACE_STREAM, WITHOUT_TENANT, Holder, Kind, Role
 
 CALL_ID = "01920000-0000-7000-8000-000000000000"
 BUCKET = BUCKETS[0]
@@ -36,6 +36,8 @@ EXPECTED: dict[Kind, tuple[tuple[Role, ...], tuple[Role, ...]]] = {
     Kind.RECORD_WATCH: (_SIDECARS, ()),
     Kind.FLOW: (_SIDECARS, ()),
     Kind.FLOW_GET: (_SIDECARS, ()),
+    Kind.QUOTA_RECORD: (_SIDECARS, ()),
+    Kind.QUOTA_RECORD_GET: (_SIDECARS, ()),
     Kind.TRACE_WATCH: ((_O, _T), ()),
     Kind.TRACE_CHECK: ((Role.SCOPED_SIDECAR,), ()),
     Kind.STREAM_LOOK: ((Role.SHARED_SIDECAR, _ADMIN), ()),
@@ -96,6 +98,8 @@ PROBES = {
     Kind.RECORD_GET: (f"$JS.API.DIRECT.GET.KV_{BUCKET}.$KV.{BUCKET}.{{key}}", b""),
     Kind.FLOW: (f"$KV.{FLOWS}.{{key}}.0", b"sealed"),
     Kind.FLOW_GET: (f"$JS.API.DIRECT.GET.KV_{FLOWS}.$KV.{FLOWS}.{{key}}.0", b""),
+    Kind.QUOTA_RECORD: (f"$KV.{QUOTAS}.{{tenant_key}}.own.7", b"{}"),
+    Kind.QUOTA_RECORD_GET: (f"$JS.API.DIRECT.GET.KV_{QUOTAS}.$KV.{QUOTAS}.{{tenant_key}}.own.7", b""),
     Kind.TRACE_CHECK: (f"$JS.API.DIRECT.GET.{TRACE_STREAM}.sidecar.trace.{{tenant}}.-.-.-", b""),
     Kind.STREAM_LOOK: (f"$JS.API.STREAM.INFO.KV_{BUCKET}", b""),
     Kind.STREAM_MAKE: (f"$JS.API.STREAM.CREATE.KV_{BUCKET}", b"{}"),
@@ -109,7 +113,8 @@ WATCHES = {
 
 def probe(kind: Kind, tenant: str, holder: Holder) -> tuple[str, bytes]:
     """What to try of a kind with a tenant's token."""
-    values = {"tenant": tenant, "key": f"{tenant.replace('%', '=')}.alice.github"}
+    tenant_key = tenant.replace("%", "=")
+    values = {"tenant": tenant, "tenant_key": tenant_key, "key": f"{tenant_key}.alice.github"}
     if kind in WATCHES:
         stream, pattern = WATCHES[kind]
         return consumer(stream, pattern.format_map(values), holder)

@@ -17,7 +17,7 @@ from sidecar.adapters.nats_bus import NatsBus
 from sidecar.adapters.nats_store import NatsStore
 from sidecar.adapters.tenant_keys import TenantKeys
 from sidecar.nats_config import OWN, SHARED
-from sidecar.permissions import BUCKETS, FLOWS
+from sidecar.permissions import BUCKETS, FLOWS, QUOTAS
 from sidecar.ports import KeyUnavailable, SealBroken
 from sidecar.settings import Settings
 from sidecar.streams import lacking
@@ -143,6 +143,8 @@ PUBLISHED = {
     "administrate them": (f"sidecar.admin.{OWN}.alice.github.revoke", {}),
     "answer into their inbox": (f"_INBOX.{OWN}.agent.x", {}),
     "take their quota": (f"sidecar.quota.{OWN}.all", {}),
+    "own their quota": (f"$KV.{QUOTAS}.{OWN}.own.7", "forged"),
+    "own everybody's quota": (f"$KV.{QUOTAS}.-.own.7", "forged"),
 }
 
 
@@ -327,6 +329,7 @@ async def test_a_scoped_sidecar_says_what_is_missing(empty_bus: NatsBus) -> None
     assert await lacking(empty_bus, Settings(tenant="acme")) == [
         f"bucket {BUCKET} does not exist, or does not allow direct gets",
         f"bucket {FLOWS} does not exist, or does not allow direct gets",
+        f"bucket {QUOTAS} does not exist, or does not allow direct gets",
         "stream SIDECAR_TRACE does not exist, or does not allow direct gets",
     ]
 

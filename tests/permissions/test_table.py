@@ -15,6 +15,7 @@ from sidecar.nats_server_config import config_text
 from sidecar.permissions import (
     BUCKETS,
     FLOWS,
+    QUOTAS,
     SIDECARS,
     TABLE,
     TRACE_STREAM,
@@ -60,7 +61,7 @@ def test_every_row_is_in_the_matrix() -> None:
 def test_every_stream_is_in_the_table() -> None:
     """A bucket or stream that is made and that nobody may use would be found in production only."""
     names = {spec.name for spec in required("sidecar")}
-    assert names == {*(f"KV_{bucket}" for bucket in (*BUCKETS, FLOWS)), TRACE_STREAM}
+    assert names == {*(f"KV_{bucket}" for bucket in (*BUCKETS, FLOWS, QUOTAS)), TRACE_STREAM}
 
 
 @pytest.mark.parametrize("role", list(Role))
@@ -126,6 +127,8 @@ def test_names_are_encoded() -> None:
     assert not may_publish(whose, "$KV.SIDECAR_CREDENTIALS.a=20cme.other.github")
     assert may_publish(whose, "$KV.SIDECAR_CONNECT.a=20cme.b=20c.github.0")
     assert not may_publish(whose, "$KV.SIDECAR_CONNECT.a=20cme.other.github.0")
+    assert may_publish(whose, "$KV.SIDECAR_QUOTA.a=20cme.own.31")
+    assert not may_publish(whose, "$KV.SIDECAR_QUOTA.-.own.31")
 
 
 def test_what_is_asked_to_check_is_allowed() -> None:
@@ -133,7 +136,7 @@ def test_what_is_asked_to_check_is_allowed() -> None:
     for connections, providers in ((), ()), (("alice",), ()), (("alice", "bob"), ("github",)):
         who = Holder(role=Role.SCOPED_SIDECAR, name="s", tenant="acme", connections=connections, providers=providers)
         asked = checks(who)
-        assert [stream for stream, _ in asked] == [f"KV_{BUCKETS[0]}", f"KV_{FLOWS}", TRACE_STREAM]
+        assert [stream for stream, _ in asked] == [f"KV_{BUCKETS[0]}", f"KV_{FLOWS}", f"KV_{QUOTAS}", TRACE_STREAM]
         assert all(may_publish(who, question) and not set("*>") & set(question) for _, question in asked)
 
 
