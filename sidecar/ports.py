@@ -41,6 +41,8 @@ class HttpSender(Protocol):
     The answer's body is whole, decoded, and at most `max_body` bytes. A `Failure` says in `side_effect` what is known
     about sent bytes: `none` (not one byte of the request left), `unknown` (some did, no status came), `done` (a status
     came, the body did not). `deadline` is a moment of the running loop's clock; nothing outlives it.
+    `request.extensions["may_send"]`, where given, is asked with the connection ready, right before the first byte;
+    where it says no nothing is sent, and the failure is BEFORE_SEND.
     Cancellation leaves the sender whole; `request.extensions["sent"]` (bool) then says whether any byte of the request
     may have left. `response.extensions` may hold `reused` (bool: the connection was kept alive) and `first_byte`
     (seconds from start to the status line).

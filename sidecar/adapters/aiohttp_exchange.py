@@ -62,6 +62,11 @@ class Exchange:
         lent = await self._pool.take(origin)
         if isinstance(lent, Failure):
             return lent
+        # No await from here to the write: whoever counts on this moment is asked when nothing can delay it any more.
+        may_send = self._request.extensions.get("may_send")
+        if may_send is not None and not may_send():
+            self._pool.keep(lent, None)
+            return self._failed(Reason.BEFORE_SEND, "its turn was over before the connection was there")
         try:
             outcome = await self._answer(lent, head, content)
         except BaseException as error:

@@ -1,0 +1,59 @@
+"""The sender asks for leave last: with the connection ready, right before the first byte."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from sidecar.adapters.aiohttp_sender import AiohttpSender
+from sidecar.model import Failure, Reason, SideEffect
+from tests.sender.servers import OK, Authority, answered, answering, failing, serving
+
+pytestmark = pytest.mark.anyio
+
+
+def post(url: str, *leave: bool) -> tuple[httpx.Request, list[bool]]:
+    """A request that asks for leave, and what is left of the answers."""
+    left = list(leave)
+    return httpx.Request("POST", url, content=b"{}", extensions={"may_send": lambda: left.pop(0)}), left
+
+
+async def test_with_leave_it_is_sent(sender: AiohttpSender) -> None:
+    """Leave is asked once, and the exchange goes as any other."""
+    async with serving(answering(OK)) as served:
+        request, left = post(served.url, True)
+        assert (await answered(sender, request)).content == b"ok"
+    assert left == []
+
+
+async def test_without_leave_nothing_is_sent(sender: AiohttpSender) -> None:
+    """The failure says that nothing was sent, the server reads nothing, and the connection serves the next one."""
+    async with serving(answering(OK)) as served:
+        request, left = post(served.url, False)
+        failure = await failing(sender, request)
+        assert (failure.reason, failure.side_effect, left) == (Reason.BEFORE_SEND, SideEffect.NONE, [])
+        assert "its turn was over" in failure.detail
+        assert (await answered(sender, post(served.url, True)[0])).content == b"ok"
+        assert (served.connections, len(served.requests)) == (1, 1)
+
+
+async def test_leave_is_asked_behind_the_handshake(sender: AiohttpSender, authority: Authority) -> None:
+    """With TLS leave is asked when the connection is there: what the handshake lasts is over by then."""
+    async with serving(answering(OK), authority.server_context("api.acme.example")) as served:
+        seen: list[int] = []
+
+        def may_send() -> bool:
+            seen.append(served.connections)
+            return True
+
+        url = f"https://api.acme.example:{served.port}/"
+        await answered(sender, httpx.Request("POST", url, extensions={"may_send": may_send}))
+    assert seen == [1]
+
+
+async def test_no_leave_is_asked_where_nothing_could_be_sent(sender: AiohttpSender) -> None:
+    """A connection that does not come about uses no leave."""
+    request, left = post("http://127.0.0.1:1/", True)
+    failure = await sender.send(request, deadline=1e12, max_body=100)
+    assert isinstance(failure, Failure)
+    assert (failure.reason, left) == (Reason.CONNECT_FAILED, [True])
