@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import httpx
 import pytest
 
@@ -37,18 +39,13 @@ async def test_without_leave_nothing_is_sent(sender: AiohttpSender) -> None:
         assert (served.connections, len(served.requests)) == (1, 1)
 
 
-async def test_leave_is_asked_behind_the_handshake(sender: AiohttpSender, authority: Authority) -> None:
-    """With TLS leave is asked when the connection is there: what the handshake lasts is over by then."""
-    async with serving(answering(OK), authority.server_context("api.acme.example")) as served:
-        seen: list[int] = []
-
-        def may_send() -> bool:
-            seen.append(served.connections)
-            return True
-
-        url = f"https://api.acme.example:{served.port}/"
-        await answered(sender, httpx.Request("POST", url, extensions={"may_send": may_send}))
-    assert seen == [1]
+async def test_leave_is_asked_behind_the_handshake(sender: AiohttpSender, tmp_path: Path) -> None:
+    """A handshake that fails uses no leave: it is asked when TLS is ready."""
+    stranger = Authority(tmp_path)
+    async with serving(answering(OK), stranger.server_context("api.acme.example")) as served:
+        request, left = post(f"https://api.acme.example:{served.port}/", True)
+        failure = await failing(sender, request)
+    assert (failure.reason, left) == (Reason.TLS_VERIFY_FAILED, [True])
 
 
 async def test_no_leave_is_asked_where_nothing_could_be_sent(sender: AiohttpSender) -> None:
