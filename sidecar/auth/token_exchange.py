@@ -8,18 +8,16 @@ from dataclasses import dataclass
 import httpx
 import msgspec
 
+from sidecar.auth.pace import Pace, Rate
 from sidecar.auth.question import Question
 from sidecar.auth.token_answer import THROTTLED, Granted, TokenOutcome, Unanswered, read
-from sidecar.core.limit import TOLD, Key, Reservation
 from sidecar.core.outcome import retry_after
 from sidecar.core.redact import redact_text, without_secrets
-from sidecar.manifest import Quota
 from sidecar.model import Failure, SideEffect
 from sidecar.ports import Clock, HttpSender
-from sidecar.quota import Quotas
 
 MAX_ANSWER = 64 * 1024  # bytes; a token answer is never so long
-PACE = Quota(name="token_endpoint", scope="app", rate=20, per=1, burst=20)
+RATE = Rate()
 THROTTLED_SECONDS = 5.0  # where a 429 does not say how long
 LONGEST_PAUSE = 300.0  # of every connection, for what one of them was told
 
@@ -33,14 +31,13 @@ class Answered:
 
 
 class TokenExchange:
-    """Each endpoint has a bucket of its own in this process, which a 429 closes for every connection."""
+    """Each endpoint has a pace of its own in this process, and a 429 halts it for every connection."""
 
-    def __init__(self, sender: HttpSender, clock: Clock, user_agent: str, pace: Quota = PACE) -> None:
+    def __init__(self, sender: HttpSender, clock: Clock, user_agent: str, rate: Rate = RATE) -> None:
         self._sender = sender
         self._clock = clock
         self._user_agent = user_agent
-        self._pace = pace
-        self._quotas = Quotas(clock)
+        self._pace = Pace(clock, rate)
 
     async def ask(self, question: Question, request: httpx.Request, secrets: Sequence[str] = ()) -> TokenOutcome:
         """One exchange with a token endpoint, and what it means, in words that repeat no secret."""
@@ -61,11 +58,10 @@ class TokenExchange:
         )
 
     async def send(self, question: Question, request: httpx.Request) -> Answered | Unanswered:
-        """The answer, when the endpoint's bucket has room before the deadline."""
+        """The answer, when the endpoint may be asked before the deadline."""
         host = request.url.host
         where = request.url.netloc.decode()
-        wanted = [(Key(where, (), bucket.name), bucket) for bucket in (self._pace, TOLD)]
-        refused = await self._quotas.reserve(wanted, question.deadline, _untold)
+        refused = await self._pace.turn(where, question.deadline)
         if refused is not None:
             detail = f"the token endpoint {host} was not asked: {refused.detail}"
             return Unanswered(sent=False, detail=detail, retry_after=refused.retry_after)
@@ -77,9 +73,5 @@ class TokenExchange:
             return Unanswered(sent=answer.side_effect is not SideEffect.NONE, detail=detail)
         if answer.status_code == THROTTLED:
             wait = retry_after((), answer.headers, None, began) or THROTTLED_SECONDS
-            self._quotas.close(wanted, min(wait, LONGEST_PAUSE))
+            self._pace.close(where, min(wait, LONGEST_PAUSE))
         return Answered(answer, began)
-
-
-async def _untold(_reserved: Reservation, _wait: float) -> None:
-    """A wait for a token endpoint is told by who waits for the token."""

@@ -11,7 +11,7 @@ import pytest
 
 from sidecar.auth.issue import failure_of, spent, used_up, with_tokens
 from sidecar.auth.token_answer import Granted, Refused, TokenOutcome, Unanswered
-from sidecar.auth.token_exchange import LONGEST_PAUSE, PACE, THROTTLED_SECONDS
+from sidecar.auth.token_exchange import LONGEST_PAUSE, RATE, THROTTLED_SECONDS
 from sidecar.model import Failure, Reason, SideEffect
 from sidecar.sandbox.scripted import ManualClock, ScriptedSender
 from sidecar.secret import Secret
@@ -217,7 +217,7 @@ async def test_an_endpoint_is_not_stormed() -> None:
     asked = endpoint(sender, clock=clock)
     for _ in range(100):
         await asked.renew("acme corp", ACME, credential(tokens=held()), clock.now() + 30)
-    assert sum(clock.slept) == pytest.approx((100 - PACE.burst) / PACE.rate, rel=0.05)
+    assert sum(clock.slept) == pytest.approx((100 - RATE.burst) / RATE.requests, rel=0.05)
     slept = len(clock.slept)
     other = acme(OAUTH | {"token_url": "https://other.example/token"})
     await asked.renew("acme corp", other, credential(tokens=held()), clock.now() + 30)

@@ -83,7 +83,7 @@ ROWS = (
     Row(
         promise="A limit of a token endpoint holds for every connection.",
         file=EXCHANGE,
-        good="self._quotas.close(wanted, min(wait, LONGEST_PAUSE))",
+        good="self._pace.close(where, min(wait, LONGEST_PAUSE))",
         bad="pass",
         tests=(
             f"{ASKED}::test_a_limit_holds_for_every_connection",
