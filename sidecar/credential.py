@@ -44,11 +44,24 @@ class Refreshing(msgspec.Struct, frozen=True, kw_only=True):
     unanswered: int = 0
 
 
+class OwnLimit(msgspec.Struct, frozen=True):
+    """What the owner of the connection's server set: at most `units` of this quota in any `seconds`, or at once."""
+
+    quota: str
+    units: int
+    seconds: float | None = None
+
+    @property
+    def figures(self) -> str:
+        """As an operator writes them: `10/60`, or `4` of what may be under way at once."""
+        return f"{self.units}" if self.seconds is None else f"{self.units}/{self.seconds:g}"
+
+
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
     """What a connection proves itself with. Times are Unix seconds; `account` is who the provider says it is.
 
     `fields` last, `tokens` are issued for them and renewed. `client_id` is the app that the tokens are bound to, `kept`
-    what the provider said that stays with the connection, `why` the reason of a status.
+    what the provider said that stays with the connection, `why` the reason of a status, `limits` what is allowed there.
     """
 
     kind: str
@@ -63,6 +76,7 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
     client_id: str | None = None
     kept: Mapping[str, str] = {}
     why: str | None = None
+    limits: tuple[OwnLimit, ...] = ()
 
     @property
     def lost(self) -> bool:

@@ -5,6 +5,7 @@ An unknown key is an error. Paths into JSON are dotted (`error.code`, `errors.0.
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 import msgspec
@@ -47,18 +48,49 @@ class KeptUrl(Fact, frozen=True, tag_field="kind", tag="kept"):
 BaseUrl = FixedUrl | Subdomain | SelfHosted | KeptUrl
 
 
-class Quota(Fact, frozen=True):
-    """A token bucket kept before the provider's own limit: `rate` calls per `per` seconds, at most `burst` at once.
+class Window(Fact, frozen=True):
+    """At most `units` in any `seconds`."""
 
-    `scope` says whose budget it is; `operations` are glob patterns over operation names.
+    units: int
+    seconds: float
+
+
+class TokenBucket(Fact, frozen=True):
+    """A bucket as the provider declares it: `rate` units come back each second, up to `burst`."""
+
+    rate: float
+    burst: int
+
+
+class Quota(Fact, frozen=True):
+    """One budget that is kept before the provider's own: every window, the bucket and the slots hold at once.
+
+    `scope` says whose budget it is. Each value of the inputs in `by` has one of its own (a call without them, or a raw
+    request, uses one that such calls share), and so has each operation with `each_operation`. `operations` are glob
+    patterns, `costs` units by pattern, the first that matches counts, else 1. `variation_ms`: by how much the way to
+    the provider may vary. With `set_by_connection` the figures are the server's owner's, and a connection may say them.
     """
 
     name: str
-    scope: Literal["app", "tenant", "connection"]
-    rate: float
-    per: float
-    burst: int = 1
+    scope: Literal["app", "tenant", "connection", "account"]
+    by: tuple[str, ...] = ()
+    each_operation: bool = False
+    windows: tuple[Window, ...] = ()
+    bucket: TokenBucket | None = None
+    concurrency: int | None = None
     operations: tuple[str, ...] = ("*",)
+    costs: dict[str, int] = {}
+    variation_ms: int = 20
+    set_by_connection: bool = False
+    rate: float = 0.0
+    per: float = 1.0
+    burst: int = 1
+
+    def cost(self, operation: str) -> int:
+        """Units that one exchange of this operation takes; 0 where the quota is not about it."""
+        if not any(fnmatchcase(operation, pattern) for pattern in self.operations):
+            return 0
+        return next((units for pattern, units in self.costs.items() if fnmatchcase(operation, pattern)), 1)
 
 
 class RetryAfter(Fact, frozen=True):

@@ -11,6 +11,7 @@ from sidecar.auth.kind import auth_of
 from sidecar.catalogue.validate import nearest, validate
 from sidecar.core.base_url import connection_url
 from sidecar.core.page import secret_parameters, with_page
+from sidecar.core.quota.demand import Tariffs, caller_of
 from sidecar.core.raw import render_raw
 from sidecar.core.refusal import access_mismatch, too_long, unknown_operation, unusable
 from sidecar.core.render import CALL_ID, render
@@ -48,6 +49,7 @@ class Preparation:
         self._clock = clock
         self._prefix = prefix
         self._base_urls = base_urls or {}
+        self._tariffs = Tariffs()
 
     def look_up(self, call: Call) -> Asked | Failure:
         """What the call asks for, without any look at its connection."""
@@ -78,8 +80,10 @@ class Preparation:
         request = self._render(call, asked, credential)
         if isinstance(request, Failure):
             return request
+        caller = caller_of(asked.provider, call.tenant, call.connection, credential)
+        demand = self._tariffs.of(asked.provider, asked.operation).demand(caller, asked.values)
         trial = given is not None
-        return Run(call, asked.provider, asked.operation, credential, auth, request, told, stop, trial=trial)
+        return Run(call, asked.provider, asked.operation, credential, auth, request, told, stop, demand, trial=trial)
 
     async def load(self, call: Call) -> Credential | Failure:
         """The credential of the call's connection, found before its deadline."""

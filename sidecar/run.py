@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from sidecar.auth.kind import proofs_of, secrets_of
+from sidecar.core.quota.limit import Demand
 from sidecar.core.retry import RetryPolicy
 from sidecar.credential import Credential
 from sidecar.kinds import Auth
@@ -73,6 +74,7 @@ class Run:
     request: Request
     told: bool
     stop: Stop
+    demand: Demand
     trial: bool = False
     attempts: int = 0
     side_effect: SideEffect = SideEffect.NONE

@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from fnmatch import fnmatchcase
 
 from sidecar.auth.kind import kind_of
 from sidecar.catalogue.kind_mistakes import issued_mistakes, kept_url_mistakes, relative_mistakes
+from sidecar.catalogue.quota_mistakes import quota_mistakes
 from sidecar.catalogue.validate import validate
 from sidecar.core.base_url import base_url
-from sidecar.core.limit import TOLD
 from sidecar.kinds import ApiKey, Basic, Bearer
-from sidecar.manifest import BaseUrl, Errors, FixedUrl, KeptUrl, Manifest, Quota, SelfHosted, Subdomain, Verify
+from sidecar.manifest import BaseUrl, Errors, FixedUrl, KeptUrl, Manifest, SelfHosted, Subdomain, Verify
 from sidecar.model import Access, Failure, Reason
 from sidecar.provider import Operation
 from sidecar.wire.subject import NAME
@@ -54,7 +53,7 @@ def manifest_mistakes(folder: str, manifest: Manifest, operations: Mapping[str, 
     for name, value in manifest.headers.items():
         yield from (f"headers: {wrong}" for wrong in header_mistakes(name, value))
     yield from _raw_mistakes(manifest)
-    yield from _quota_mistakes(manifest.quotas, operations)
+    yield from quota_mistakes(manifest.quotas, operations)
     yield from _error_mistakes(manifest.errors)
     for index, source in enumerate(manifest.retry_after):
         if (source.header is None) is (source.path is None):
@@ -130,20 +129,6 @@ def _raw_mistakes(manifest: Manifest) -> Iterator[str]:
     for pattern in manifest.raw.closed:
         if not pattern.startswith(("/", "*")):
             yield f"raw.closed: {pattern!r} must start with / or *, as every path does"
-
-
-def _quota_mistakes(quotas: Iterable[Quota], operations: Collection[str]) -> Iterator[str]:
-    quotas = list(quotas)
-    for name in _twice(quota.name for quota in quotas):
-        yield f"quotas.{name}: stands twice"
-    for quota in quotas:
-        if quota.rate <= 0 or quota.per <= 0 or quota.burst < 1:
-            yield f"quotas.{quota.name}: rate and per are above 0, burst is at least 1"
-        if quota.name == TOLD.name:
-            yield f"quotas.{quota.name}: is the name of what the provider says in its answers; take another one"
-        for pattern in quota.operations:
-            if not any(fnmatchcase(name, pattern) for name in operations):
-                yield f"quotas.{quota.name}.operations: {pattern!r} names no operation"
 
 
 def _error_mistakes(errors: Errors) -> Iterator[str]:

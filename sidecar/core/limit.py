@@ -55,9 +55,25 @@ Budgets = Sequence[tuple[Key, Quota]]
 
 def budgets(quotas: Sequence[Quota], provider: str, tenant: str, connection: str, operation: str) -> Budgets:
     """The budgets that one exchange of this operation takes from; always ends with the one the provider may close."""
-    whose = {"app": (), "tenant": (tenant,), "connection": (tenant, connection)}
+    whose = {
+        "app": (),
+        "tenant": (tenant,),
+        "connection": (tenant, connection),
+        "account": (tenant, connection),
+    }
     taken = [quota for quota in quotas if any(fnmatchcase(operation, pattern) for pattern in quota.operations)]
-    return [(Key(provider, whose[quota.scope], quota.name), quota) for quota in (*taken, TOLD)]
+    return [(Key(provider, whose[quota.scope], quota.name), quota) for quota in (*map(_paced, taken), TOLD)]
+
+
+def _paced(quota: Quota) -> Quota:
+    """The quota as a token bucket, also where it says windows: a tenth at once, nine tenths over time."""
+    if quota.rate or not (quota.windows or quota.bucket):
+        return quota
+    if quota.bucket:
+        return msgspec.structs.replace(quota, rate=quota.bucket.rate, per=1, burst=quota.bucket.burst)
+    window = min(quota.windows, key=lambda window: window.units / window.seconds)
+    burst = max(1, window.units // 10)
+    return msgspec.structs.replace(quota, rate=max(1, window.units - burst), per=window.seconds, burst=burst)
 
 
 def reserve(

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from sidecar.credential import Credential, Refreshing, Status, Tokens
+from sidecar.credential import Credential, OwnLimit, Refreshing, Status, Tokens
 from sidecar.secret import Secret
 
 FORMAT: Literal[2] = 2
@@ -41,6 +41,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     client_id: str | None
     kept: dict[str, str]
     why: str | None
+    limits: tuple[OwnLimit, ...] = ()  # a sidecar of before does not know them, and goes by the manifest
 
     def __repr__(self) -> str:
         return f"Stored({self.kind}, {self.status}, fields {sorted(self.fields)})"  # never their values
@@ -77,6 +78,7 @@ def opened_form(stored: Stored) -> Credential:
         client_id=stored.client_id,
         kept=stored.kept,
         why=stored.why,
+        limits=stored.limits,
     )
 
 
@@ -96,6 +98,7 @@ def stored_form(credential: Credential) -> Stored:
         client_id=credential.client_id,
         kept=dict(credential.kept),
         why=credential.why,
+        limits=credential.limits,
     )
 
 

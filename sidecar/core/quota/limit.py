@@ -46,12 +46,19 @@ class Demand(msgspec.Struct, frozen=True, array_like=True):
     """What one exchange must pass together. `family` names all limits that such exchanges may have in common: one owner
     keeps them. Without wants there is nothing to wait for, but what the provider said (`told`).
 
-    `told` is the key that an answer closes that says "not now" without any limit of ours to blame.
+    `told` is the key that an answer closes that says "not now" without any limit of ours to blame; `blame` are those
+    that such an answer is most likely about.
     """
 
     family: str
     told: str
     wants: tuple[Want, ...] = ()
+    blame: tuple[str, ...] = ()
+
+    @property
+    def blamed(self) -> tuple[str, ...]:
+        """What an answer closes that says "not now" and names no quota."""
+        return self.blame or (self.told,)
 
     @property
     def keys(self) -> tuple[str, ...]:
