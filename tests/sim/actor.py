@@ -20,24 +20,25 @@ Step = Callable[[State, Event, float, float], tuple[State, Sequence[Effect]]]
 class Actor:
     """What it was to do while it stood still happens when it goes on; what it was to do when it died never does."""
 
-    def __init__(self, world: World, name: str, *, clock_offset: float = 0.0) -> None:
+    def __init__(self, world: World, name: str, *, clock_offset: float = 0.0, clock_rate: float = 1.0) -> None:
         self.world = world
         self.name = name
         self.alive = True
         self.life = 0
         self.clock_offset = clock_offset
+        self.clock_rate = clock_rate  # seconds of its own in a true one
         self.stood_still = 0.0  # seconds, together
         self._still_until = 0.0
 
     @property
     def now(self) -> float:
         """Monotonic seconds of this process: from an origin of its own, which another start does not share."""
-        return self.world.now + self.clock_offset
+        return self.world.now * self.clock_rate + self.clock_offset
 
     def after(self, seconds: float, act: Act) -> None:
-        """Do this then, if this life of the process lasts so long."""
+        """Do this then, by its own clock, if this life of the process lasts so long."""
         life = self.life
-        self.world.after(max(seconds, MOMENT), lambda: self._do(life, act))
+        self.world.after(max(seconds / self.clock_rate, MOMENT), lambda: self._do(life, act))
 
     def hear(self, life: int, act: Act) -> None:
         """Do this now that an answer came, if the life that asked for it lasts; when it goes on, if it stands still."""
