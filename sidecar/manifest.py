@@ -269,6 +269,17 @@ class Raw(Fact, frozen=True):
     closed: tuple[str, ...] = ()
 
 
+class Idempotency(Fact, frozen=True):
+    """Where the provider takes a key for which it does a write once: a header, or a parameter of the query.
+
+    `operations` are glob patterns over the names of those that it does so for.
+    """
+
+    header: str | None = None
+    query: str | None = None
+    operations: tuple[str, ...] = ("*",)
+
+
 class Manifest(Fact, frozen=True):
     """`provider.yaml`. `verify_as` is the verification for kinds of credential that cannot make the usual one."""
 
@@ -286,6 +297,7 @@ class Manifest(Fact, frozen=True):
     verify: Verify | None = None
     verify_as: dict[str, Verify] = {}
     raw: Raw | None = None
+    idempotency: Idempotency | None = None
     hooks: ProviderHooks = ProviderHooks()
     max_response_bytes: int | None = None
     unverified: tuple[str, ...] = ()

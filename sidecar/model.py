@@ -248,10 +248,13 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     trace: TraceContext
     cursor: str | None = None
     dry_run: bool = False
+    idempotency_key: str | None = None
 
 
-def retryable(failure: Failure, access: Access) -> bool:
-    """Whether the caller may send the same request again unchanged: a write only when nothing happened."""
+def retryable(failure: Failure, access: Access, *, again: bool = False) -> bool:
+    """Whether the caller may send the same request again unchanged: a write only when nothing happened, or when its
+    idempotency key keeps it from being done twice (`again`).
+    """
     if MEANINGS[failure.reason].again is Again.NEVER:
         return False
-    return access is Access.READ or failure.side_effect is SideEffect.NONE
+    return again or access is Access.READ or failure.side_effect is SideEffect.NONE

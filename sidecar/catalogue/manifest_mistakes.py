@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 
 from sidecar.auth.kind import kind_of
 from sidecar.catalogue.kind_mistakes import issued_mistakes, kept_url_mistakes, relative_mistakes
@@ -25,6 +26,7 @@ OUR_HEADERS = frozenset(
         "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade", "user-agent",
     }
 )  # fmt: skip
+QUERY_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 BASE_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 SUFFIX = re.compile(r"(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?){2,}")
 # What an answer can mean. Others say that nothing was sent, and would let a write be sent twice.
@@ -53,6 +55,7 @@ def manifest_mistakes(folder: str, manifest: Manifest, operations: Mapping[str, 
     for name, value in manifest.headers.items():
         yield from (f"headers: {wrong}" for wrong in header_mistakes(name, value))
     yield from _raw_mistakes(manifest)
+    yield from _idempotency_mistakes(manifest, operations)
     yield from quota_mistakes(manifest.quotas, operations)
     yield from _error_mistakes(manifest.errors)
     for index, source in enumerate(manifest.retry_after):
@@ -129,6 +132,21 @@ def _raw_mistakes(manifest: Manifest) -> Iterator[str]:
     for pattern in manifest.raw.closed:
         if not pattern.startswith(("/", "*")):
             yield f"raw.closed: {pattern!r} must start with / or *, as every path does"
+
+
+def _idempotency_mistakes(manifest: Manifest, operations: Mapping[str, Operation]) -> Iterator[str]:
+    fact = manifest.idempotency
+    if fact is None:
+        return
+    if (fact.header is None) is (fact.query is None):
+        yield "idempotency: name a header or a query parameter, one of them"
+    if fact.header is not None:
+        yield from (f"idempotency.header: {wrong}" for wrong in header_mistakes(fact.header))
+    if fact.query is not None and not QUERY_NAME.fullmatch(fact.query):
+        yield f"idempotency.query: {fact.query!r} is not a parameter's name of [A-Za-z0-9_.-]"
+    for pattern in fact.operations:
+        if not any(fnmatchcase(name, pattern) for name, known in operations.items() if known.access is Access.WRITE):
+            yield f"idempotency.operations: {pattern!r} fits no write operation"
 
 
 def _error_mistakes(errors: Errors) -> Iterator[str]:
