@@ -1,4 +1,7 @@
-"""Run many simulated worlds: `python -m tests.sim.run --seeds 10000`, or one again: `--seed 4711 --trace`."""
+"""Run many simulated worlds: `python -m tests.sim.run --seeds 10000`, or one again: `--seed 4711 --trace`.
+
+`--figures` prints what a world's protocol achieves under loads as in production.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,30 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from tests.sim import record, refresh
 from tests.sim.world import Violated, World
 
 # A protocol comes in with one line: its name, and what runs the world of a seed.
-PROTOCOLS: Mapping[str, Callable[[int], World]] = {"record": record.simulate, "refresh": refresh.simulate}
+WORLDS: Mapping[str, Callable[[int], World]] = {
+    "record": record.simulate,
+    "refresh": refresh.simulate,
+}
+FIGURES: Mapping[str, Callable[[], Iterator[str]]] = {}
 SAY_SECONDS = 10.0
 
 
 def main() -> int:
     arguments = _arguments()
-    protocols = [arguments.protocol] if arguments.protocol else list(PROTOCOLS)
+    names = [arguments.world] if arguments.world else list(WORLDS)
     if arguments.seed is not None:
-        return _one(protocols, arguments.seed, show=arguments.trace)
-    return max(_many(name, range(arguments.first, arguments.first + arguments.seeds)) for name in protocols)
+        return _one(names, arguments.seed, show=arguments.trace)
+    status = max(_many(name, range(arguments.first, arguments.first + arguments.seeds)) for name in names)
+    if arguments.figures:
+        for line in (line for name in names if name in FIGURES for line in FIGURES[name]()):
+            print(line, flush=True)
+    return status
 
 
 def _arguments() -> argparse.Namespace:
@@ -30,7 +41,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=0, help="the first seed (default: 0)")
     parser.add_argument("--seed", type=int, help="this world alone")
     parser.add_argument("--trace", action="store_true", help="with --seed: print everything that happened")
-    parser.add_argument("--protocol", choices=list(PROTOCOLS), help="this protocol alone")
+    parser.add_argument("--figures", action="store_true", help="and what is achieved under loads as in production")
+    parser.add_argument("--world", choices=list(WORLDS), help="worlds of this kind alone")
     return parser.parse_args()
 
 
@@ -42,10 +54,10 @@ def _many(name: str, seeds: range) -> int:
             said = time.monotonic()
             print(f"{name}: {done} of {len(seeds)} seeds, {faults.total()} faults, {checks.total()} checks", flush=True)
         try:
-            world = PROTOCOLS[name](seed)
+            world = WORLDS[name](seed)
         except Violated as violated:
             print(f"{name}: BROKEN after {done} seeds: {violated}")
-            print(f"to see it again: python -m tests.sim.run --protocol {name} --seed {violated.seed} --trace")
+            print(f"to see it again: python -m tests.sim.run --world {name} --seed {violated.seed} --trace")
             return 1
         faults += world.faults
         checks += world.checks
@@ -58,11 +70,11 @@ def _many(name: str, seeds: range) -> int:
     return 0
 
 
-def _one(protocols: list[str], seed: int, *, show: bool) -> int:
+def _one(names: list[str], seed: int, *, show: bool) -> int:
     status = 0
-    for name in protocols:
+    for name in names:
         try:
-            world = PROTOCOLS[name](seed)
+            world = WORLDS[name](seed)
             said = f"{name}: seed {seed}: no promise broken"
         except Violated as violated:
             world, said, status = violated.world, f"{name}: BROKEN: {violated}", 1

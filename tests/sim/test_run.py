@@ -40,10 +40,10 @@ def test_a_broken_promise_is_replayed_by_the_command_it_prints(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The first broken seed ends the run with its command, which fails again and shows the trace."""
-    monkeypatch.setattr(run, "PROTOCOLS", {"made": broken_from_three})
+    monkeypatch.setattr(run, "WORLDS", {"made": broken_from_three})
     assert at(monkeypatch, "--seeds", "10") == 1
     said = capsys.readouterr().out
-    command = "python -m tests.sim.run --protocol made --seed 3 --trace"
+    command = "python -m tests.sim.run --world made --seed 3 --trace"
     assert "BROKEN after 3 seeds: less than three: 3 (seed 3)" in said
     assert command in said
     assert at(monkeypatch, *command.split()[3:]) == 1
