@@ -241,6 +241,7 @@ def _wired(
         limits=Limits(max_response_bytes=settings.max_response_bytes, max_output_bytes=bus.max_payload - HEADER_ROOM),
         base_urls=base_urls,
     )
+    metrics.watch_breakers(executor.guard)
     sealed = SealedRecords(store, keys, clock, random, SEALED)
     copies = SealedCopies(store, keys, clock, random, CREDENTIALS, format_number=FORMAT)
     administrator = Administrator(

@@ -27,6 +27,7 @@ from sidecar.core.refusal import (
 )
 from sidecar.core.retry import THROTTLED, Decision, retry
 from sidecar.credential import Credential
+from sidecar.guard import Guard
 from sidecar.log import defect
 from sidecar.model import Access, Call, Failure, Outcome, Reason, SideEffect, Success
 from sidecar.ports import Clock, HttpSender, Random
@@ -40,9 +41,12 @@ from sidecar.wire.reply import too_large
 
 log = logging.getLogger("sidecar.execute")
 
+UNTRIED = frozenset({Reason.BEFORE_SEND, Reason.CIRCUIT_OPEN})  # then what the attempt before showed stands
+SURE = (SideEffect.NONE, SideEffect.UNKNOWN, SideEffect.DONE)  # of several attempts the last of these is known
+
 
 class Executor:
-    """Runs calls. Holds nothing of a call after it ended; between calls only the quota buckets."""
+    """Runs calls. Holds nothing of a call after it ended; between calls quota buckets and what `guard` saw."""
 
     def __init__(
         self,
@@ -76,6 +80,7 @@ class Executor:
         self._limits = limits
         self._renewal = renewal
         self._quotas = Quotas(clock)
+        self.guard = Guard(clock)
 
     async def run(self, call: Call, credential: Credential | None = None, stop: Stop | None = None) -> Ended:
         """The call's end. A defect becomes `INTERNAL/BUG`, logged; a cancellation by `stop` becomes its reason, any
@@ -110,13 +115,13 @@ class Executor:
         wanted = budgets(run.provider.manifest.quotas, call.provider, call.tenant, call.connection, call.operation)
         last: Failure | None = None
         while True:
-            refused = await self._reserve(run, wanted) or await self._renew_credential(run)
+            refused = self.guard.refusal(run) or await self._reserve(run, wanted) or await self._renew_credential(run)
             if refused is not None:
-                return last if last and refused.reason is Reason.BEFORE_SEND else refused
+                return last if last and refused.reason in UNTRIED else refused
             if call.access is Access.WRITE and run.attempts == 0 and not await self._is_told(run):
                 return untold()
             # Time went by: the provider may have said so to another call, and the deadline may have passed.
-            if self._quotas.closed(wanted) or self._clock.now() >= call.deadline:
+            if self._quotas.closed(wanted) or self._clock.now() >= call.deadline or not self.guard.enter(run):
                 continue
             began = run.began = self._clock.now()
             answer, result = await self._exchange(run)
@@ -128,6 +133,7 @@ class Executor:
                 run.stop.settle()
             await self._tell_attempt(run, answer, result, decision, began)
             if isinstance(result, Success):
+                self.guard.succeeded(run)
                 return result
             run.why.append(f"attempt {run.attempts}: {decision.why}")
             if decision.delay is None:
@@ -185,16 +191,19 @@ class Executor:
             run.side_effect = SideEffect.UNKNOWN
         request = authorise(run.request, run.auth, run.credential.revealed(), self._user_agent)
         most = run.provider.manifest.max_response_bytes or self._limits.max_response_bytes
+        result: Outcome | None = None
         try:
             answer = await self._sender.send(request, deadline=run.call.deadline, max_body=most)
+            result = self._outcome(run, answer)
         except asyncio.CancelledError:
             if not request.extensions.get("sent", True):
                 run.side_effect = before
             raise
-        result = self._outcome(run, answer)
+        finally:
+            self.guard.leave(run, result)
         if run.call.access is Access.WRITE:
             done = SideEffect.DONE if isinstance(result, Success) else result.side_effect
-            run.side_effect = done if before is SideEffect.NONE else before
+            run.side_effect = max(before, done, key=SURE.index)
         return answer, result
 
     def _outcome(self, run: Run, answer: httpx.Response | Failure) -> Outcome:
@@ -220,7 +229,7 @@ class Executor:
         if result.reason is Reason.CREDENTIAL_REJECTED and self._may_renew(run):
             run.refused = result
             return Decision(0.0, "the provider refused the token before acting: it is renewed, then sent once more")
-        return retry(
+        decision = retry(
             self._limits.retry,
             run.attempts,
             result,
@@ -229,6 +238,7 @@ class Executor:
             jitter=jitter,
             left=run.call.deadline - self._clock.now(),
         )
+        return decision if decision.delay is None else self.guard.afford(run, result, decision)
 
     def _may_renew(self, run: Run) -> bool:
         return self._renewal is not None and run.refused is None and not run.trial and is_issued(run.auth)

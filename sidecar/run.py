@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from sidecar.auth.kind import proofs_of, secrets_of
+from sidecar.core.breaker import Entry
 from sidecar.core.quota.limit import Demand
 from sidecar.core.retry import RetryPolicy
 from sidecar.credential import Credential
@@ -62,8 +63,9 @@ class Ended(msgspec.Struct, frozen=True):
 @dataclass(slots=True)
 class Run:
     """One call under way. `told`: the trace knows that it started. `side_effect` is what all its attempts so far may
-    have done, not the last one alone. `began`: when the exchange began that has not ended yet. `refused`: how the
-    provider refused its token, which is then renewed, once.
+    have done, not the last one alone. `began`: when the exchange began that has not ended yet, and `entry` what its
+    end tells the breaker. `refused`: how the provider refused its token, which is then renewed, once. `retry_cost`:
+    what the last retry took from the tenant's budget.
     """
 
     call: Call
@@ -79,6 +81,8 @@ class Run:
     attempts: int = 0
     side_effect: SideEffect = SideEffect.NONE
     began: float | None = None
+    entry: Entry | None = None
+    retry_cost: int = 0
     refused: Failure | None = None
     renewed: bool = False
     why: list[str] = field(default_factory=list)

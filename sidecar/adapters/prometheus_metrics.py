@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
@@ -43,6 +43,15 @@ class WatchedBus(Protocol):
 
     @property
     def counts(self) -> object: ...
+
+
+class WatchedBreakers(Protocol):
+    """What is shown of the breakers, by provider: how often one was opened, and how many are open."""
+
+    @property
+    def opened(self) -> Mapping[str, int]: ...
+
+    def open_now(self) -> Mapping[str, int]: ...
 
 
 class Metrics:
@@ -151,6 +160,10 @@ class Metrics:
         """Show the figures of this bus from now on."""
         self.registry.register(_BusFigures(bus))
 
+    def watch_breakers(self, breakers: WatchedBreakers) -> None:
+        """Show the figures of these breakers from now on."""
+        self.registry.register(_BreakerFigures(breakers))
+
     def exposition(self) -> bytes:
         """Everything in Prometheus's text format."""
         return generate_latest(self.registry)
@@ -186,3 +199,21 @@ class _BusFigures(Collector):
         )
         for name, text in BUS_COUNTS.items():
             yield CounterMetricFamily(f"sidecar_nats_{name}", text, value=getattr(bus.counts, name))
+
+
+class _BreakerFigures(Collector):
+    """Of a provider that never failed nothing is shown: most have no series."""
+
+    def __init__(self, breakers: WatchedBreakers) -> None:
+        self._breakers = breakers
+
+    def collect(self) -> Iterable[Metric]:
+        opened = CounterMetricFamily(
+            "sidecar_breaker_opened", "Providers left alone after failures in a row.", labels=["provider"]
+        )
+        now = GaugeMetricFamily("sidecar_breakers_open", "Origins of a provider left alone now.", labels=["provider"])
+        still = self._breakers.open_now()
+        for provider, number in self._breakers.opened.items():
+            opened.add_metric([provider], number)
+            now.add_metric([provider], still.get(provider, 0))
+        yield from (opened, now)
