@@ -8,8 +8,9 @@ A subject that no row names is refused by the nats-server. Three rules are behin
 - What JetStream is asked is confined by the subject of the question alone, never by its payload. So nobody but the
   admin gets a question whose payload names what is wanted: no `DIRECT.GET.<stream>` without the subject, no
   `STREAM.MSG.GET`, no `CONSUMER.CREATE` without the filter, and no `STREAM.INFO`, which lists the keys of all.
-- A consumer's name confines nothing, so there is no `CONSUMER.MSG.NEXT`, `INFO` or `DELETE`: consumers push into the
-  inbox of whoever made them, and go when nobody listens any more.
+- A consumer's name confines nothing where anybody chooses it, so there is no `CONSUMER.MSG.NEXT`, `INFO` or `DELETE`:
+  consumers push into the inbox of whoever made them, and go when nobody listens any more. The queue is the exception:
+  its consumers are called as their tenants, and that is the one name that a tenant's rights hold.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ REPLIES = (f"{INBOX}.{{tenant}}.", f"{SERVICE_REPLY}.")  # SIDECAR_REPLY_PREFIXE
 BUCKETS = ("SIDECAR_CREDENTIALS",)
 FLOWS = "SIDECAR_CONNECT"  # connect flows: under each connection's key, one of an id
 QUOTAS = "SIDECAR_QUOTA"  # who owns a part of the shared quotas; under the tenant, or `-` where all are served
+CALLS = "SIDECAR_CALLS"  # durable calls: under the tenant and the connection, by the call's id
+QUEUE_STREAM = "SIDECAR_QUEUE"  # a word for each durable call that may run; a consumer of each tenant, called as it
+LATER_STREAM = "SIDECAR_LATER"  # the same words, which the nats-server says when their time has come
 TRACE_STREAM = "SIDECAR_TRACE"
 ALL = ">"
 OPERATIONS = re.compile(r"([a-z0-9_]+|\*)(\.([a-z0-9_]+|\*))*(\.>)?|>")
@@ -88,6 +92,13 @@ class Kind(StrEnum):
     FLOW_GET = "connect flow get"
     QUOTA_RECORD = "quota record"
     QUOTA_RECORD_GET = "quota record get"
+    CALL_RECORD = "durable call"
+    CALL_RECORD_GET = "durable call get"
+    CALL_RECORD_LIST = "durable call list"
+    QUEUE = "queue"
+    QUEUE_TAKE = "queue take"
+    QUEUE_CHECK = "queue check"
+    QUEUE_LOOK = "queue look"
     TRACE_WATCH = "trace watch"
     TRACE_CHECK = "trace check"
     STREAM_LOOK = "stream look"
@@ -115,10 +126,12 @@ _O, _T = Role.OPERATOR, Role.TRACE_READER
 _SCOPED, _SHARED, _ADMIN = Role.SCOPED_SIDECAR, Role.SHARED_SIDECAR, Role.ADMIN
 _GET, _WATCH = "$JS.API.DIRECT.GET", "$JS.API.CONSUMER.CREATE"
 _SERVICE = ("$SRV.*", f"$SRV.*.{SERVICE}", f"$SRV.*.{SERVICE}.*")
-_STREAMS = ("KV_{bucket}", f"KV_{FLOWS}", f"KV_{QUOTAS}", TRACE_STREAM)
+_STREAMS = ("KV_{bucket}", f"KV_{FLOWS}", f"KV_{QUOTAS}", f"KV_{CALLS}", QUEUE_STREAM, LATER_STREAM, TRACE_STREAM)
 
 # {connection} and {provider} stand for each that the holder names, or `*`; {provider_or_every} includes `-`.
 # {key} stands for the keys of its records, {flow_key} for those of its flows, {tenant_key} for what they begin with.
+# {whole} and {whole_key} stand for the tenant where the holder serves all of it, and for nothing where it serves a part:
+# a durable call that a sidecar takes from the queue is one that it has to be able to run.
 TABLE: dict[Kind, dict[Role, Grant]] = {
     Kind.READ: {
         _A: _may_publish("{prefix}.read.{tenant}.>"),
@@ -139,7 +152,7 @@ TABLE: dict[Kind, dict[Role, Grant]] = {
         _A: _may_publish("{prefix}.submit.{tenant}.>"),
         _U: _may_publish("{prefix}.submit.{tenant}.{connection}.>"),
         _P: _may_publish("{prefix}.submit.{tenant}.{connection}.{provider}.{operations}"),
-        _SCOPED: _may_subscribe("{prefix}.submit.{tenant}.{connection}.{provider_or_every}.>"),
+        _SCOPED: _may_subscribe("{prefix}.submit.{whole}.>"),
         _SHARED: _may_subscribe("{prefix}.submit.>"),
     },
     # The call's id is what allows to stop it: only who made the call, or reads the trace, knows it.
@@ -226,6 +239,47 @@ TABLE: dict[Kind, dict[Role, Grant]] = {
         _SCOPED: _may_publish(f"{_GET}.KV_{QUOTAS}.$KV.{QUOTAS}.{{tenant_key}}.*.*"),
         _SHARED: _may_publish(f"{_GET}.KV_{QUOTAS}.$KV.{QUOTAS}.>"),
     },
+    Kind.CALL_RECORD: {
+        _SCOPED: _may_publish(f"$KV.{CALLS}.{{whole_key}}.*.*"),
+        _SHARED: _may_publish(f"$KV.{CALLS}.>"),
+    },
+    Kind.CALL_RECORD_GET: {
+        _SCOPED: _may_publish(f"{_GET}.KV_{CALLS}.$KV.{CALLS}.{{whole_key}}.*.*"),
+        _SHARED: _may_publish(f"{_GET}.KV_{CALLS}.$KV.{CALLS}.>"),
+    },
+    Kind.CALL_RECORD_LIST: {
+        _SCOPED: _may_publish(f"{_WATCH}.KV_{CALLS}.*.$KV.{CALLS}.{{whole_key}}.>", f"$JS.FC.KV_{CALLS}.>"),
+        _SHARED: _may_publish(f"{_WATCH}.KV_{CALLS}.*.$KV.{CALLS}.>", f"$JS.FC.KV_{CALLS}.>"),
+    },
+    Kind.QUEUE: {
+        _SCOPED: _may_publish("{prefix}.queue.{whole}", "{prefix}.later.{whole}.*.*"),
+        _SHARED: _may_publish("{prefix}.queue.*", "{prefix}.later.*.*.*"),
+    },
+    # Here a consumer's name does confine: it is the tenant's, and making it names the filter too, which the nats-server
+    # holds against the payload (tried: another filter, name or stream in the payload is refused).
+    Kind.QUEUE_TAKE: {
+        _SCOPED: _may_publish(
+            f"{_WATCH}.{QUEUE_STREAM}.{{whole}}.{{prefix}}.queue.{{whole}}",
+            f"{_WATCH}.{LATER_STREAM}.{{whole}}.{{prefix}}.later.{{whole}}.due.*",
+            *(f"$JS.API.CONSUMER.MSG.NEXT.{name}.{{whole}}" for name in (QUEUE_STREAM, LATER_STREAM)),
+            *(f"$JS.ACK.{name}.{{whole}}.>" for name in (QUEUE_STREAM, LATER_STREAM)),
+        ),
+        _SHARED: _may_publish(
+            f"{_WATCH}.{QUEUE_STREAM}.*.{{prefix}}.queue.*",
+            f"{_WATCH}.{LATER_STREAM}.*.{{prefix}}.later.*.due.*",
+            *(f"$JS.API.CONSUMER.MSG.NEXT.{name}.*" for name in (QUEUE_STREAM, LATER_STREAM)),
+            *(f"$JS.ACK.{name}.>" for name in (QUEUE_STREAM, LATER_STREAM)),
+        ),
+    },
+    # Whether the streams are there, by asking for a word that may be.
+    Kind.QUEUE_CHECK: {
+        _SCOPED: _may_publish(
+            f"{_GET}.{QUEUE_STREAM}.{{prefix}}.queue.{{whole}}",
+            f"{_GET}.{LATER_STREAM}.{{prefix}}.later.{{whole}}.due.-",
+        )
+    },
+    # Which tenants have a queue.
+    Kind.QUEUE_LOOK: {_SHARED: _may_publish(f"$JS.API.CONSUMER.NAMES.{QUEUE_STREAM}")},
     Kind.TRACE_WATCH: dict.fromkeys(
         (_O, _T),
         _may_publish(f"{_WATCH}.{TRACE_STREAM}.*.{{prefix}}.trace.{{tenant}}.>", f"$JS.FC.{TRACE_STREAM}.>"),
@@ -307,7 +361,14 @@ def rights_of_kind(holder: Holder, kind: Kind) -> Rights:
 
 def checks(holder: Holder) -> list[tuple[str, str]]:
     """Each stream that a scoped sidecar needs, and what it may ask to learn whether the stream is there."""
-    kinds = (Kind.RECORD_GET, Kind.FLOW_GET, Kind.QUOTA_RECORD_GET, Kind.TRACE_CHECK)
+    kinds = (
+        Kind.RECORD_GET,
+        Kind.FLOW_GET,
+        Kind.QUOTA_RECORD_GET,
+        Kind.CALL_RECORD_GET,
+        Kind.QUEUE_CHECK,
+        Kind.TRACE_CHECK,
+    )
     asked = [subject for kind in kinds for subject in rights_of_kind(holder, kind).publish]
     found: dict[str, str] = {}
     for subject in asked:
@@ -353,6 +414,8 @@ def _values(holder: Holder) -> dict[str, Sequence[str]]:
         "bucket": BUCKETS,
         "key": keys,
         "tenant_key": [_key_token(token) for token in tenant],
+        "whole": [] if connections or providers else tenant,
+        "whole_key": [] if connections or providers else [_key_token(token) for token in tenant],
         "flow_key": [key if key.endswith(ALL) else f"{key}.*" for key in keys],
     }
 

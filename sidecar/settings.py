@@ -114,6 +114,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     credentials_max_bytes: Annotated[
         int, Meta(description="size of the bucket of credentials; what does not fit is refused", ge=1 << 20)
     ] = 1 << 28
+    calls_max_bytes: Annotated[
+        int, Meta(description="size of the bucket of durable calls; what does not fit is refused", ge=1 << 20)
+    ] = 1 << 30
+    queue_depth: Annotated[
+        int,
+        Meta(
+            description="durable calls of one tenant that may wait, and as many put off; more are refused",
+            ge=1,
+            le=1_000_000,
+        ),
+    ] = 10_000
+    queue_in_flight: Annotated[
+        int, Meta(description="durable calls at once; of one tenant at most an eighth of it", ge=1, le=10_000)
+    ] = 64
     replicas: Annotated[int, Meta(description="copies of each stream and bucket (3 on a cluster)", ge=1, le=5)] = 1
     log_format: Annotated[
         str, Meta(description="`json`, `text`, or `auto`: text on a terminal", pattern="^(json|text|auto)$")

@@ -13,12 +13,18 @@ from sidecar.ports import Bus, BusDenied, BusError, NoResponders, StoreDenied, S
 CREDENTIALS = "SIDECAR_CREDENTIALS"
 CONNECT = "SIDECAR_CONNECT"
 QUOTA = "SIDECAR_QUOTA"
+CALLS = "SIDECAR_CALLS"
+QUEUE = "SIDECAR_QUEUE"
+LATER = "SIDECAR_LATER"
 TRACE = "SIDECAR_TRACE"
 WEEK_SECONDS = 7 * 24 * 3600
 GIB = 1024**3
 CREDENTIALS_BYTES = GIB // 4
 CONNECT_BYTES = GIB // 64  # flows vanish within the hour: 16 MiB are 10,000 at once
 QUOTA_BYTES = GIB // 64  # two records for each of 32 parts of a tenant, whose marks of long windows may be long
+CALLS_BYTES = GIB  # durable calls, as long as they wait, and what became of them
+QUEUE_DEPTH = 10_000  # durable calls of a tenant that wait
+QUEUE_BYTES = GIB // 4  # a word has some hundred bytes
 DUPLICATE_SECONDS = 120  # how long a write that is repeated is known to be the same one
 TIMEOUT_SECONDS = 5.0
 
@@ -43,6 +49,8 @@ class StreamSpec(msgspec.Struct, frozen=True, kw_only=True):
     allow_rollup_hdrs: bool = False
     deny_delete: bool = False
     allow_msg_ttl: bool = False
+    allow_msg_schedules: bool = False
+    discard_new_per_subject: bool = False
     duplicate_window: int = DUPLICATE_SECONDS * SECOND_NS
     persist_mode: str = "default"
 
@@ -56,8 +64,15 @@ ESSENTIAL = (
     "allow_direct",
     "max_msgs_per_subject",
     "allow_rollup_hdrs",
+    "discard_new_per_subject",
 )
-AT_LEAST = {"num_replicas": 1, "duplicate_window": 0, "allow_msg_ttl": False}  # with what a server leaves out
+AT_LEAST = {
+    "num_replicas": 1,
+    "duplicate_window": 0,
+    "allow_msg_ttl": False,
+    "allow_msg_schedules": False,
+}  # with what a server leaves out
+_LEFT_OUT = {"discard_new_per_subject": False}
 LIMITS = ("max_age", "max_bytes")  # `setup` makes them as the settings say; nobody else touches them
 
 
@@ -100,8 +115,35 @@ def required(
     trace_seconds: int = WEEK_SECONDS,
     trace_bytes: int = GIB,
     credentials_bytes: int = CREDENTIALS_BYTES,
+    calls_bytes: int = CALLS_BYTES,
+    queue_depth: int = QUEUE_DEPTH,
 ) -> tuple[StreamSpec, ...]:
     """Every stream and bucket of the product. Traces make room for newer ones; records are never thrown away."""
+    queue = StreamSpec(
+        title=f"stream {QUEUE}",
+        name=QUEUE,
+        subjects=[f"{prefix}.queue.*"],
+        discard="new",
+        num_replicas=replicas,
+        retention="workqueue",
+        max_msgs_per_subject=queue_depth,  # one subject of each tenant: how many of its calls may wait
+        discard_new_per_subject=True,
+        max_bytes=QUEUE_BYTES,
+    )
+    # With schedules the nats-server lets no stream discard what is new, and none that waits may be discarded: so there
+    # is no limit here. Whoever puts a word in takes a free place of its tenant's for it.
+    # https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-51.md
+    later = StreamSpec(
+        title=f"stream {LATER}",
+        name=LATER,
+        subjects=[f"{prefix}.later.*.*.*"],
+        discard="old",
+        num_replicas=replicas,
+        retention="workqueue",
+        allow_msg_ttl=True,
+        allow_msg_schedules=True,
+        allow_rollup_hdrs=True,  # schedules are not to be had without (tried): whoever may write one word may empty it
+    )
     trace = StreamSpec(
         title=f"stream {TRACE}",
         name=TRACE,
@@ -119,6 +161,9 @@ def required(
         bucket(CREDENTIALS, replicas=replicas, max_bytes=credentials_bytes),
         bucket(CONNECT, replicas=replicas, max_bytes=CONNECT_BYTES),
         bucket(QUOTA, replicas=replicas, max_bytes=QUOTA_BYTES),
+        bucket(CALLS, replicas=replicas, max_bytes=calls_bytes),
+        queue,
+        later,
         trace,
     )
 
@@ -202,8 +247,10 @@ def _wanted(stream: StreamSpec) -> dict[str, Any]:
 def _differing(stream: StreamSpec, config: dict[str, Any], *, limits: bool) -> list[str]:
     """The settings of the stream that have to change."""
     wanted = _wanted(stream)
-    exact = (*ESSENTIAL, *(LIMITS if limits else ()))
-    differing = [key for key in exact if config.get(key) != wanted[key]]
+    exact = [*ESSENTIAL, *(LIMITS if limits else ())]
+    if stream.discard_new_per_subject and not limits:
+        exact.remove("max_msgs_per_subject")  # how much may wait is a limit like the others
+    differing = [key for key in exact if config.get(key, _LEFT_OUT.get(key)) != wanted[key]]
     return differing + [key for key, none in AT_LEAST.items() if config.get(key, none) < wanted[key]]
 
 

@@ -20,7 +20,7 @@ from sidecar.cli.session import LOGIN, Session, decoded, session, settings_here
 from sidecar.cli.terminal import paint, put, put_json, say
 from sidecar.key_places import places_in_production, places_on_a_laptop
 from sidecar.model import Reason
-from sidecar.permissions import BUCKETS, FLOWS, QUOTAS, TRACE_STREAM
+from sidecar.permissions import BUCKETS, CALLS, FLOWS, LATER_STREAM, QUEUE_STREAM, QUOTAS, TRACE_STREAM
 from sidecar.ports import KeyUnavailable, StoreDenied, StoreUnavailable
 from sidecar.settings import Settings
 from sidecar.store.record import record_key
@@ -52,6 +52,7 @@ class Deleted(msgspec.Struct, frozen=True, kw_only=True):
     credentials: int
     flows: int
     events: int
+    durable: int
     left: tuple[str, ...]
 
 
@@ -60,7 +61,7 @@ def command() -> None:
     """What is kept of one tenant."""
 
 
-DELETE_HELP = """Delete what is kept of a tenant: its credentials, its connect links, its trace.
+DELETE_HELP = """Delete what is kept of a tenant: its credentials, its connect links, its durable calls, its trace.
 
 Each connection is revoked first, so that no sidecar goes on with what it knows. Nothing brings it back but an export
 (`sidecar connection export`). It needs the rights of roles operator (to revoke) and admin (to delete); without the
@@ -107,13 +108,17 @@ async def _delete(settings: Settings, tenant: str) -> Deleted:
         records = [(f"KV_{bucket}", f"$KV.{bucket}.{key}.") for bucket in BUCKETS]
         links, trace = (f"KV_{FLOWS}", f"$KV.{FLOWS}.{key}."), f"{nats.prefix}.trace.{encode_token(tenant)}."
         quotas = (f"KV_{QUOTAS}", f"$KV.{QUOTAS}.{key}.")  # they name connections
-        for stream, below in (*records, links, quotas, (TRACE_STREAM, trace)):
+        calls = (f"KV_{CALLS}", f"$KV.{CALLS}.{key}.")
+        for stream, below in (*records, links, quotas, calls, (TRACE_STREAM, trace)):
             await _forgotten(nats, stream, below + NOBODYS)  # who may not delete revokes nothing either
         found, unrevoked, untold = await _revoked(nats, tenant)
         credentials = sum([await _forgotten(nats, bucket, f"{below}>") for bucket, below in records])
         flows = await _forgotten(nats, links[0], f"{links[1]}>")
         events = await _forgotten(nats, TRACE_STREAM, f"{trace}>")
         await _forgotten(nats, quotas[0], f"{quotas[1]}>")
+        durable = await _forgotten(nats, calls[0], f"{calls[1]}>")
+        await _forgotten(nats, QUEUE_STREAM, f"{nats.prefix}.queue.{encode_token(tenant)}")
+        await _forgotten(nats, LATER_STREAM, f"{nats.prefix}.later.{encode_token(tenant)}.>")
     return Deleted(
         tenant=tenant,
         connections=found,
@@ -123,6 +128,7 @@ async def _delete(settings: Settings, tenant: str) -> Deleted:
         credentials=credentials,
         flows=flows,
         events=events,
+        durable=durable,
         left=tuple(left_here(settings, tenant)),
     )
 
@@ -194,6 +200,7 @@ def deleted_text(deleted: Deleted) -> str:
         ["connections", f"{deleted.revoked} revoked before"],
         ["credentials", f"{counted(deleted.credentials, 'record')} deleted"],
         ["links", f"{counted(deleted.flows, 'connect link')} deleted"],
+        ["calls", f"{counted(deleted.durable, 'durable call')} deleted"],
         ["trace", f"{counted(deleted.events, 'event')} deleted"],
     ]
     if EVERY in deleted.unrevoked:

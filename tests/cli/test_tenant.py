@@ -77,6 +77,7 @@ def test_what_no_sidecar_revoked_is_told() -> None:
         credentials=2,
         flows=1,
         events=9,
+        durable=0,
         left=(),
     )
     text = deleted_text(deleted)

@@ -38,12 +38,18 @@ async def test_everything_is_made_once(empty_bus: NatsBus) -> None:
         "bucket SIDECAR_CREDENTIALS does not exist",
         "bucket SIDECAR_CONNECT does not exist",
         "bucket SIDECAR_QUOTA does not exist",
+        "bucket SIDECAR_CALLS does not exist",
+        "stream SIDECAR_QUEUE does not exist",
+        "stream SIDECAR_LATER does not exist",
         "stream SIDECAR_TRACE does not exist",
     ]
     assert await provision(empty_bus, streams) == [
         "bucket SIDECAR_CREDENTIALS: created",
         "bucket SIDECAR_CONNECT: created",
         "bucket SIDECAR_QUOTA: created",
+        "bucket SIDECAR_CALLS: created",
+        "stream SIDECAR_QUEUE: created",
+        "stream SIDECAR_LATER: created",
         "stream SIDECAR_TRACE: created",
     ]
     assert await missing(empty_bus, streams) == []
@@ -118,6 +124,9 @@ async def test_too_few_replicas_are_told(empty_bus: NatsBus) -> None:
         "bucket SIDECAR_CREDENTIALS: num_replicas is 1, must be at least 3",
         "bucket SIDECAR_CONNECT: num_replicas is 1, must be at least 3",
         "bucket SIDECAR_QUOTA: num_replicas is 1, must be at least 3",
+        "bucket SIDECAR_CALLS: num_replicas is 1, must be at least 3",
+        "stream SIDECAR_QUEUE: num_replicas is 1, must be at least 3",
+        "stream SIDECAR_LATER: num_replicas is 1, must be at least 3",
         "stream SIDECAR_TRACE: num_replicas is 1, must be at least 3",
     ]
     with pytest.raises(StreamRefused, match="bucket SIDECAR_CREDENTIALS cannot be changed: replicas > 1 not supported"):

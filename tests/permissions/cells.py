@@ -7,11 +7,35 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sidecar.micro import NAME
-from sidecar.permissions import BUCKETS, FLOWS, QUOTAS, TRACE_STREAM, WITHOUT_TENANT, Holder, Kind, Role
+from sidecar.permissions import (
+    BUCKETS,
+    CALLS,
+    FLOWS,
+    QUEUE_STREAM,
+    QUOTAS,
+    TRACE_STREAM,
+    WITHOUT_TENANT,
+    Holder,
+    Kind,
+    Role,
+)
 
 CALL_ID = "01920000-0000-7000-8000-000000000000"
 BUCKET = BUCKETS[0]
-NO_TENANT = frozenset({Kind.SERVICE, Kind.STREAM_LOOK, Kind.STREAM_MAKE, Kind.STREAM_FORGET})
+NO_TENANT = frozenset({Kind.SERVICE, Kind.STREAM_LOOK, Kind.STREAM_MAKE, Kind.STREAM_FORGET, Kind.QUEUE_LOOK})
+
+# What a sidecar that serves a part of its tenant leaves to those that serve all of it.
+OF_THE_WHOLE = frozenset(
+    {
+        Kind.SUBMIT,
+        Kind.CALL_RECORD,
+        Kind.CALL_RECORD_GET,
+        Kind.CALL_RECORD_LIST,
+        Kind.QUEUE,
+        Kind.QUEUE_TAKE,
+        Kind.QUEUE_CHECK,
+    }
+)
 
 _A, _RO, _U, _P = Role.AGENT, Role.READ_ONLY_AGENT, Role.USER_AGENT, Role.PROVIDER_AGENT
 _O, _T, _ADMIN = Role.OPERATOR, Role.TRACE_READER, Role.ADMIN
@@ -38,6 +62,13 @@ EXPECTED: dict[Kind, tuple[tuple[Role, ...], tuple[Role, ...]]] = {
     Kind.FLOW_GET: (_SIDECARS, ()),
     Kind.QUOTA_RECORD: (_SIDECARS, ()),
     Kind.QUOTA_RECORD_GET: (_SIDECARS, ()),
+    Kind.CALL_RECORD: (_SIDECARS, ()),
+    Kind.CALL_RECORD_GET: (_SIDECARS, ()),
+    Kind.CALL_RECORD_LIST: (_SIDECARS, ()),
+    Kind.QUEUE: (_SIDECARS, ()),
+    Kind.QUEUE_TAKE: (_SIDECARS, ()),
+    Kind.QUEUE_CHECK: ((Role.SCOPED_SIDECAR,), ()),
+    Kind.QUEUE_LOOK: ((Role.SHARED_SIDECAR,), ()),
     Kind.TRACE_WATCH: ((_O, _T), ()),
     Kind.TRACE_CHECK: ((Role.SCOPED_SIDECAR,), ()),
     Kind.STREAM_LOOK: ((Role.SHARED_SIDECAR, _ADMIN), ()),
@@ -76,8 +107,12 @@ def cells(user: str, account: str, holder: Holder, tenants: dict[str, str]) -> I
                 continue
             for verb, roles in (("publish", publishers), ("subscribe", subscribers)):
                 subject, payload = probe(kind, token, holder)
-                allowed = own and holder.role in roles
+                allowed = own and holder.role in roles and not (kind in OF_THE_WHOLE and _serves_a_part(holder))
                 yield Cell(user, holder.role, account, kind, tenant, own, verb, subject, payload, allowed)
+
+
+def _serves_a_part(holder: Holder) -> bool:
+    return holder.role is Role.SCOPED_SIDECAR and bool(holder.connections or holder.providers)
 
 
 # One subject of each kind, of connection alice and provider github, and a payload that makes sense there.
@@ -100,6 +135,12 @@ PROBES = {
     Kind.FLOW_GET: (f"$JS.API.DIRECT.GET.KV_{FLOWS}.$KV.{FLOWS}.{{key}}.0", b""),
     Kind.QUOTA_RECORD: (f"$KV.{QUOTAS}.{{tenant_key}}.own.7", b"{}"),
     Kind.QUOTA_RECORD_GET: (f"$JS.API.DIRECT.GET.KV_{QUOTAS}.$KV.{QUOTAS}.{{tenant_key}}.own.7", b""),
+    Kind.CALL_RECORD: (f"$KV.{CALLS}.{{tenant_key}}.alice.{CALL_ID}", b"sealed"),
+    Kind.CALL_RECORD_GET: (f"$JS.API.DIRECT.GET.KV_{CALLS}.$KV.{CALLS}.{{tenant_key}}.alice.{CALL_ID}", b""),
+    Kind.QUEUE: ("sidecar.queue.{tenant}", b"{}"),
+    Kind.QUEUE_TAKE: (f"$JS.API.CONSUMER.MSG.NEXT.{QUEUE_STREAM}.{{tenant}}", b'{"batch": 1, "no_wait": true}'),
+    Kind.QUEUE_CHECK: (f"$JS.API.DIRECT.GET.{QUEUE_STREAM}.sidecar.queue.{{tenant}}", b""),
+    Kind.QUEUE_LOOK: (f"$JS.API.CONSUMER.NAMES.{QUEUE_STREAM}", b""),
     Kind.TRACE_CHECK: (f"$JS.API.DIRECT.GET.{TRACE_STREAM}.sidecar.trace.{{tenant}}.-.-.-", b""),
     Kind.STREAM_LOOK: (f"$JS.API.STREAM.INFO.KV_{BUCKET}", b""),
     Kind.STREAM_MAKE: (f"$JS.API.STREAM.CREATE.KV_{BUCKET}", b"{}"),
@@ -107,6 +148,7 @@ PROBES = {
 }
 WATCHES = {
     Kind.RECORD_WATCH: (f"KV_{BUCKET}", f"$KV.{BUCKET}.{{key}}"),
+    Kind.CALL_RECORD_LIST: (f"KV_{CALLS}", f"$KV.{CALLS}.{{tenant_key}}.>"),
     Kind.TRACE_WATCH: (TRACE_STREAM, "sidecar.trace.{tenant}.>"),
 }
 

@@ -32,6 +32,12 @@ JETSTREAM = (
     Kind.RECORD_WATCH,
     Kind.FLOW,
     Kind.FLOW_GET,
+    Kind.CALL_RECORD,
+    Kind.CALL_RECORD_GET,
+    Kind.CALL_RECORD_LIST,
+    Kind.QUEUE,
+    Kind.QUEUE_CHECK,
+    Kind.QUEUE_LOOK,
     Kind.TRACE_WATCH,
     Kind.TRACE_CHECK,
 )

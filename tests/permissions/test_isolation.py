@@ -17,7 +17,7 @@ from sidecar.adapters.nats_bus import NatsBus
 from sidecar.adapters.nats_store import NatsStore
 from sidecar.adapters.tenant_keys import TenantKeys
 from sidecar.nats_config import OWN, SHARED
-from sidecar.permissions import BUCKETS, FLOWS, QUOTAS
+from sidecar.permissions import BUCKETS, CALLS, FLOWS, QUOTAS
 from sidecar.ports import KeyUnavailable, SealBroken
 from sidecar.settings import Settings
 from sidecar.streams import lacking
@@ -144,6 +144,10 @@ PUBLISHED = {
     "answer into their inbox": (f"_INBOX.{OWN}.agent.x", {}),
     "take their quota": (f"sidecar.quota.{OWN}.all", {}),
     "own their quota": (f"$KV.{QUOTAS}.{OWN}.own.7", "forged"),
+    "run their durable calls": (f"$JS.API.CONSUMER.MSG.NEXT.SIDECAR_QUEUE.{OWN}", {"batch": 1}),
+    "wake their durable calls": (f"sidecar.queue.{OWN}", {}),
+    "wake them later": (f"sidecar.later.{OWN}.at.7", {}),
+    "write their durable calls": (f"$KV.{CALLS}.{OWN}.alice.1", "forged"),
     "own everybody's quota": (f"$KV.{QUOTAS}.-.own.7", "forged"),
 }
 
@@ -330,6 +334,9 @@ async def test_a_scoped_sidecar_says_what_is_missing(empty_bus: NatsBus) -> None
         f"bucket {BUCKET} does not exist, or does not allow direct gets",
         f"bucket {FLOWS} does not exist, or does not allow direct gets",
         f"bucket {QUOTAS} does not exist, or does not allow direct gets",
+        f"bucket {CALLS} does not exist, or does not allow direct gets",
+        "stream SIDECAR_QUEUE does not exist, or does not allow direct gets",
+        "stream SIDECAR_LATER does not exist, or does not allow direct gets",
         "stream SIDECAR_TRACE does not exist, or does not allow direct gets",
     ]
 

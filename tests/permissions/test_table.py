@@ -14,7 +14,10 @@ from sidecar.nats_config import FOLDER, drift, files, main
 from sidecar.nats_server_config import config_text
 from sidecar.permissions import (
     BUCKETS,
+    CALLS,
     FLOWS,
+    LATER_STREAM,
+    QUEUE_STREAM,
     QUOTAS,
     SIDECARS,
     TABLE,
@@ -61,7 +64,8 @@ def test_every_row_is_in_the_matrix() -> None:
 def test_every_stream_is_in_the_table() -> None:
     """A bucket or stream that is made and that nobody may use would be found in production only."""
     names = {spec.name for spec in required("sidecar")}
-    assert names == {*(f"KV_{bucket}" for bucket in (*BUCKETS, FLOWS, QUOTAS)), TRACE_STREAM}
+    buckets = {f"KV_{bucket}" for bucket in (*BUCKETS, FLOWS, QUOTAS, CALLS)}
+    assert names == {*buckets, QUEUE_STREAM, LATER_STREAM, TRACE_STREAM}
 
 
 @pytest.mark.parametrize("role", list(Role))
@@ -86,7 +90,7 @@ def test_a_role_names_its_tenant_everywhere(role: Role) -> None:
 def test_a_scoped_sidecar_names_its_tenant_everywhere() -> None:
     """Also in keys of records and in what it asks of JetStream; the service protocol and flow control name nobody."""
     granted = rights(holder(Role.SCOPED_SIDECAR))
-    spanning = [right for right in (*granted.publish, *granted.subscribe) if ".acme." not in right]
+    spanning = [right for right in (*granted.publish, *granted.subscribe) if ".acme." not in f"{right}."]
     assert [right for right in spanning if not right.startswith(("$SRV.", "$JS.FC."))] == []
 
 
@@ -136,7 +140,9 @@ def test_what_is_asked_to_check_is_allowed() -> None:
     for connections, providers in ((), ()), (("alice",), ()), (("alice", "bob"), ("github",)):
         who = Holder(role=Role.SCOPED_SIDECAR, name="s", tenant="acme", connections=connections, providers=providers)
         asked = checks(who)
-        assert [stream for stream, _ in asked] == [f"KV_{BUCKETS[0]}", f"KV_{FLOWS}", f"KV_{QUOTAS}", TRACE_STREAM]
+        queue = [] if connections else [f"KV_{CALLS}", QUEUE_STREAM, LATER_STREAM]
+        buckets = [f"KV_{bucket}" for bucket in (*BUCKETS, FLOWS, QUOTAS)]
+        assert [stream for stream, _ in asked] == [*buckets, *queue, TRACE_STREAM]
         assert all(may_publish(who, question) and not set("*>") & set(question) for _, question in asked)
 
 
