@@ -130,7 +130,7 @@ _STREAMS = ("KV_{bucket}", f"KV_{FLOWS}", f"KV_{QUOTAS}", f"KV_{CALLS}", QUEUE_S
 
 # {connection} and {provider} stand for each that the holder names, or `*`; {provider_or_every} includes `-`.
 # {key} stands for the keys of its records, {flow_key} for those of its flows, {tenant_key} for what they begin with.
-# {whole} and {whole_key} stand for the tenant where the holder serves all of it, and for nothing where it serves a part:
+# {whole} and {whole_key} stand for the tenant where the holder serves all of it, for nothing where it serves a part:
 # a durable call that a sidecar takes from the queue is one that it has to be able to run.
 TABLE: dict[Kind, dict[Role, Grant]] = {
     Kind.READ: {
