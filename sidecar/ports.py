@@ -117,6 +117,7 @@ class Entry(msgspec.Struct, frozen=True):
 
     `message_id` is its writer's name for that write; `follows` the revision it replaced (0: nothing was there), None
     where the writer named none; `ttl` the seconds it was given to live. `deleted`: it marks that there is no record.
+    `written`: when, in Unix seconds of the store's clock, where a read tells.
     """
 
     key: str
@@ -126,6 +127,7 @@ class Entry(msgspec.Struct, frozen=True):
     follows: int | None = None
     ttl: int | None = None
     deleted: bool = False
+    written: float | None = None
 
 
 class StoreConflict(Exception):

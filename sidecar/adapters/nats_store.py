@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 
 from sidecar.adapters.nats_jetstream import (
     API,
@@ -53,6 +54,7 @@ TTL = "Nats-TTL"  # whole seconds; https://github.com/nats-io/nats-architecture-
 OPERATION = "KV-Operation"
 LIMIT_MARKER = "Nats-Marker-Reason"  # the server's own mark of what expired; our buckets do not ask for it
 SEQUENCE = "Nats-Sequence"
+WRITTEN = "Nats-Time-Stamp"  # of a direct get, RFC 3339; ADR-31 of NATS
 DELETION = {OPERATION: "PURGE"}  # it takes the place of the value: a bucket keeps the last message of a key
 NOT_FOUND = "404"
 DUPLICATE_IN_PROCESS = 10158
@@ -161,6 +163,7 @@ def _entry(key: str, value: bytes, headers: Mapping[str, str], revision: int) ->
         _whole(headers.get(EXPECTED)),
         _whole(headers.get(TTL)),
         _deleted(headers),
+        _moment(headers.get(WRITTEN)),
     )
 
 
@@ -171,6 +174,13 @@ def _deleted(headers: Mapping[str, str]) -> bool:
 def _whole(text: str | None) -> int | None:
     """A number of our own writing; other writers may write what they like."""
     return int(text) if text is not None and text.isdecimal() else None
+
+
+def _moment(text: str | None) -> float | None:
+    try:
+        return None if text is None else datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return None
 
 
 def _subject(bucket: str, key: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 
 from sidecar.adapters.nats_bus import NatsBus, connect
@@ -48,10 +49,28 @@ async def put(
 async def test_what_was_put_comes_back(store: NatsStore, fresh_name: str) -> None:
     """Value, revision, whose write it was, what it replaced and how long it lives; binary, and empty too."""
     first = await store.put(fresh_name, "a.b.c", b"\x00\xff", message_id="m1", expected=0)
-    assert await store.get(fresh_name, "a.b.c") == Entry("a.b.c", b"\x00\xff", first, "m1", 0)
+    assert await found(store, fresh_name) == Entry("a.b.c", b"\x00\xff", first, "m1", 0)
     second = await store.put(fresh_name, "a.b.c", b"", message_id="m2", expected=first, ttl=90)
     assert second > first
-    assert await store.get(fresh_name, "a.b.c") == Entry("a.b.c", b"", second, "m2", first, ttl=90)
+    assert await found(store, fresh_name) == Entry("a.b.c", b"", second, "m2", first, ttl=90)
+
+
+async def found(store: NatsStore, bucket: str) -> Entry | None:
+    """The record without the moment that it was written."""
+    entry = await store.get(bucket, "a.b.c")
+    return entry and msgspec.structs.replace(entry, written=None)
+
+
+async def test_the_server_says_when_it_was_written(store: NatsStore, fresh_name: str) -> None:
+    """By its own clock, in the order of the writes."""
+    written: list[float] = []
+    for key in ("a", "b"):
+        await store.put(fresh_name, key, b"", message_id=key, expected=0)
+        entry = await store.get(fresh_name, key)
+        assert entry is not None
+        assert entry.written is not None
+        written.append(entry.written)
+    assert written[0] <= written[1] < written[0] + 60
 
 
 async def test_a_key_that_never_was(store: NatsStore, fresh_name: str) -> None:

@@ -1,0 +1,86 @@
+"""Leave for one exchange, and the place of one that waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sidecar.core.quota.event import Ended, Event, Go, Refuse, Unused, Wait
+from sidecar.core.quota.limit import Demand
+
+
+class Giver(Protocol):
+    """Who gave the leave."""
+
+    @property
+    def elapsed(self) -> Callable[[], float]: ...
+
+    def closed(self, keys: Iterable[str]) -> bool: ...
+
+    def hear(self, event: Event) -> None: ...
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of those who asked: leave at once, after a wait, refused (`closed`: the provider said so; `away`: for
+    want of an owner); leave that ended before its exchange began; waits that are under way.
+    """
+
+    at_once: int = 0
+    waited: int = 0
+    refused: int = 0
+    closed: int = 0
+    away: int = 0
+    void: int = 0
+    jumps: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Line:
+    """One exchange that asked. `waits` are still to be told; `bucket` is for want of which it waits."""
+
+    run_id: str
+    demand: Demand
+    answer: Go | Refuse | None = None
+    waits: deque[Wait] = field(default_factory=deque)
+    bucket: str = ""
+    settled: asyncio.Future[None] | None = None
+
+    def wake(self) -> None:
+        """Something is there for whoever waits."""
+        if self.settled is not None and not self.settled.done():
+            self.settled.set_result(None)
+
+
+class Permit:
+    """Leave for one exchange. It ends by itself; what became of it is said once, by `unused` or `ended`."""
+
+    __slots__ = ("_call", "_keys", "_latest", "_quotas", "void")
+
+    def __init__(self, quotas: Giver, call: str, keys: tuple[str, ...], latest: float) -> None:
+        self._quotas = quotas
+        self._call = call
+        self._keys = keys
+        self._latest = latest
+        self.void = False
+
+    def may_send(self) -> bool:
+        """Whether the first byte may leave now. Asked with nothing to wait for between it and that byte."""
+        self.void = self._quotas.elapsed() > self._latest or self._quotas.closed(self._keys)
+        return not self.void
+
+    def unused(self) -> None:
+        """Nothing was sent: what it took goes back."""
+        self._said(Unused(self._call))
+
+    def ended(self) -> None:
+        """The exchange is over."""
+        self._said(Ended(self._call))
+
+    def _said(self, event: Unused | Ended) -> None:
+        if self._call:
+            self._quotas.hear(event)
+            self._call = ""

@@ -1,0 +1,171 @@
+"""Sidecars on a real nats-server: what one says the others hear, what nobody hears is known, records are fenced."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import anyio
+import pytest
+
+from sidecar.adapters.nats_bus import NatsBus, connect
+from sidecar.adapters.nats_store import NatsStore
+from sidecar.adapters.nats_streams import provision, required
+from sidecar.adapters.system import elapsed
+from sidecar.core.quota.event import Event, Get, Heard, Put, Refused, Send, SendAll, Stored, Undelivered
+from sidecar.core.quota.message import Beat, Closed, Message, Took
+from sidecar.scope import Scope
+from sidecar.sharing import Sharing
+from sidecar.wire.quota import quota_subjects
+from tests.fixtures_nats import until
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass
+class Part:
+    """One sidecar's part, and what it heard."""
+
+    bus: NatsBus
+    sharing: Sharing
+    heard: list[Event] = field(default_factory=list)
+
+
+@dataclass
+class Place:
+    """Sidecars of one tenant, each with a connection of its own."""
+
+    url: str
+    tenant: str
+    parts: dict[str, Part]
+    tasks: anyio.abc.TaskGroup
+
+    async def part(self, name: str, tenant: str | None = None) -> Part:
+        bus = await connect(self.url)
+        subjects = quota_subjects("sidecar", Scope(tenant or self.tenant))
+        part = Part(bus, Sharing(bus=bus, store=NatsStore(bus), subjects=subjects, me=name, elapsed=elapsed))
+        part.sharing.attach(part.heard.append)
+        await part.sharing.start()
+        await bus.round_trip(20)
+        self.tasks.start_soon(part.sharing.serve)
+        self.parts[f"{tenant}{name}"] = part
+        return part
+
+
+@pytest.fixture
+async def place(nats_url: str, bus: NatsBus, fresh_name: str) -> AsyncIterator[Place]:
+    await provision(bus, required("sidecar"))
+    async with anyio.create_task_group() as tasks:
+        there = Place(nats_url, fresh_name, {}, tasks)
+        yield there
+        tasks.cancel_scope.cancel()
+    for part in there.parts.values():
+        await part.bus.close()
+
+
+async def test_one_hears_what_is_said_to_it(place: Place) -> None:
+    """In order, whole, with who said it; nobody else does."""
+    a, b, c = [await place.part(name) for name in "abc"]
+    said: list[Message] = [Took(3, 7), Beat(3, 1.5, ended=("7f",)), Took(4, 9)]
+    for message in said:
+        a.sharing.perform(Send("b", message))
+    await until(lambda: len(b.heard) == 3)
+    assert b.heard == [Heard("a", message) for message in said]
+    assert (a.heard, c.heard) == ([], [])
+
+
+async def test_all_hear_but_who_said_it(place: Place) -> None:
+    """What one says to all comes to every other one of its tenant, and to no other tenant's."""
+    a, b, c = [await place.part(name) for name in "abc"]
+    stranger = await place.part("a", f"{place.tenant}2")
+    a.sharing.perform(SendAll(Closed(("github|told",), 2.5)))
+    await until(lambda: b.heard and c.heard)
+    assert b.heard == c.heard == [Heard("a", Closed(("github|told",), 2.5))]
+    await a.bus.round_trip(20)
+    assert (a.heard, stranger.heard) == ([], [])
+
+
+async def test_what_nobody_hears_is_known(place: Place) -> None:
+    """A message to one who is gone comes back with what it was, at once; the one that was heard does not."""
+    a, b = [await place.part(name) for name in "ab"]
+    a.sharing.perform(Send("b", Took(1, 1), certain=True))
+    a.sharing.perform(Send("gone", Took(2, 1), certain=True))
+    a.sharing.perform(Send("gone", Took(3, 1)))
+    await until(lambda: a.heard and b.heard)
+    await a.bus.round_trip(20)
+    assert a.heard == [Undelivered("gone", Took(2, 1))]
+    assert b.heard == [Heard("a", Took(1, 1))]
+
+
+async def test_a_connection_that_ends_is_one_who_is_gone(place: Place) -> None:
+    """Who closed its connection hears no more, and the next message to it comes back."""
+    a, b = [await place.part(name) for name in "ab"]
+    await b.bus.close()
+    with anyio.fail_after(20):
+        while not a.heard:  # the server may notice a moment later
+            a.sharing.perform(Send("b", Took(1, 1), certain=True))
+            await a.bus.round_trip(20)
+    assert a.heard[0] == Undelivered("b", Took(1, 1))
+
+
+async def test_what_makes_no_sense_is_counted(place: Place, bus: NatsBus) -> None:
+    """Nothing that comes on our subjects ends anything."""
+    a = await place.part("a")
+    b = await place.part("b")
+    for payload in (b"", b"{}", b"[]", b'["x",["gr"]]', b'["x",["new",1]]', b"\xff" * 100):
+        await bus.publish(f"sidecar.quota.{place.tenant}.all", payload)
+    await bus.publish(f"sidecar.quota.{place.tenant}.undelivered.a.1", b"")
+    await bus.round_trip(20)
+    b.sharing.perform(Send("a", Took(1, 1)))
+    await until(lambda: a.heard == [Heard("b", Took(1, 1))])
+    assert a.sharing.traffic.malformed == 6
+
+
+async def answer(part: Part, effect: Put | Get) -> Event:
+    before = len(part.heard)
+    part.sharing.perform(effect)
+    await until(lambda: len(part.heard) > before)
+    return part.heard[-1]
+
+
+async def test_a_record_is_taken_once(place: Place) -> None:
+    """Of two who claim it one has it; the other learns by whom it was overtaken, and reads who."""
+    a, b = [await place.part(name) for name in "ab"]
+    key = f"{place.tenant}.own.3"
+    took = await answer(a, Put(1, key, b"a", 0, 4))
+    assert isinstance(took, Stored)
+    assert await answer(b, Put(1, key, b"b", 0, 4)) == Refused(1, took.revision)
+    read = await answer(b, Get(2, key))
+    assert isinstance(read, Stored)
+    assert (read.ticket, read.revision, read.value) == (2, took.revision, b"a")
+    renewed = await answer(a, Put(2, key, b"a", took.revision, 4))
+    assert isinstance(renewed, Stored)
+    assert renewed.revision > took.revision
+
+
+async def test_a_record_given_up_is_free(place: Place) -> None:
+    """A deleted record reads as none, and another sidecar takes it over that revision."""
+    a, b = [await place.part(name) for name in "ab"]
+    key = f"{place.tenant}.own.4"
+    took = await answer(a, Put(1, key, b"a", 0, 4))
+    assert isinstance(took, Stored)
+    await answer(a, Put(2, key, None, took.revision))
+    read = await answer(b, Get(1, key))
+    assert isinstance(read, Stored)
+    assert read.value is None
+    assert isinstance(await answer(b, Put(2, key, b"b", read.revision, 4)), Stored)
+
+
+async def test_the_age_is_by_the_stores_clock(place: Place) -> None:
+    """After a write of our own a record's age is known, and never more than it is."""
+    a, b = [await place.part(name) for name in "ab"]
+    began = elapsed()
+    await answer(a, Put(1, f"{place.tenant}.st.3", b"marks", 0))
+    unknown = await answer(b, Get(1, f"{place.tenant}.st.3"))
+    assert isinstance(unknown, Stored)
+    assert unknown.age is None
+    await answer(b, Put(2, f"{place.tenant}.own.3", b"b", 0, 4))
+    read = await answer(b, Get(3, f"{place.tenant}.st.3"))
+    assert isinstance(read, Stored)
+    assert read.age is not None
+    assert 0 <= read.age <= elapsed() - began
