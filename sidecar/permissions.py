@@ -33,6 +33,7 @@ REPLIES = (f"{INBOX}.{{tenant}}.", f"{SERVICE_REPLY}.")  # SIDECAR_REPLY_PREFIXE
 BUCKETS = ("SIDECAR_CREDENTIALS",)
 FLOWS = "SIDECAR_CONNECT"  # connect flows: under each connection's key, one of an id
 QUOTAS = "SIDECAR_QUOTA"  # who owns a part of the shared quotas; under the tenant, or `-` where all are served
+KEYED = "SIDECAR_IDEMPOTENCY"  # calls with idempotency keys: under each connection's key, by operation and digest
 CALLS = "SIDECAR_CALLS"  # durable calls: under the tenant and the connection, by the call's id
 QUEUE_STREAM = "SIDECAR_QUEUE"  # a word for each durable call that may run; a consumer of each tenant, called as it
 LATER_STREAM = "SIDECAR_LATER"  # the same words, which the nats-server says when their time has come
@@ -92,6 +93,8 @@ class Kind(StrEnum):
     FLOW_GET = "connect flow get"
     QUOTA_RECORD = "quota record"
     QUOTA_RECORD_GET = "quota record get"
+    KEYED_RECORD = "idempotency record"
+    KEYED_RECORD_GET = "idempotency record get"
     CALL_RECORD = "durable call"
     CALL_RECORD_GET = "durable call get"
     CALL_RECORD_LIST = "durable call list"
@@ -126,7 +129,16 @@ _O, _T = Role.OPERATOR, Role.TRACE_READER
 _SCOPED, _SHARED, _ADMIN = Role.SCOPED_SIDECAR, Role.SHARED_SIDECAR, Role.ADMIN
 _GET, _WATCH = "$JS.API.DIRECT.GET", "$JS.API.CONSUMER.CREATE"
 _SERVICE = ("$SRV.*", f"$SRV.*.{SERVICE}", f"$SRV.*.{SERVICE}.*")
-_STREAMS = ("KV_{bucket}", f"KV_{FLOWS}", f"KV_{QUOTAS}", f"KV_{CALLS}", QUEUE_STREAM, LATER_STREAM, TRACE_STREAM)
+_STREAMS = (
+    "KV_{bucket}",
+    f"KV_{FLOWS}",
+    f"KV_{QUOTAS}",
+    f"KV_{KEYED}",
+    f"KV_{CALLS}",
+    QUEUE_STREAM,
+    LATER_STREAM,
+    TRACE_STREAM,
+)
 
 # {connection} and {provider} stand for each that the holder names, or `*`; {provider_or_every} includes `-`.
 # {key} stands for the keys of its records, {flow_key} for those of its flows, {tenant_key} for what they begin with.
@@ -238,6 +250,15 @@ TABLE: dict[Kind, dict[Role, Grant]] = {
     Kind.QUOTA_RECORD_GET: {
         _SCOPED: _may_publish(f"{_GET}.KV_{QUOTAS}.$KV.{QUOTAS}.{{tenant_key}}.*.*"),
         _SHARED: _may_publish(f"{_GET}.KV_{QUOTAS}.$KV.{QUOTAS}.>"),
+    },
+    # Found by the call's own operation and key: nobody lists or watches them.
+    Kind.KEYED_RECORD: {
+        _SCOPED: _may_publish(f"$KV.{KEYED}.{{keyed_key}}"),
+        _SHARED: _may_publish(f"$KV.{KEYED}.>"),
+    },
+    Kind.KEYED_RECORD_GET: {
+        _SCOPED: _may_publish(f"{_GET}.KV_{KEYED}.$KV.{KEYED}.{{keyed_key}}"),
+        _SHARED: _may_publish(f"{_GET}.KV_{KEYED}.$KV.{KEYED}.>"),
     },
     Kind.CALL_RECORD: {
         _SCOPED: _may_publish(f"$KV.{CALLS}.{{whole_key}}.*.*"),
@@ -365,6 +386,7 @@ def checks(holder: Holder) -> list[tuple[str, str]]:
         Kind.RECORD_GET,
         Kind.FLOW_GET,
         Kind.QUOTA_RECORD_GET,
+        Kind.KEYED_RECORD_GET,
         Kind.CALL_RECORD_GET,
         Kind.QUEUE_CHECK,
         Kind.TRACE_CHECK,
@@ -416,6 +438,7 @@ def _values(holder: Holder) -> dict[str, Sequence[str]]:
         "tenant_key": [_key_token(token) for token in tenant],
         "whole": [] if connections or providers else tenant,
         "whole_key": [] if connections or providers else [_key_token(token) for token in tenant],
+        "keyed_key": [key if key.endswith(ALL) else f"{key}.*.*" for key in keys],
         "flow_key": [key if key.endswith(ALL) else f"{key}.*" for key in keys],
     }
 

@@ -114,6 +114,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     credentials_max_bytes: Annotated[
         int, Meta(description="size of the bucket of credentials; what does not fit is refused", ge=1 << 20)
     ] = 1 << 28
+    idempotency_max_bytes: Annotated[
+        int, Meta(description="room for calls with idempotency keys, kept for 24 hours with their answers", ge=1 << 20)
+    ] = 1 << 29
     calls_max_bytes: Annotated[
         int, Meta(description="size of the bucket of durable calls; what does not fit is refused", ge=1 << 20)
     ] = 1 << 30

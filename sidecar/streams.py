@@ -18,6 +18,7 @@ def streams_of(settings: Settings) -> tuple[StreamSpec, ...]:
         trace_seconds=round(settings.trace_max_age_hours * 3600),
         trace_bytes=settings.trace_max_bytes,
         credentials_bytes=settings.credentials_max_bytes,
+        idempotency_bytes=settings.idempotency_max_bytes,
         calls_bytes=settings.calls_max_bytes,
         queue_depth=settings.queue_depth,
     )

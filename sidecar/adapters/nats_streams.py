@@ -13,6 +13,7 @@ from sidecar.ports import Bus, BusDenied, BusError, NoResponders, StoreDenied, S
 CREDENTIALS = "SIDECAR_CREDENTIALS"
 CONNECT = "SIDECAR_CONNECT"
 QUOTA = "SIDECAR_QUOTA"
+IDEMPOTENCY = "SIDECAR_IDEMPOTENCY"
 CALLS = "SIDECAR_CALLS"
 QUEUE = "SIDECAR_QUEUE"
 LATER = "SIDECAR_LATER"
@@ -22,6 +23,7 @@ GIB = 1024**3
 CREDENTIALS_BYTES = GIB // 4
 CONNECT_BYTES = GIB // 64  # flows vanish within the hour: 16 MiB are 10,000 at once
 QUOTA_BYTES = GIB // 64  # two records for each of 32 parts of a tenant, whose marks of long windows may be long
+IDEMPOTENCY_BYTES = GIB // 2  # a day of calls with idempotency keys, with their answers
 CALLS_BYTES = GIB  # durable calls, as long as they wait, and what became of them
 QUEUE_DEPTH = 10_000  # durable calls of a tenant that wait
 QUEUE_BYTES = GIB // 4  # a word has some hundred bytes
@@ -115,6 +117,7 @@ def required(
     trace_seconds: int = WEEK_SECONDS,
     trace_bytes: int = GIB,
     credentials_bytes: int = CREDENTIALS_BYTES,
+    idempotency_bytes: int = IDEMPOTENCY_BYTES,
     calls_bytes: int = CALLS_BYTES,
     queue_depth: int = QUEUE_DEPTH,
 ) -> tuple[StreamSpec, ...]:
@@ -161,6 +164,7 @@ def required(
         bucket(CREDENTIALS, replicas=replicas, max_bytes=credentials_bytes),
         bucket(CONNECT, replicas=replicas, max_bytes=CONNECT_BYTES),
         bucket(QUOTA, replicas=replicas, max_bytes=QUOTA_BYTES),
+        bucket(IDEMPOTENCY, replicas=replicas, max_bytes=idempotency_bytes),
         bucket(CALLS, replicas=replicas, max_bytes=calls_bytes),
         queue,
         later,

@@ -20,7 +20,7 @@ from sidecar.cli.session import LOGIN, Session, decoded, session, settings_here
 from sidecar.cli.terminal import paint, put, put_json, say
 from sidecar.key_places import places_in_production, places_on_a_laptop
 from sidecar.model import Reason
-from sidecar.permissions import BUCKETS, CALLS, FLOWS, LATER_STREAM, QUEUE_STREAM, QUOTAS, TRACE_STREAM
+from sidecar.permissions import BUCKETS, CALLS, FLOWS, KEYED, LATER_STREAM, QUEUE_STREAM, QUOTAS, TRACE_STREAM
 from sidecar.ports import KeyUnavailable, StoreDenied, StoreUnavailable
 from sidecar.settings import Settings
 from sidecar.store.record import record_key
@@ -108,14 +108,16 @@ async def _delete(settings: Settings, tenant: str) -> Deleted:
         records = [(f"KV_{bucket}", f"$KV.{bucket}.{key}.") for bucket in BUCKETS]
         links, trace = (f"KV_{FLOWS}", f"$KV.{FLOWS}.{key}."), f"{nats.prefix}.trace.{encode_token(tenant)}."
         quotas = (f"KV_{QUOTAS}", f"$KV.{QUOTAS}.{key}.")  # they name connections
+        keyed = (f"KV_{KEYED}", f"$KV.{KEYED}.{key}.")
         calls = (f"KV_{CALLS}", f"$KV.{CALLS}.{key}.")
-        for stream, below in (*records, links, quotas, calls, (TRACE_STREAM, trace)):
+        for stream, below in (*records, links, quotas, keyed, calls, (TRACE_STREAM, trace)):
             await _forgotten(nats, stream, below + NOBODYS)  # who may not delete revokes nothing either
         found, unrevoked, untold = await _revoked(nats, tenant)
         credentials = sum([await _forgotten(nats, bucket, f"{below}>") for bucket, below in records])
         flows = await _forgotten(nats, links[0], f"{links[1]}>")
         events = await _forgotten(nats, TRACE_STREAM, f"{trace}>")
         await _forgotten(nats, quotas[0], f"{quotas[1]}>")
+        await _forgotten(nats, keyed[0], f"{keyed[1]}>")
         durable = await _forgotten(nats, calls[0], f"{calls[1]}>")
         await _forgotten(nats, QUEUE_STREAM, f"{nats.prefix}.queue.{encode_token(tenant)}")
         await _forgotten(nats, LATER_STREAM, f"{nats.prefix}.later.{encode_token(tenant)}.>")

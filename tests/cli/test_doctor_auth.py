@@ -220,6 +220,7 @@ def test_every_bucket_that_can_fill_up_is_looked_at() -> None:
         "KV_SIDECAR_CREDENTIALS": "new",
         "KV_SIDECAR_CONNECT": "new",
         "KV_SIDECAR_QUOTA": "new",
+        "KV_SIDECAR_IDEMPOTENCY": "new",
         "KV_SIDECAR_CALLS": "new",
         "SIDECAR_QUEUE": "new",
         "SIDECAR_LATER": "old",

@@ -17,7 +17,7 @@ from sidecar.adapters.nats_bus import NatsBus
 from sidecar.adapters.nats_store import NatsStore
 from sidecar.adapters.tenant_keys import TenantKeys
 from sidecar.nats_config import OWN, SHARED
-from sidecar.permissions import BUCKETS, CALLS, FLOWS, QUOTAS
+from sidecar.permissions import BUCKETS, CALLS, FLOWS, KEYED, QUOTAS
 from sidecar.ports import KeyUnavailable, SealBroken
 from sidecar.settings import Settings
 from sidecar.streams import lacking
@@ -147,6 +147,7 @@ PUBLISHED = {
     "run their durable calls": (f"$JS.API.CONSUMER.MSG.NEXT.SIDECAR_QUEUE.{OWN}", {"batch": 1}),
     "wake their durable calls": (f"sidecar.queue.{OWN}", {}),
     "wake them later": (f"sidecar.later.{OWN}.at.7", {}),
+    "write their idempotency records": (f"$KV.{KEYED}.{OWN}.alice.github.issues=2Ecreate.0", "forged"),
     "write their durable calls": (f"$KV.{CALLS}.{OWN}.alice.1", "forged"),
     "own everybody's quota": (f"$KV.{QUOTAS}.-.own.7", "forged"),
 }
@@ -334,6 +335,7 @@ async def test_a_scoped_sidecar_says_what_is_missing(empty_bus: NatsBus) -> None
         f"bucket {BUCKET} does not exist, or does not allow direct gets",
         f"bucket {FLOWS} does not exist, or does not allow direct gets",
         f"bucket {QUOTAS} does not exist, or does not allow direct gets",
+        f"bucket {KEYED} does not exist, or does not allow direct gets",
         f"bucket {CALLS} does not exist, or does not allow direct gets",
         "stream SIDECAR_QUEUE does not exist, or does not allow direct gets",
         "stream SIDECAR_LATER does not exist, or does not allow direct gets",

@@ -16,6 +16,7 @@ from sidecar.permissions import (
     BUCKETS,
     CALLS,
     FLOWS,
+    KEYED,
     LATER_STREAM,
     QUEUE_STREAM,
     QUOTAS,
@@ -64,7 +65,7 @@ def test_every_row_is_in_the_matrix() -> None:
 def test_every_stream_is_in_the_table() -> None:
     """A bucket or stream that is made and that nobody may use would be found in production only."""
     names = {spec.name for spec in required("sidecar")}
-    buckets = {f"KV_{bucket}" for bucket in (*BUCKETS, FLOWS, QUOTAS, CALLS)}
+    buckets = {f"KV_{bucket}" for bucket in (*BUCKETS, FLOWS, QUOTAS, KEYED, CALLS)}
     assert names == {*buckets, QUEUE_STREAM, LATER_STREAM, TRACE_STREAM}
 
 
@@ -131,6 +132,8 @@ def test_names_are_encoded() -> None:
     assert not may_publish(whose, "$KV.SIDECAR_CREDENTIALS.a=20cme.other.github")
     assert may_publish(whose, "$KV.SIDECAR_CONNECT.a=20cme.b=20c.github.0")
     assert not may_publish(whose, "$KV.SIDECAR_CONNECT.a=20cme.other.github.0")
+    assert may_publish(whose, "$KV.SIDECAR_IDEMPOTENCY.a=20cme.b=20c.github.issues=2Ecreate.0")
+    assert not may_publish(whose, "$KV.SIDECAR_IDEMPOTENCY.a=20cme.other.github.issues=2Ecreate.0")
     assert may_publish(whose, "$KV.SIDECAR_QUOTA.a=20cme.own.31")
     assert not may_publish(whose, "$KV.SIDECAR_QUOTA.-.own.31")
 
@@ -141,7 +144,7 @@ def test_what_is_asked_to_check_is_allowed() -> None:
         who = Holder(role=Role.SCOPED_SIDECAR, name="s", tenant="acme", connections=connections, providers=providers)
         asked = checks(who)
         queue = [] if connections else [f"KV_{CALLS}", QUEUE_STREAM, LATER_STREAM]
-        buckets = [f"KV_{bucket}" for bucket in (*BUCKETS, FLOWS, QUOTAS)]
+        buckets = [f"KV_{bucket}" for bucket in (*BUCKETS, FLOWS, QUOTAS, KEYED)]
         assert [stream for stream, _ in asked] == [*buckets, *queue, TRACE_STREAM]
         assert all(may_publish(who, question) and not set("*>") & set(question) for _, question in asked)
 
