@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 # Third-party servers and API documents to test against; a plain clone has none and tests that need them say so.
 SHARED ?= ../shared
 export SHARED
+# Test processes beside each other: more than cores, as most tests wait for other processes.
+WORKERS ?= 3
 
 .PHONY: permissions demo test check lint types contracts schemas real real-auth deaths drain-test rotate-test bench-quick durability image-test sim prove-red lock clean
 
@@ -12,7 +14,7 @@ demo: $(VENV)/ready  ## everything on this machine, no account needed (KEEP=1 le
 	@$(BIN)/python -m sidecar.sandbox.demo
 
 test: $(VENV)/ready  ## every test that needs nothing but this clone (and SHARED, where it is)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 check: lint types contracts schemas  ## what a reviewer would otherwise have to look for
 

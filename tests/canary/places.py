@@ -36,7 +36,7 @@ class Places:
         wanted = {form.encode(): secret for secret in secrets for form in forms(secret)}
         found: list[str] = []
         for place, entries in self.seen.items():
-            text = b"\n".join(entries)
+            text = b"\n".join(dict.fromkeys(entries))  # most is seen again and again
             for form, secret in wanted.items():
                 at = text.find(form)
                 if at >= 0:
