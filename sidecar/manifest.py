@@ -93,10 +93,32 @@ class Quota(Fact, frozen=True):
         return next((units for pattern, units in self.costs.items() if fnmatchcase(operation, pattern)), 1)
 
 
+Unit = Literal["seconds", "milliseconds", "epoch_seconds", "epoch_milliseconds", "date"]
+
+
+class LimitTold(Fact, frozen=True):
+    """Where answers say how one quota stands: in headers, or at paths of the body.
+
+    `unit` is that of `reset`. `header`: what is said is about this quota only where these have these values. `policy`
+    is its name in `RateLimit` and `RateLimit-Policy`, and takes the place of the other names. `fixed`: at `reset` all
+    of it is there again.
+    """
+
+    quota: str
+    place: Literal["header", "body"] = "header"
+    limit: str | None = None
+    remaining: str | None = None
+    reset: str | None = None
+    unit: Unit = "seconds"
+    header: dict[str, str] = {}
+    policy: str | None = None
+    fixed: bool = False
+
+
 class RetryAfter(Fact, frozen=True):
     """Where a limited answer says how long to wait: a header, or a path into the body."""
 
-    unit: Literal["seconds", "milliseconds", "epoch_seconds", "epoch_milliseconds"]
+    unit: Unit
     header: str | None = None
     path: str | None = None
 
@@ -109,7 +131,10 @@ class SuccessTest(Fact, frozen=True):
 
 
 class ErrorRule(Fact, frozen=True):
-    """What a failed answer means here when status, provider code and headers all match. The first match wins."""
+    """What a failed answer means here when status, provider code and headers all match. The first match wins.
+
+    Of a limited answer: `quota` is the one that it is about, `wait_seconds` how long to wait where it says no time.
+    """
 
     reason: Reason
     status: tuple[int, ...] = ()
@@ -117,6 +142,8 @@ class ErrorRule(Fact, frozen=True):
     header: dict[str, str] = {}
     message: str | None = None
     hint: str | None = None
+    quota: str | None = None
+    wait_seconds: float | None = None
 
 
 class Errors(Fact, frozen=True):
@@ -291,6 +318,7 @@ class Manifest(Fact, frozen=True):
     auth: tuple[Auth, ...]
     headers: dict[str, str] = {}
     quotas: tuple[Quota, ...] = ()
+    limits_told: tuple[LimitTold, ...] = ()
     success: SuccessTest | None = None
     errors: Errors = Errors()
     retry_after: tuple[RetryAfter, ...] = ()

@@ -17,7 +17,7 @@ from httpx import Headers
 
 from sidecar.core.dig import dig, dig_text
 from sidecar.core.number import http_date, number
-from sidecar.core.outcome import retry_after
+from sidecar.core.wait import retry_after
 from sidecar.credential import Tokens, may_be_kept
 from sidecar.kinds import Issued, TokenAnswer
 from sidecar.secret import Secret

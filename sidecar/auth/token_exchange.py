@@ -11,8 +11,8 @@ import msgspec
 from sidecar.auth.pace import Pace, Rate
 from sidecar.auth.question import Question
 from sidecar.auth.token_answer import THROTTLED, Granted, TokenOutcome, Unanswered, read
-from sidecar.core.outcome import retry_after
 from sidecar.core.redact import redact_text, without_secrets
+from sidecar.core.wait import retry_after
 from sidecar.model import Failure, SideEffect
 from sidecar.ports import Clock, HttpSender
 

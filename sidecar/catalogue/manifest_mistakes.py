@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 
 from sidecar.auth.kind import kind_of
 from sidecar.catalogue.kind_mistakes import issued_mistakes, kept_url_mistakes, relative_mistakes
-from sidecar.catalogue.quota_mistakes import quota_mistakes
+from sidecar.catalogue.quota_mistakes import quota_mistakes, rule_mistakes, told_mistakes
 from sidecar.catalogue.validate import validate
 from sidecar.core.base_url import base_url
 from sidecar.kinds import ApiKey, Basic, Bearer
@@ -57,7 +57,9 @@ def manifest_mistakes(folder: str, manifest: Manifest, operations: Mapping[str, 
     yield from _raw_mistakes(manifest)
     yield from _idempotency_mistakes(manifest, operations)
     yield from quota_mistakes(manifest.quotas, operations)
-    yield from _error_mistakes(manifest.errors)
+    quotas = {quota.name for quota in manifest.quotas}
+    yield from told_mistakes(manifest.limits_told, quotas)
+    yield from _error_mistakes(manifest.errors, quotas)
     for index, source in enumerate(manifest.retry_after):
         if (source.header is None) is (source.path is None):
             yield f"retry_after.{index}: name a header or a path, one of them"
@@ -149,12 +151,13 @@ def _idempotency_mistakes(manifest: Manifest, operations: Mapping[str, Operation
             yield f"idempotency.operations: {pattern!r} fits no write operation"
 
 
-def _error_mistakes(errors: Errors) -> Iterator[str]:
+def _error_mistakes(errors: Errors, quotas: Collection[str]) -> Iterator[str]:
     for index, rule in enumerate(errors.rules):
         if rule.reason not in ANSWERED:
             yield f"errors.rules.{index}.reason: {rule.reason} is not what an answer can mean"
         if not rule.status and not rule.code and not rule.header and rule.message is None:
             yield f"errors.rules.{index}: matches every answer; name a status, a code, a header or words of the message"
+        yield from rule_mistakes(index, rule, quotas)
 
 
 def _verify_mistakes(manifest: Manifest, operations: Mapping[str, Operation]) -> Iterator[str]:

@@ -1,15 +1,16 @@
-"""What is wrong with the quotas of a provider: figures that allow nothing, and names of nothing."""
+"""What is wrong with the quotas of a provider: figures that allow nothing, names of nothing, and what tells of them."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import pairwise
 
 from sidecar.core.quota.demand import TOLD
-from sidecar.manifest import Quota
+from sidecar.core.retry import THROTTLED
+from sidecar.manifest import ErrorRule, LimitTold, Quota
 from sidecar.provider import Operation
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
@@ -24,6 +25,32 @@ def quota_mistakes(quotas: Sequence[Quota], operations: Mapping[str, Operation])
     for quota in quotas:
         wrongs = (*_names(quota, operations), *_figures(quota), *_costs(quota, operations))
         yield from (f"quotas.{quota.name}{wrong}" for wrong in wrongs)
+
+
+def told_mistakes(told: Sequence[LimitTold], quotas: Collection[str]) -> Iterator[str]:
+    """What is wrong with where answers say how quotas stand."""
+    for index, source in enumerate(told):
+        where = f"limits_told.{index}"
+        if source.quota not in quotas:
+            yield f"{where}.quota: there is no quota {source.quota!r}"
+        named = (source.limit, source.remaining, source.reset)
+        if source.policy is not None and any(named):
+            yield f"{where}: policy takes the place of limit, remaining and reset"
+        if source.policy is None and source.limit is None and source.remaining is None:
+            yield f"{where}: name what tells the limit or what remains"
+        if source.fixed and source.reset is None and source.policy is None:
+            yield f"{where}: a fixed window starts anew at a time; name the reset"
+
+
+def rule_mistakes(index: int, rule: ErrorRule, quotas: Collection[str]) -> Iterator[str]:
+    """What is wrong with what an error rule says of waiting."""
+    where = f"errors.rules.{index}"
+    if rule.quota is not None and rule.quota not in quotas:
+        yield f"{where}.quota: there is no quota {rule.quota!r}"
+    if rule.wait_seconds is not None and rule.wait_seconds <= 0:
+        yield f"{where}.wait_seconds: is above 0"
+    if rule.reason not in THROTTLED and (rule.quota, rule.wait_seconds) != (None, None):
+        yield f"{where}: quota and wait_seconds belong to an answer that is limited, not to {rule.reason}"
 
 
 def _names(quota: Quota, operations: Mapping[str, Operation]) -> Iterator[str]:

@@ -10,12 +10,13 @@ import httpx
 import msgspec
 
 from sidecar.core.dig import dig, dig_text
-from sidecar.core.number import http_date, number
 from sidecar.core.page import BadCursor, next_cursor, reads_body, secret_parameters
+from sidecar.core.quota.observe import limits_said, until_reset
 from sidecar.core.redact import redact_text
 from sidecar.core.render import CONTENT_TYPES
 from sidecar.core.retry import THROTTLED
-from sidecar.manifest import ErrorRule, RetryAfter, SuccessTest
+from sidecar.core.wait import provider_clock, retry_after, usual_reset
+from sidecar.manifest import ErrorRule, SuccessTest
 from sidecar.model import Access, Failure, Outcome, Problem, Reason, SideEffect, Success
 from sidecar.provider import Explained, Operation, Provider
 from sidecar.wire.request import encode_cursor
@@ -121,10 +122,8 @@ def _failed(provider: Provider, operation: Operation, response: httpx.Response, 
     rule = _rule(provider, response, told)
     wait = retry_after((), headers, None, wall)
     reason = rule.reason if rule else _reason(status, wait)
-    if reason in THROTTLED:  # what a manifest names may stand in every answer, and means a wait only here
-        wait = retry_after(provider.manifest.retry_after, headers, _decoded(response.content), wall)
-        if told.retry_at is not None and not wait:
-            wait = max(told.retry_at - (http_date(headers.get("date")) or wall), 0.0)
+    if reason in THROTTLED:
+        wait = _wait(provider, response, told, rule, wall)
     uncertain = operation.access is Access.WRITE and reason in UNCERTAIN
     # Apart: a code such as M_UNKNOWN_TOKEN before a colon would look like the name of a secret.
     words = ": ".join(_shown(part) for part in (told.code, told.message) if part)
@@ -135,11 +134,27 @@ def _failed(provider: Provider, operation: Operation, response: httpx.Response, 
         side_effect=SideEffect.UNKNOWN if uncertain else SideEffect.NONE,
         retry_after=wait,
         hint=rule.hint if rule else None,
+        bucket=rule.quota if rule else None,
         problems=tuple(_shown_problem(problem) for problem in told.problems[:MAX_PROBLEMS]),
         provider_status=status,
         provider_code=told.code and told.code[:CODE_LIMIT],
         provider_request_id=request_id(provider, headers),
     )
+
+
+def _wait(
+    provider: Provider, response: httpx.Response, told: Explained, rule: ErrorRule | None, wall: float
+) -> float | None:
+    """Seconds until a limited answer may be asked for again. What a manifest names may stand in every answer, and means
+    a wait only here: the first that is not past, else the rule's own.
+    """
+    manifest, headers, content = provider.manifest, response.headers, response.content
+    wait = retry_after(manifest.retry_after, headers, _decoded(content), wall)
+    if told.retry_at is not None and not wait:
+        wait = max(told.retry_at - provider_clock(headers, wall), 0.0)
+    reset = until_reset(limits_said(manifest.limits_told, headers, content, wall))
+    wait = wait or reset or usual_reset(headers, wall) or wait
+    return rule.wait_seconds if rule and wait is None else wait
 
 
 def _shown(text: str) -> str:
@@ -171,44 +186,6 @@ def explain(provider: Provider, response: httpx.Response) -> Explained:
 def request_id(provider: Provider, headers: httpx.Headers) -> str | None:
     """The provider's own id of this exchange, for its support."""
     return next((headers[name][:CODE_LIMIT] for name in provider.manifest.errors.request_id if name in headers), None)
-
-
-def retry_after(sources: tuple[RetryAfter, ...], headers: httpx.Headers, body: Any, wall: float) -> float | None:
-    """Seconds to wait as the answer tells, or None. The manifest's sources come first, then `Retry-After` (RFC 9110
-    section 10.2.3). The provider's own Date is its clock, so that a difference of clocks does not count.
-    """
-    now = http_date(headers.get("date")) or wall
-    found = [_told(source, headers, body, now) for source in sources]
-    found.append(_told_by_header(headers.get("retry-after"), now))
-    waits = [wait for wait in found if wait is not None]
-    if not waits:
-        return None
-    # `Retry-After: 0` beside a later reset means the reset.
-    return max(next((wait for wait in waits if wait > 0), 0.0), 0.0)
-
-
-def _told(source: RetryAfter, headers: httpx.Headers, body: Any, now: float) -> float | None:
-    text = headers.get(source.header) if source.header else dig(body, source.path or "")
-    said = number(text)
-    if said is None:
-        return None
-    match source.unit:
-        case "seconds":
-            return said
-        case "milliseconds":
-            return said / 1000
-        case "epoch_seconds":
-            return said - now
-        case "epoch_milliseconds":
-            return said / 1000 - now
-
-
-def _told_by_header(text: str | None, now: float) -> float | None:
-    said = number(text)
-    if said is not None:
-        return said
-    date = http_date(text)
-    return None if date is None else date - now
 
 
 def _reason(status: int, wait: float | None) -> Reason:

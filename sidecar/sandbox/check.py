@@ -59,7 +59,13 @@ def check_provider(folder: Path, formats: Formats) -> list[Finding]:
 def _documents(manifest: Manifest) -> Iterator[Finding]:
     """Facts without the page that says them."""
     required: list[tuple[str, Fact]] = [("provider.yaml", manifest), ("base_url", manifest.base_url)]
-    for name, facts in (("auth", manifest.auth), ("quotas", manifest.quotas), ("retry_after", manifest.retry_after)):
+    listed: dict[str, tuple[Fact, ...]] = {
+        "auth": manifest.auth,
+        "quotas": manifest.quotas,
+        "limits_told": manifest.limits_told,
+        "retry_after": manifest.retry_after,
+    }
+    for name, facts in listed.items():
         required += [(f"{name}.{index}", fact) for index, fact in enumerate(facts)]
     if manifest.success is not None:
         required.append(("success", manifest.success))

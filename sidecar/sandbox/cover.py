@@ -1,4 +1,4 @@
-"""What a provider's cases leave unproved: operations, error rules, the success test, waits, pages, credentials."""
+"""What a provider's cases leave unproved: operations, error rules, the success test, waits, limits, and so on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import msgspec
 
 from sidecar.auth.kind import kind_of
 from sidecar.core.dig import dig, dig_text
-from sidecar.core.outcome import error_rule, outcome, retry_after
+from sidecar.core.outcome import error_rule, outcome
+from sidecar.core.quota.observe import limits_said
+from sidecar.core.wait import retry_after
 from sidecar.manifest import ErrorRule, Paging, RetryAfter, Verify
 from sidecar.model import Failure, Outcome
 from sidecar.provider import Operation, Provider
@@ -37,6 +39,7 @@ def unproved(provider: Provider, cases: Sequence[Case]) -> Iterator[tuple[str, s
     yield from _rules(provider, answers)
     yield from _success_test(provider, answers)
     yield from _waits(provider, answers)
+    yield from _limits(provider, answers)
     yield from _pages(provider, known)
     yield from _credentials(provider, known)
     yield from _account(provider, known)
@@ -110,6 +113,13 @@ def _decides(item: Answered, source: RetryAfter, earlier: tuple[RetryAfter, ...]
         headers = item.response.headers
     told = retry_after((source,), headers, body, WALL)
     return bool(told) and not retry_after(earlier, headers, body, WALL) if earlier else bool(told)
+
+
+def _limits(provider: Provider, answers: Sequence[Answered]) -> Iterator[tuple[str, str, str]]:
+    for index, source in enumerate(provider.manifest.limits_told):
+        if not any(limits_said((source,), item.response.headers, item.response.content, WALL) for item in answers):
+            what = f"no case's answer tells how quota {source.quota} stands"
+            yield f"limits_told.{index}", what, "add a case with such an answer"
 
 
 def _pages(provider: Provider, cases: Sequence[Case]) -> Iterator[tuple[str, str, str]]:

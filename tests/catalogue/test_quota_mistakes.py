@@ -79,3 +79,37 @@ def test_a_name_stands_once(tmp_path: Path) -> None:
     place = write_provider(tmp_path, quotas=[FULL, FULL])
     with pytest.raises(ManifestError, match=r"quotas\.a: stands twice"):
         load_provider(place, FORMATS)
+
+
+@pytest.mark.parametrize(
+    ("told", "wrong"),
+    [
+        ({"quota": "b", "remaining": "x"}, "limits_told.0.quota: there is no quota 'b'"),
+        ({"quota": "a", "policy": "p", "limit": "x"}, "limits_told.0: policy takes the place of limit, remaining"),
+        ({"quota": "a", "reset": "x"}, "limits_told.0: name what tells the limit or what remains"),
+        ({"quota": "a", "remaining": "x", "fixed": True}, "limits_told.0: a fixed window starts anew at a time"),
+    ],
+)
+def test_what_tells_of_a_quota(tmp_path: Path, told: dict[str, Any], wrong: str) -> None:
+    """It names a quota, and something that can be read."""
+    place = write_provider(tmp_path, quotas=[FULL], limits_told=[told])
+    with pytest.raises(ManifestError) as error:
+        load_provider(place, FORMATS)
+    assert wrong in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("rule", "wrong"),
+    [
+        ({"reason": "PROVIDER_RATE_LIMITED", "quota": "b"}, "errors.rules.0.quota: there is no quota 'b'"),
+        ({"reason": "PROVIDER_RATE_LIMITED", "wait_seconds": 0}, "errors.rules.0.wait_seconds: is above 0"),
+        ({"reason": "PROVIDER_FORBIDDEN", "wait_seconds": 5}, "belong to an answer that is limited, not to PROVIDER_F"),
+        ({"reason": "PROVIDER_FORBIDDEN", "quota": "a"}, "belong to an answer that is limited, not to PROVIDER_F"),
+    ],
+)
+def test_what_an_error_rule_says_of_waiting(tmp_path: Path, rule: dict[str, Any], wrong: str) -> None:
+    """Only a limited answer is waited for, and it is about a quota that there is."""
+    place = write_provider(tmp_path, quotas=[FULL], errors={"rules": [{"status": [403]} | rule]})
+    with pytest.raises(ManifestError) as error:
+        load_provider(place, FORMATS)
+    assert wrong in str(error.value)

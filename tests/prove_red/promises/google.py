@@ -61,7 +61,7 @@ ROWS = (
     Row(
         promise="A wait that a limited answer tells in words counts by the provider's clock.",
         file="sidecar/core/outcome.py",
-        good='wait = max(told.retry_at - (http_date(headers.get("date")) or wall), 0.0)',
+        good="wait = max(told.retry_at - provider_clock(headers, wall), 0.0)",
         bad="wait = max(told.retry_at - wall, 0.0)",
         tests=("tests/core/test_outcome_limits.py::test_a_moment_told_in_words_is_waited_for",),
     ),

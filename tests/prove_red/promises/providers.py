@@ -98,7 +98,7 @@ ROWS = (
     ),
     Row(
         promise="`Retry-After: 0` beside a later reset means the reset.",
-        file="sidecar/core/outcome.py",
+        file="sidecar/core/wait.py",
         good="return max(next((wait for wait in waits if wait > 0), 0.0), 0.0)",
         bad="return max(waits[0], 0.0)",
         tests=(f"{OUTCOME}::test_a_limit_says_when_to_come_back",),
