@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Callable, Iterable
 
 import anyio.lowlevel
 import httpx
 
 from sidecar.model import Failure, Reason
-from sidecar.ports import HttpSender
+from sidecar.ports import Clock, HttpSender
 from sidecar.wire.event import Event
 
 # Saturday, 21 November 2026, 10:00:00 UTC.
@@ -54,6 +55,29 @@ class ManualClock:
 
     def advance(self, seconds: float) -> None:
         self.time += seconds
+
+
+class SleepTimer:
+    """Sleeps by the clock while somebody waits for something, and not at all otherwise."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._at: float | None = None
+        self._woke: Callable[[], None]
+
+    def attach(self, woke: Callable[[], None]) -> None:
+        self._woke = woke
+
+    def wake(self, at: float | None) -> None:
+        self._at = at
+
+    async def until(self, settled: asyncio.Future[None]) -> None:
+        while not settled.done():
+            if self._at is None:
+                await settled
+            else:
+                await self._clock.sleep(max(0.0, self._at - self._clock.now()))
+                self._woke()
 
 
 class FixedRandom:
