@@ -14,16 +14,17 @@ from tests.auth_real.strict import StrictServer, strict_server
 TTL = 2
 BELIEVED = 3600.0  # seconds that the record calls the token valid for
 AT_ONCE = 8
+ONE_BY_ONE = (GET, TOUCH)
 NO = json.dumps({"error": "invalid_token"}).encode()
 
 
 async def rejected(scene: Scene) -> list[Figure]:
     async with strict_server(scene.folder, ttl=TTL) as server, fleet(scene.folder / "fleet") as here:
         await here.grow(2)
-        (name,) = await connected(here, server, 1)
+        *names, shared = await _ended_early(here, server, len(ONE_BY_ONE) + 1)
         figures: list[Figure] = []
-        for what in (GET, TOUCH):
-            before = await _ended_early(here, server, name)
+        for name, what in zip(names, ONE_BY_ONE, strict=True):
+            before = len(await server.refreshes())
             reply = await here.call(name, what)
             figures += [
                 Figure(
@@ -32,8 +33,8 @@ async def rejected(scene: Scene) -> list[Figure]:
                 equal("  attempts", reply.attempts, 2),
                 equal("  forced refreshes", len(await server.refreshes()) - before, 1),
             ]
-        before = await _ended_early(here, server, name)
-        replies = await asyncio.gather(*(here.call(name) for _ in range(AT_ONCE)))
+        before = len(await server.refreshes())
+        replies = await asyncio.gather(*(here.call(shared) for _ in range(AT_ONCE)))
         calls = await server.refreshes()
         return [
             *figures,
@@ -44,11 +45,13 @@ async def rejected(scene: Scene) -> list[Figure]:
         ]
 
 
-async def _ended_early(here: Fleet, server: StrictServer, name: str) -> int:
-    """Have the connection hold a token that its server takes no more; the refreshes so far."""
-    await here.believe(name, server, BELIEVED)
+async def _ended_early(here: Fleet, server: StrictServer, number: int) -> list[str]:
+    """So many connections that hold a token which their server takes no more."""
+    names = await connected(here, server, number)
+    for name in names:
+        await here.believe(name, server, BELIEVED)
     await asyncio.sleep(TTL * 1.1)
-    return len(await server.refreshes())
+    return names
 
 
 class Refusing:

@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.timeout(180),  # its first run installs the server
 ]
 
-SECONDS_ALONE = {"expiries": 12, "connections": 4, "rounds": 2}
+SECONDS_ALONE = {"expiries": 16, "connections": 8, "rounds": 2}
 
 
 @pytest.mark.parametrize("story", [expiries.under_load, expiries.bursts, rejected.rejected])

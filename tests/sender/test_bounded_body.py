@@ -52,7 +52,9 @@ def test_a_stream_cut_short_is_truncated(cut: int) -> None:
     assert fed(GzipBody(1000), packed[:-cut], 7) is Reason.RESPONSE_TRUNCATED
 
 
-@pytest.mark.parametrize("wire", [b"hello", gzip.compress(b"hello", mtime=0) + b"more", b"\x1f\x8b\x08\xff", b"\x1f\x8b\x00"])
+@pytest.mark.parametrize(
+    "wire", [b"hello", gzip.compress(b"hello", mtime=0) + b"more", b"\x1f\x8b\x08\xff", b"\x1f\x8b\x00"]
+)
 def test_what_is_not_gzip_is_bad(wire: bytes) -> None:
     """Other bytes than gzip, before or after a stream, are refused."""
     assert fed(GzipBody(1000), wire + bytes(64), 1000) is Reason.BAD_PROVIDER_RESPONSE
