@@ -48,6 +48,14 @@ class Traffic:
     unanswered: int = 0
 
 
+class Post(msgspec.Struct, frozen=True):
+    """A message that is no letter."""
+
+    subject: str
+    payload: bytes
+    reply: str = ""
+
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Letter)
 
@@ -65,7 +73,7 @@ class Sharing:
         self._me = me
         self._elapsed = elapsed
         self._hear: Callable[[Event], None]
-        self._wanted: deque[Send | SendAll | Put | Get] = deque()
+        self._wanted: deque[Send | SendAll | Put | Get | Post] = deque()
         self._more = anyio.Event()
         self._numbers = itertools.count(1)
         self._certain: dict[str, Send] = {}
@@ -74,7 +82,7 @@ class Sharing:
     def attach(self, hear: Callable[[Event], None]) -> None:
         self._hear = hear
 
-    def perform(self, effect: Send | SendAll | Put | Get) -> None:
+    def perform(self, effect: Send | SendAll | Put | Get | Post) -> None:
         """Begin it; in the order of being asked."""
         self._wanted.append(effect)
         self._more.set()
@@ -97,22 +105,28 @@ class Sharing:
                             tasks.start_soon(self._put, effect)
                         case Get():
                             tasks.start_soon(self._get, effect)
+                        case Post():
+                            await self._publish(effect)
                         case _:
-                            await self._send(effect)
+                            await self._publish(self._posted(effect))
 
     # --- messages ----------------------------------------------------------------------------------------------------
 
-    async def _send(self, effect: Send | SendAll) -> None:
-        subject = self._subjects.everyone if isinstance(effect, SendAll) else self._subjects.to(effect.to)
-        letter, reply = _encoder.encode(Letter(self._me, effect.message)), ""
-        if isinstance(effect, Send) and effect.certain:
-            number = str(next(self._numbers))
-            reply = self._subjects.undelivered(self._me, number)
-            self._certain[number] = effect
-            if len(self._certain) > MAX_CERTAIN:
-                del self._certain[next(iter(self._certain))]
+    def _posted(self, effect: Send | SendAll) -> Post:
+        letter = _encoder.encode(Letter(self._me, effect.message))
+        if isinstance(effect, SendAll):
+            return Post(self._subjects.everyone, letter)
+        if not effect.certain:
+            return Post(self._subjects.to(effect.to), letter)
+        number = str(next(self._numbers))
+        self._certain[number] = effect
+        if len(self._certain) > MAX_CERTAIN:
+            del self._certain[next(iter(self._certain))]
+        return Post(self._subjects.to(effect.to), letter, self._subjects.undelivered(self._me, number))
+
+    async def _publish(self, post: Post) -> None:
         try:
-            await self._bus.publish(subject, letter, reply=reply)
+            await self._bus.publish(post.subject, post.payload, reply=post.reply)
             self.traffic.sent += 1
         except BusError as error:
             log.debug("a message to other sidecars is lost: %s", error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sized
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
@@ -29,6 +29,25 @@ BUS_COUNTS = {
     "permission_violations": "Subjects that NATS refused us.",
 }
 
+QUOTA_COUNTS = {
+    "at_once": "Exchanges that had leave at once.",
+    "waited": "Exchanges that waited for leave.",
+    "refused": "Exchanges that could not have had leave in time.",
+    "closed": "Of those refused: the provider had said to wait.",
+    "away": "Of those refused: no owner of the quota could be asked, nor the store.",
+    "void": "Leave that ended before its exchange began, and was asked for again.",
+    "jumps": "Jumps of the wall clock, after which nothing held counts.",
+}
+QUOTA_TRAFFIC = {
+    "sent": "Messages to other sidecars.",
+    "heard": "Messages of other sidecars.",
+    "undelivered": "Messages that nobody received: the other sidecar is gone.",
+    "malformed": "Messages that made no sense.",
+    "written": "Records written.",
+    "refused": "Writes of records that came too late.",
+    "unanswered": "Questions to the store without an answer.",
+}
+
 KnownOperation = Callable[[str, str], bool]
 
 
@@ -52,6 +71,16 @@ class WatchedBreakers(Protocol):
     def opened(self) -> Mapping[str, int]: ...
 
     def open_now(self) -> Mapping[str, int]: ...
+
+
+class WatchedQuotas(Protocol):
+    """What is shown of the quotas. `counts` has an attribute for each of QUOTA_COUNTS."""
+
+    @property
+    def counts(self) -> object: ...
+
+    @property
+    def waiting(self) -> Sized: ...
 
 
 class Metrics:
@@ -164,6 +193,10 @@ class Metrics:
         """Show the figures of these breakers from now on."""
         self.registry.register(_BreakerFigures(breakers))
 
+    def watch_quotas(self, quotas: WatchedQuotas, traffic: object) -> None:
+        """Show the figures of the quotas. `traffic` has an attribute for each of QUOTA_TRAFFIC."""
+        self.registry.register(_QuotaFigures(quotas, traffic))
+
     def exposition(self) -> bytes:
         """Everything in Prometheus's text format."""
         return generate_latest(self.registry)
@@ -217,3 +250,19 @@ class _BreakerFigures(Collector):
             opened.add_metric([provider], number)
             now.add_metric([provider], still.get(provider, 0))
         yield from (opened, now)
+
+
+class _QuotaFigures(Collector):
+    """The figures of the quotas, which count integers on the way of every call."""
+
+    def __init__(self, quotas: WatchedQuotas, traffic: object) -> None:
+        self._quotas = quotas
+        self._traffic = traffic
+
+    def collect(self) -> Iterable[Metric]:
+        waiting = float(len(self._quotas.waiting))
+        yield GaugeMetricFamily("sidecar_quota_waiting", "Exchanges that wait for leave.", value=waiting)
+        for name, text in QUOTA_COUNTS.items():
+            yield CounterMetricFamily(f"sidecar_quota_{name}", text, value=getattr(self._quotas.counts, name))
+        for name, text in QUOTA_TRAFFIC.items():
+            yield CounterMetricFamily(f"sidecar_quota_traffic_{name}", text, value=getattr(self._traffic, name))

@@ -36,6 +36,10 @@ class QuotaSubjects(msgspec.Struct, frozen=True):
         """Where this sidecar is answered."""
         return f"{self._base}.shown.{sidecar}.{number}"
 
+    def is_shown(self, subject: str) -> bool:
+        """Whether a sidecar is answered there."""
+        return subject.startswith(f"{self._base}.shown.")
+
     @property
     def _base(self) -> str:
         return f"{self.prefix}.quota.{self.scope}"
