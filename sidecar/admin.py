@@ -1,4 +1,4 @@
-"""What an operator asks of connections: list, verify, disable, enable, revoke. A secret is never shown.
+"""What an operator asks of connections: list, verify, limit, disable, enable, revoke. A secret is never shown.
 
 An import is answered in `import_admin.py`, what is asked of keys in `key_admin.py`, of copies in `copy_admin.py`.
 """
@@ -9,6 +9,7 @@ import msgspec
 
 from sidecar.auth.endpoint import TokenEndpoint
 from sidecar.catalogue.answer import unknown_provider
+from sidecar.catalogue.own_limits import own_limits
 from sidecar.copy_admin import COPY_VERBS, CopyAdministrator
 from sidecar.credential import Credential, Status
 from sidecar.execute import Executor
@@ -24,8 +25,17 @@ from sidecar.verify import Verification
 from sidecar.wire.event import Admin, timestamp
 from sidecar.wire.subject import EVERY, AdminAddress
 
-VERBS = ("import", "list", "verify", "disable", "enable", "revoke", *KEY_VERBS, *COPY_VERBS)
+VERBS = ("import", "list", "verify", "limit", "disable", "enable", "revoke", *KEY_VERBS, *COPY_VERBS)
+SWITCHED = {"disable": Status.DISABLED, "enable": Status.ACTIVE}
 UNTOLD = "revoked here; the provider could not be told, so take the access back in the account's settings there too"
+
+
+class LimitRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Payload of `limit`: what the owner of the connection's server set, by the manifest's quotas, in place of what was
+    said before.
+    """
+
+    limits: dict[str, tuple[str, ...]] = {}
 
 
 class Administrator:
@@ -71,10 +81,10 @@ class Administrator:
                 return await self._imports.answer(address, provider, payload)
             case "verify":
                 return await self._verify(address, provider)
-            case "disable":
-                return await self._set_status(address, Status.DISABLED)
-            case "enable":
-                return await self._set_status(address, Status.ACTIVE)
+            case "limit":
+                return await self._limit(address, provider, payload)
+            case "disable" | "enable" as verb:
+                return await self._set_status(address, SWITCHED[verb])
             case "revoke":
                 return await self._revoke(address, provider)
             case _:
@@ -117,6 +127,19 @@ class Administrator:
         if isinstance(verified, Failure):
             return verified
         return success(shown(address, credential, verified, self._clock.wall()))
+
+    async def _limit(self, address: AdminAddress, provider: Provider, payload: bytes) -> Outcome:
+        try:
+            asked = msgspec.json.decode(payload or b"{}", type=LimitRequest)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return Failure(reason=Reason.MALFORMED, detail='send {"limits": {"QUOTA": ["UNITS/SECONDS"]}}')
+        limits = own_limits(provider, asked.limits)
+        if isinstance(limits, Failure):
+            return limits
+        changed = await self._credentials.set_limits(address.tenant, address.connection, address.provider, limits)
+        if isinstance(changed, Failure):
+            return changed
+        return success(shown(address, changed, None, self._clock.wall()))
 
     async def _set_status(self, address: AdminAddress, status: Status) -> Outcome:
         changed = await self._credentials.set_status(address.tenant, address.connection, address.provider, status)

@@ -78,6 +78,10 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
     why: str | None = None
     limits: tuple[OwnLimit, ...] = ()
 
+    def limits_at(self, base_url: str | None) -> tuple[OwnLimit, ...]:
+        """The limits of another credential of the connection: those of this one, unless it is for another server."""
+        return self.limits if base_url == self.base_url else ()
+
     @property
     def lost(self) -> bool:
         """Whether it must be allowed again because the answer that held its next token never arrived."""

@@ -103,7 +103,8 @@ class Exchange:
                 return Ended(Ending.DISABLED)
             if there.credential.status is Status.REVOKED and there.revision != over:
                 return Ended(Ending.REVOKED)
-            new = msgspec.structs.replace(credential, created=there.credential.created)
+            limits = there.credential.limits_at(credential.base_url)
+            new = msgspec.structs.replace(credential, created=there.credential.created, limits=limits)
             outcome = await self._credentials.put(*who, new, there.revision)
             if isinstance(outcome, Written):
                 return Ended(Ending.CONNECTED)

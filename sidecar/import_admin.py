@@ -11,8 +11,9 @@ from sidecar.auth.issue import failure_of, spent, used_up, with_tokens
 from sidecar.auth.kind import check_fields, is_issued, kind_of
 from sidecar.auth.token_answer import Granted, Refused
 from sidecar.catalogue.kind_mistakes import kept_names
+from sidecar.catalogue.own_limits import own_limits
 from sidecar.core.base_url import base_url
-from sidecar.credential import Credential, may_be_kept
+from sidecar.credential import Credential, OwnLimit, may_be_kept
 from sidecar.kinds import Auth, OAuth2
 from sidecar.listed import shown, success
 from sidecar.manifest import KeptUrl
@@ -20,7 +21,7 @@ from sidecar.model import Failure, Outcome, Problem, Reason, SideEffect
 from sidecar.ports import Clock
 from sidecar.provider import Provider
 from sidecar.secret import Secret
-from sidecar.store.credential import CredentialStore
+from sidecar.store.credential import CredentialStore, Revised
 from sidecar.verify import Verification
 from sidecar.wire.subject import AdminAddress
 
@@ -36,7 +37,8 @@ class ImportRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     With `verify` (the default) the provider is asked whether it takes the credential before it is stored. `client_id`
     is the OAuth app that a refresh token was issued to: another app cannot use it. With `dry_run` nothing is asked or
     stored: the answer says whether it could be. `kept` are values of the account that stay with the connection, where
-    the provider names them only when its owner allows access (QuickBooks' `realmId`).
+    the provider names them only when its owner allows access (QuickBooks' `realmId`). `limits` are what the owner of
+    its server set, by the manifest's quotas (`{"messages": ["10/60"]}`); left out, they stay as they are.
     """
 
     fields: dict[str, str]
@@ -46,6 +48,7 @@ class ImportRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     client_id: str | None = None
     dry_run: bool = False
     kept: dict[str, str] = {}
+    limits: dict[str, tuple[str, ...]] | None = None
 
     def __repr__(self) -> str:
         return f"ImportRequest({self.kind}, fields {sorted(self.fields)})"  # never their values
@@ -82,6 +85,9 @@ class ImportAdministrator:
         if isinstance(auth, Failure):
             return auth
         fields = {name: Secret(value) for name, value in asked.fields.items()}
+        limits = await self._limits(address, provider, asked)
+        if isinstance(limits, Failure):
+            return limits
         now = self._clock.wall()
         credential = Credential(
             kind=kind_of(auth),
@@ -91,6 +97,7 @@ class ImportAdministrator:
             created=now,
             changed=now,
             client_id=asked.client_id,
+            limits=limits,
         )
         token = fields.get("refresh_token")
         if token is None:
@@ -103,6 +110,15 @@ class ImportAdministrator:
             return await self._imported(address, provider, auth, asked, credential)
         finally:
             self._spending.discard(token)
+
+    async def _limits(
+        self, address: AdminAddress, provider: Provider, asked: ImportRequest
+    ) -> tuple[OwnLimit, ...] | Failure:
+        """Those it brings, else those that the connection has."""
+        if asked.limits is not None:
+            return own_limits(provider, asked.limits)
+        there = await self._credentials.look(address.tenant, address.connection, address.provider, keep=False)
+        return there.credential.limits_at(asked.base_url) if isinstance(there, Revised) else ()
 
     async def _imported(
         self, address: AdminAddress, provider: Provider, auth: Auth, asked: ImportRequest, credential: Credential

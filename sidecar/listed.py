@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from sidecar.auth.life import life_of
+from sidecar.catalogue.own_limits import figures
 from sidecar.credential import Credential, Status
 from sidecar.model import Failure, Success
 from sidecar.store.credential import Named
@@ -18,7 +19,7 @@ Token = Literal["valid", "expiring", "refreshing", "ended"]
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
     """A connection as an operator sees it: everything but the secret. What is issued tells its OAuth app, the scopes
-    that were granted, when the access token ends, and how it stands: the provider is not asked.
+    that were granted, when the access token ends, and how it stands: the provider is not asked. `limits` as given.
     """
 
     tenant: str
@@ -37,6 +38,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     why: str | None = None
     kept: dict[str, str] = {}
     token: Token | None = None
+    limits: dict[str, list[str]] = {}
 
 
 def listed(item: Named, wall: float) -> Connection:
@@ -68,6 +70,7 @@ def listed(item: Named, wall: float) -> Connection:
         why=credential.why,
         kept=dict(credential.kept),
         token=_token(credential, wall),
+        limits=figures(credential.limits),
     )
 
 

@@ -40,6 +40,7 @@ class Connection(msgspec.Struct, frozen=True):
     token: str | None = None
     why: str | None = None
     kept: dict[str, str] = {}
+    limits: dict[str, list[str]] = {}
 
 
 async def change(settings: Settings, address: AdminAddress, as_json: bool, payload: bytes = b"") -> None:  # noqa: FBT001  # anyio.run has no keywords
@@ -104,11 +105,14 @@ def _fits(kind: Kind, read: Read) -> bool:
 
 def in_options(failure: CommandFailure) -> CommandFailure:
     """The failure with the places of its problems named as the command's options."""
-    errors = tuple(
-        Problem(IN_WORDS.get(item.pointer, item.pointer), item.detail, item.allowed, item.nearest)
-        for item in failure.errors
-    )
+    errors = tuple(Problem(_in_words(item.pointer), item.detail, item.allowed, item.nearest) for item in failure.errors)
     return msgspec.structs.replace(failure, errors=errors)
+
+
+def _in_words(pointer: str) -> str:
+    if pointer.startswith("/limits/"):
+        return f"--limit {pointer.removeprefix('/limits/')}"
+    return IN_WORDS.get(pointer, pointer)
 
 
 def table(connections: Sequence[Connection]) -> list[str]:
@@ -128,12 +132,28 @@ def table(connections: Sequence[Connection]) -> list[str]:
         for item in connections
     ]
     lines = columns(rows)
-    problems = [
-        f"{plain(item.connection, 60)} {plain(item.provider, 60)}: {plain(item.problem)}"
-        for item in connections
-        if item.problem
-    ]
-    return [paint(lines[0], Tone.DIM), *lines[1:], *problems]
+    who = [f"{plain(item.connection, 60)} {plain(item.provider, 60)}" for item in connections]
+    limits = [f"{name}: limits {limits_of(item)}" for name, item in zip(who, connections, strict=True) if item.limits]
+    problems = [f"{name}: {plain(item.problem)}" for name, item in zip(who, connections, strict=True) if item.problem]
+    return [paint(lines[0], Tone.DIM), *lines[1:], *limits, *problems]
+
+
+def limits_of(item: Connection) -> str:
+    """The limits that it carries, as the command takes them."""
+    said = ", ".join(f"{quota}={text}" for quota, texts in item.limits.items() for text in texts)
+    return plain(said, 300)
+
+
+def read_limits(given: Sequence[str]) -> dict[str, list[str]]:
+    """What `QUOTA=UNITS/SECONDS` says, several of one quota together. Stopped where it is of another form."""
+    said: dict[str, list[str]] = {}
+    for text in given:
+        quota, _, figures = text.partition("=")
+        if not quota.strip() or not figures.strip():
+            what = "a limit says how many requests in how many seconds, or how many at once"
+            raise stop(USAGE, f"{text[:80]!r} is no limit", f"{what}: messages=10/60, or messages=4")
+        said.setdefault(quota.strip(), []).append(figures.strip())
+    return said
 
 
 def shown(item: Connection) -> str:
@@ -142,6 +162,8 @@ def shown(item: Connection) -> str:
     if item.problem is not None:
         said = "" if item.verified is None else f"{paint('not verified', Tone.WARN)}: "
         return f"{who}  {said}{plain(item.problem, 600)}"
+    if item.limits:
+        who = f"{who}  limits {limits_of(item)}"
     if item.verified is None:
         return who
     return f"{who}  {paint('verified', Tone.GOOD)}{f': {plain(item.account, 100)}' if item.account else ''}"

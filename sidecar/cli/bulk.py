@@ -105,7 +105,9 @@ async def _one(
         why = f"the connection is there, {known.status}: revoke it first if this row is to take its place"
         return _verdict(prepared, "there", why=why)
     asked = {"kind": prepared.kind, "fields": prepared.fields, "verify": verify, "dry_run": dry_run}
-    also = {name: value for name in ("base_url", "client_id") if (value := getattr(prepared, name)) is not None}
+    also = {
+        name: value for name in ("base_url", "client_id", "limits") if (value := getattr(prepared, name)) is not None
+    }
     address = AdminAddress(tenant, row.connection, row.provider, "import")
     try:
         item = decoded(await admin(nats, address, msgspec.json.encode(asked | also)), Connection)

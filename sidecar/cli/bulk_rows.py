@@ -38,6 +38,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     fields: dict[str, str] = {}
     base_url: str | None = None
     client_id: str | None = None
+    limits: dict[str, list[str]] | None = None
     problem: str | None = None
 
     def __repr__(self) -> str:
@@ -55,6 +56,7 @@ class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: str | None = None
     base_url: str | None = None
     client_id: str | None = None
+    limits: dict[str, list[str]] | None = None
 
 
 class _Nango(msgspec.Struct, frozen=True):
@@ -94,6 +96,7 @@ def _lines(text: str, reading: Reading) -> Iterator[Row]:
                 fields=read.fields,
                 base_url=read.base_url,
                 client_id=read.client_id or reading.client_id,
+                limits=read.limits,
             )
         )
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import anyio
 import click
+import msgspec
 
-from sidecar.cli.account import Connection, admin, change, table
+from sidecar.cli.account import Connection, admin, change, read_limits, table
 from sidecar.cli.connection_copies import export
 from sidecar.cli.connection_import import import_
 from sidecar.cli.connection_status import status
@@ -39,6 +40,22 @@ def list_(*, provider: str | None, tenant: str, connection: str | None, as_json:
     """The connections of a tenant, with everything but their secrets."""
     address = AdminAddress(tenant, connection or EVERY, provider or EVERY, "list")
     anyio.run(_list, settings_here(), address, as_json)
+
+
+@command.command("limit")
+@PROVIDER
+@click.argument("limits", nargs=-1, metavar="[QUOTA=UNITS/SECONDS]...")
+@tenant_option
+@connection_option
+@json_option
+def limit(*, provider: str, limits: tuple[str, ...], tenant: str, connection: str, as_json: bool) -> None:
+    """Say what the owner of its server allows: messages=10/60, or uploads=4 at once.
+
+    It takes the place of what was said before; without any, the provider's usual limits hold.
+    `sidecar provider show PROVIDER` lists the quotas.
+    """
+    payload = msgspec.json.encode({"limits": read_limits(limits)})
+    anyio.run(change, settings_here(), AdminAddress(tenant, connection, provider, "limit"), as_json, payload)
 
 
 def _verb(verb: str, summary: str) -> click.Command:

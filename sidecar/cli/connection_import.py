@@ -8,7 +8,7 @@ import anyio
 import click
 import msgspec
 
-from sidecar.cli.account import change, chosen_kind, provider_served
+from sidecar.cli.account import change, chosen_kind, provider_served, read_limits
 from sidecar.cli.bulk import many
 from sidecar.cli.bulk_rows import FORMATS, Reading
 from sidecar.cli.connection_copies import EXPORT, put_back
@@ -31,8 +31,8 @@ One comes from a file, from the environment, or is asked for on the terminal. A 
   sidecar connection import gmail -c bob --from-file service-account.json --subject bob@example.com
 
 Many come from Nango (its connections as JSON, with credentials), from JSON lines, each {"connection", "provider",
-"kind", "fields", "base_url", "client_id"}, or from a file of `sidecar connection export`. A refresh token works with
-the OAuth app that it was issued to and no other: try it with --dry-run first.
+"kind", "fields", "base_url", "client_id", "limits"}, or from a file of `sidecar connection export`. A refresh token
+works with the OAuth app that it was issued to and no other: try it with --dry-run first.
 
 \b
   sidecar connection import --from nango connections.json --dry-run
@@ -50,6 +50,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     from_env: str | None
     subject: str | None
     no_verify: bool
+    limits: tuple[str, ...]
     form: str | None
     dry_run: bool
     client_id: str | None
@@ -58,7 +59,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def of_one(self) -> bool:
         """Whether something is given that a file of many says itself."""
-        return any((self.kind, self.base_url, self.from_file, self.from_env, self.subject))
+        return any((self.kind, self.base_url, self.from_file, self.from_env, self.subject, self.limits))
 
 
 @click.command("import", help=HELP)
@@ -72,6 +73,9 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--from-env", metavar="NAME", help="Read the secret from this variable.")
 @click.option("--subject", help="Whom a service account acts for, such as a user's address.")
 @click.option("--no-verify", is_flag=True, help="Store it without asking the provider whether it takes it.")
+@click.option(
+    "--limit", "limits", multiple=True, metavar="QUOTA=UNITS/SECONDS", help="What its server allows: messages=10/60."
+)
 @click.option("--from", "form", type=click.Choice([*FORMATS, EXPORT]), help="Many, from FILE in this form.")
 @click.option("--dry-run", is_flag=True, help="With --from: store nothing, say which rows cannot work and why.")
 @click.option("--client-id", help="With --from: the OAuth app that the refresh tokens were issued to.")
@@ -95,7 +99,8 @@ def import_(
     asked = one(
         settings_here(), tenant, provider, source, kind=given.kind, base_url=given.base_url, subject=given.subject
     )
-    payload = msgspec.json.encode(asked | {"verify": not given.no_verify})
+    limits = {"limits": read_limits(given.limits)} if given.limits else {}
+    payload = msgspec.json.encode(asked | limits | {"verify": not given.no_verify})
     anyio.run(change, settings_here(), AdminAddress(tenant, connection, provider, "import"), as_json, payload)
     return 0
 

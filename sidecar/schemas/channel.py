@@ -70,6 +70,7 @@ MESSAGES = {
     "operation": Message("DescribedOperation", "One operation with its input schema."),
     "tools": Message("Tools", "Tool definitions for a language model."),
     "import": Message("ImportRequest", "A credential to store."),
+    "limit": Message("LimitRequest", "What the owner of the connection's server set."),
     "connection": Message("Connection", "The connection after it; never its secret."),
     "connections": Message("Connections", "Connections; never their secrets."),
     "start": Message("StartRequest", "What the account is wanted for."),
@@ -101,6 +102,7 @@ _ASKED = (
     "start",
     "statusRequest",
     "import",
+    "limit",
     "batch",
     "export",
     "restore",
@@ -141,6 +143,11 @@ CHANNELS = {
     ),
     "adminImport": Channel(
         "sidecar.admin.{tenant}.{connection}.{provider}.import", "Store a credential. For operators only.", ("import",)
+    ),
+    "adminLimit": Channel(
+        "sidecar.admin.{tenant}.{connection}.{provider}.limit",
+        "Say what the owner of the connection's server allows. For operators only.",
+        ("limit",),
     ),
     "adminList": Channel(
         "sidecar.admin.{tenant}.{connection}.{provider}.list",
@@ -231,6 +238,7 @@ OPERATIONS = {
             "connectStart": "link",
             "connectStatus": "connectStatus",
             "adminImport": "connection",
+            "adminLimit": "connection",
             "adminList": "connections",
             "adminChange": "connection",
             "adminKeys": "keyUse",

@@ -151,6 +151,10 @@ OF_STRUCT = {
     ): "How an active connection's access token stands: `valid`, `expiring` (about to be renewed),"
     " `refreshing` (being renewed, by whichever sidecar) or `ended` (the next call renews it); null where none ends.",
     ("Connection", "kept"): "What the provider said that stays with the connection, by the names of its description.",
+    (
+        "Connection",
+        "limits",
+    ): "What the owner of its server allows, as it was given: of each quota, each of its limits.",
     ("Connection", "scopes"): "The scopes that were granted, as far as the provider says.",
     ("Connection", "why"): "Why the status is what it is, where there is something to say.",
     ("Connection", "kind"): "The kind of credential: `api_key`, `bearer`, `basic`; `unknown` when it cannot be read.",
@@ -164,6 +168,16 @@ OF_STRUCT = {
     ): "The OAuth app that a refresh token was issued to; refused where it is not the app that is set up here.",
     ("ImportRequest", "dry_run"): "Look whether it could be stored; ask and store nothing.",
     ("ImportRequest", "fields"): "The credential's fields by name, as `catalog` lists them for the kind. Secrets.",
+    (
+        "ImportRequest",
+        "limits",
+    ): "What the owner of the connection's server set: of each of the provider's quotas, `UNITS/SECONDS` (`10/60`),"
+    " or a number of requests at once. Left out, they stay as they are, unless it is for another server.",
+    (
+        "LimitRequest",
+        "limits",
+    ): "Of each of the provider's quotas, `UNITS/SECONDS` (`10/60`), or a number of requests at"
+    " once, in place of what was said before. Of quotas that are not named, the usual limits hold.",
     ("ImportRequest", "kept"): "Values of the account that stay with the connection, such as `realm_id` of QuickBooks.",
     ("ImportRequest", "kind"): "The kind of credential; may be left out where the provider takes one kind.",
     (

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from sidecar.admin import LimitRequest
 from sidecar.catalogue.answer import DescribedOperation, ListedOperation, ListedProvider
 from sidecar.copy_admin import ExportRequest, RestoreRequest
 from sidecar.import_admin import ImportRequest
@@ -35,6 +36,7 @@ PAYLOADS: dict[str, tuple[Any, str]] = {
     "trace-admin": (Admin, "Admin"),
     "trace-auth": (Auth, "Auth"),
     "admin-import": (ImportRequest, "ImportRequest"),
+    "admin-limit": (LimitRequest, "LimitRequest"),
     "admin-connection": (Connection, "Connection"),
     "admin-connections": (list[Connection], "Connections"),
     "admin-batch": (BatchRequest, "BatchRequest"),

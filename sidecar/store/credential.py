@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import anyio
 import msgspec
 
-from sidecar.credential import Credential, Status
+from sidecar.credential import Credential, OwnLimit, Status
 from sidecar.model import Failure, Reason
 from sidecar.ports import Clock, Entry, Keys, Random, Store
 from sidecar.scope import Scope
@@ -212,6 +212,19 @@ class CredentialStore:
             ended = there.status is Status.REAUTH_REQUIRED  # with it what it says of the attempt that ended it
             refreshing = None if ended else there.refreshing
             return msgspec.structs.replace(there, status=status, refreshing=refreshing, why=None, changed=now)
+
+        return await self._change(tenant, connection, provider, changed)
+
+    async def set_limits(
+        self, tenant: str, connection: str, provider: str, limits: tuple[OwnLimit, ...]
+    ) -> Credential | Failure:
+        """Say what the owner of its server allows, in place of what was said before."""
+        now = self._clock.wall()
+
+        def changed(there: Credential | Failure | None) -> Credential | Failure:
+            if there is None:
+                return _missing(connection, provider)
+            return there if isinstance(there, Failure) else msgspec.structs.replace(there, limits=limits, changed=now)
 
         return await self._change(tenant, connection, provider, changed)
 

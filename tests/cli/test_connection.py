@@ -41,6 +41,36 @@ def test_a_connection_s_whole_life(beside: Command, token: str) -> None:
     assert "was revoked" in beside("call", "acme.account.get", "-c", "life").stderr
 
 
+def test_limits_of_a_server(beside: Command, token: str) -> None:
+    """Given with the import or later, shown in lists, and taken back by naming none."""
+    who = ["acme", "-c", "limited"]
+    words = ["--base-url", SERVER, "--from-file", token, "--limit", "posts=10/50", "--limit", "posts=4"]
+    imported = beside("connection", "import", *who, *words)
+    assert imported.stdout == "acme  limited  bearer  active  limits posts=10/50, posts=4  verified: anna\n"
+    assert "limited acme: limits posts=10/50, posts=4" in beside("connection", "list", "acme", "-c", "limited").stdout
+    changed = beside("connection", "limit", *who, "posts=3/1.5")
+    assert changed.stdout == "acme  limited  bearer  active  limits posts=3/1.5\n"
+    assert beside("connection", "limit", *who).stdout == "acme  limited  bearer  active\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("posts", "'posts' is no limit"),
+        ("=10/50", "'=10/50' is no limit"),
+        ("post=10/50", "--limit post  is not a quota of this provider"),
+        ("posts=often", "--limit posts  'often' is no limit"),
+    ],
+)
+def test_a_limit_that_makes_no_sense(beside: Command, token: str, given: str, told: str) -> None:
+    """Told with the option's name, before anything is stored."""
+    words = ["--base-url", SERVER, "--from-file", token, "--limit", given]
+    refused = beside("connection", "import", "acme", "-c", "senseless", *words)
+    assert refused.exit_code != 0
+    assert told in refused.stderr
+    assert "no such connection" in beside("connection", "list", "acme", "-c", "senseless").stderr
+
+
 @pytest.mark.parametrize(
     ("words", "given"),
     [

@@ -162,8 +162,8 @@ ROWS = (
     Row(
         promise="Two tenants' connections of one name have two budgets.",
         file="sidecar/core/limit.py",
-        good='"connection": (tenant, connection)}',
-        bad='"connection": (connection,)}',
+        good='        "connection": (tenant, connection),',
+        bad='        "connection": (connection,),',
         tests=(f"{LIMIT}::test_a_scope_says_whose_a_budget_is",),
     ),
     Row(
