@@ -185,6 +185,58 @@ class Store(Protocol):
         """
 
 
+class Word(msgspec.Struct, frozen=True):
+    """One delivery of a word from a queue: which one for this word, from 1, and where it is acknowledged. `timely`: the
+    server said it, at the time that it was given.
+    """
+
+    body: bytes
+    number: int
+    ack: str
+    timely: bool = False
+
+
+class QueueFull(Exception):
+    """As many words of the tenant wait as may."""
+
+
+class Queue(Protocol):
+    """Words that wait for a sidecar, tenant by tenant; tenants as tokens of subjects.
+
+    A word that is taken and not acknowledged is said again, by itself after `hold_seconds` unless it is held. Every
+    method may raise StoreUnavailable.
+    """
+
+    hold_seconds: float
+
+    async def put(self, tenant: str, body: bytes, *, message_id: str) -> None:
+        """Put a word in; once for one id, within two minutes. Raises QueueFull, StoreFull too."""
+
+    async def put_later(self, tenant: str, place: int, body: bytes, *, at: float) -> bool:
+        """Put a word in that is to be said at this moment (Unix seconds); false where the tenant's place is taken."""
+
+    async def open(self, tenant: str) -> None:
+        """Make what its words are taken by, where it is not there."""
+
+    async def tenants(self) -> list[str]:
+        """Whose words can be taken."""
+
+    async def take(self, tenant: str, *, later: bool, within: float) -> Word | None:
+        """The next word, of those that may be said now or of those whose time came; None when none came in time."""
+
+    async def ack(self, word: Word) -> None:
+        """The word is over; returns when the server has that."""
+
+    async def hold(self, word: Word) -> None:
+        """It is being worked on, for another `hold_seconds`."""
+
+    async def give_back(self, word: Word) -> None:
+        """Another may have it at once."""
+
+    async def close(self) -> list[Word]:
+        """Take no more; words that came and were not taken."""
+
+
 class StateFiles(Protocol):
     """Files that outlive this process, not its machine. Every method may raise OSError."""
 

@@ -82,11 +82,14 @@ def description(headers: Mapping[str, str]) -> str:
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """Which message of the stream a consumer delivered, as the how manieth, and how many come after it."""
+    """Which message of the stream a consumer delivered, as the how manieth, how many come after it, and how many times
+    this one came.
+    """
 
     sequence: int
     number: int
     pending: int
+    times: int
 
 
 def delivery(message: Message) -> Delivery:
@@ -97,5 +100,5 @@ def delivery(message: Message) -> Delivery:
     """
     tokens = message.reply.split(".")
     short = 9
-    numbers = tokens[5:] if len(tokens) == short else tokens[7:]
-    return Delivery(int(numbers[0]), int(numbers[1]), int(numbers[3]))
+    numbers = tokens[4:] if len(tokens) == short else tokens[6:]
+    return Delivery(int(numbers[1]), int(numbers[2]), int(numbers[4]), int(numbers[0]))

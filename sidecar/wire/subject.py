@@ -69,6 +69,14 @@ class CancelAddress(msgspec.Struct, frozen=True):
     call_id: str
 
 
+class ResultAddress(msgspec.Struct, frozen=True):
+    """`sidecar.result.<tenant>.<connection>.<call_id>`: where the result of a durable call is published."""
+
+    tenant: str
+    connection: str
+    call_id: str
+
+
 @lru_cache(maxsize=8_192)
 def encode_token(text: str) -> str:
     """The one legal token for a name: `alice@example.com` is `alice%40example%2Ecom`."""
@@ -140,6 +148,25 @@ def parse_call(prefix: str, subject: str) -> Address | Failure:
     if not NAME.fullmatch(provider) or not OPERATION.fullmatch(name):
         return malformed(subject, "provider and operation are lower-case words of [a-z0-9_], separated by dots")
     return Address(CALL_KINDS[kind], *names, provider, name)
+
+
+def parse_submit(prefix: str, subject: str) -> Address | Failure:
+    """The address of a durable call's subject; its access is not in it, and stands as `write` until it is looked up."""
+    head = f"{prefix}.submit."
+    tokens = subject.removeprefix(head)
+    if not subject.startswith(head) or tokens.count(".") < 3:  # noqa: PLR2004
+        return malformed(
+            subject, f"the subject of a durable call is {prefix}.submit.<tenant>.<connection>.<provider>.<operation>"
+        )
+    return parse_call(prefix, f"{prefix}.{Access.WRITE}.{tokens}")
+
+
+def parse_result_get(prefix: str, subject: str) -> tuple[str, str] | Failure:
+    """Tenant and connection of `sidecar.read.<tenant>.<connection>.-.result.get`."""
+    tokens = _tokens(prefix, subject)
+    if tokens is None or len(tokens) != 6 or tokens[0] != "read" or tokens[3:] != [EVERY, "result", "get"]:  # noqa: PLR2004
+        return malformed(subject, f"results are asked for on {prefix}.read.<tenant>.<connection>.-.result.get")
+    return _names(subject, tokens[1], tokens[2])
 
 
 def parse_admin(prefix: str, subject: str) -> AdminAddress | Failure:

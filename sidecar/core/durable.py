@@ -1,0 +1,287 @@
+"""What to do with one word of the queue: look which call it means, run it, keep what came of it, and only then ack.
+
+Pure: no await, no clock, no dice. The one who drives it carries an effect out and comes back with what happened.
+
+The record is the truth, a word only wakes somebody. So a word too many does no harm: what has ended is told again, what
+is not due is put off again. A word is acknowledged when what follows from it is stored, and not before: who dies on the
+way leaves it to be said again. A word that was said too often means a call that ends those who run it, and is ended.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from sidecar.durable import DurableCall, Stage
+from sidecar.kept import kept_outcome
+from sidecar.model import Access, Failure, Outcome, Reason, SideEffect, Success, retryable
+
+MOST_DELIVERIES = 10  # of one word; each time that a call is put off begins anew
+MOST_TRIES = 20  # runs that failed: over about two and a half hours, at the longest pause
+MOST_WAITS = 10_000  # runs that found no room in a quota
+LOOKS = 4  # deliveries that find no record, and then there is none
+LONGEST_PAUSE = 600.0
+SHORTEST_WAIT = 1.0
+USUAL_WAIT = 5.0  # where a quota does not say when there is room
+LOCKED_SECONDS = 3600.0  # a record that does not open is tried again after so long
+KEEP_PAUSE = 2.0
+KEEP_TRIES = 30  # of a write: a result that is in memory is precious
+DAY = 24 * 3600
+DONE_SECONDS, DEAD_SECONDS, WAITING_SECONDS = DAY, 7 * DAY, 7 * DAY
+
+# No failure of the call: its turn has not come.
+LIMITED = frozenset(
+    {
+        Reason.LOCAL_RATE_LIMITED,
+        Reason.PROVIDER_RATE_LIMITED,
+        Reason.TENANT_LIMIT,
+        Reason.QUEUE_FULL,
+        Reason.CIRCUIT_OPEN,
+        Reason.IN_PROGRESS,
+    }
+)
+
+
+class Began(msgspec.Struct, frozen=True, tag=True):
+    """The first event."""
+
+
+class Shown(msgspec.Struct, frozen=True, tag=True):
+    """What a look showed; a Failure: it does not open, or the store does not answer. It may be stale."""
+
+    found: DurableCall | Failure | None
+    revision: int = 0
+
+
+class Ran(msgspec.Struct, frozen=True, tag=True):
+    """The call ended so, after so many attempts; `again`: its key allows to run it again whatever came of it."""
+
+    outcome: Outcome
+    attempts: int = 0
+    again: bool = False
+
+
+class Stored(msgspec.Struct, frozen=True, tag=True):
+    """The write happened."""
+
+
+class Overtaken(msgspec.Struct, frozen=True, tag=True):
+    """Another write stands there now."""
+
+
+class NotStored(msgspec.Struct, frozen=True, tag=True):
+    """The write did not happen, or nobody knows."""
+
+
+class Busy(msgspec.Struct, frozen=True, tag=True):
+    """The call runs here already."""
+
+
+class PutOff(msgspec.Struct, frozen=True, tag=True):
+    """The word will be said again at its time."""
+
+
+class NotPutOff(msgspec.Struct, frozen=True, tag=True):
+    """There was no free place, or the stream does not answer."""
+
+
+class Told(msgspec.Struct, frozen=True, tag=True):
+    """The result was published."""
+
+
+class Woke(msgspec.Struct, frozen=True, tag=True):
+    """The pause is over."""
+
+
+Event = Began | Shown | Ran | Stored | Overtaken | NotStored | Busy | PutOff | NotPutOff | Told | Woke
+
+
+class Look(msgspec.Struct, frozen=True, tag=True):
+    """Read the record."""
+
+
+class Run(msgspec.Struct, frozen=True, tag=True):
+    """Run the call, or find that it runs here already."""
+
+    call: DurableCall
+
+
+class Write(msgspec.Struct, frozen=True, tag=True):
+    """Write over exactly this revision, to last for so many seconds."""
+
+    call: DurableCall
+    revision: int
+    seconds: int
+
+
+class SayLater(msgspec.Struct, frozen=True, tag=True):
+    """Have the word said again at this moment (Unix seconds)."""
+
+    at: float
+
+
+class Tell(msgspec.Struct, frozen=True, tag=True):
+    """Publish the result."""
+
+    call: DurableCall
+
+
+class Pause(msgspec.Struct, frozen=True, tag=True):
+    seconds: float
+
+
+class Ack(msgspec.Struct, frozen=True, tag=True):
+    """The word is over: what followed from it is stored."""
+
+
+class GiveBack(msgspec.Struct, frozen=True, tag=True):
+    """Another sidecar may have it at once."""
+
+
+class Leave(msgspec.Struct, frozen=True, tag=True):
+    """Do nothing more: unacknowledged, it is said again."""
+
+
+Todo = Look | Run | Write | SayLater | Tell | Pause
+Effect = Todo | Ack | GiveBack | Leave
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """Where one delivery of a word stands. Begin with the event `Began`.
+
+    `timely`: the nats-server said it at its time, so that it is due whatever our clock shows. `next` is what was to be
+    done when the pause began.
+    """
+
+    number: int
+    timely: bool = False
+    call: DurableCall | None = None
+    revision: int = 0
+    next: Effect | None = None
+    tries: int = 0
+
+
+def step(state: Delivery, event: Event, wall: float, jitter: float) -> tuple[Delivery, Effect]:
+    """What to do next; `jitter` is uniform in [0, 1)."""
+    match event:
+        case Began() | Overtaken():
+            return state, Look()
+        case Shown(found, revision):
+            return _shown(state, found, revision, wall)
+        case Ran():
+            return _ran(state, event, wall, jitter)
+        case Stored():
+            return _stored(state, wall)
+        case NotStored() | NotPutOff():
+            return _again(state)
+        case Woke():
+            return state, state.next or Leave()
+        case PutOff() | Told():
+            return state, Ack()
+        case Busy():
+            return state, Leave()
+
+
+replace = msgspec.structs.replace
+
+
+def _shown(state: Delivery, found: DurableCall | Failure | None, revision: int, wall: float) -> tuple[Delivery, Effect]:
+    if found is None:  # a read may be stale, so a record that was just written may not be there yet
+        return state, Ack() if state.number >= LOOKS else Leave()
+    if isinstance(found, Failure):
+        locked = state.number >= MOST_DELIVERIES and found.reason is not Reason.STORE_UNAVAILABLE
+        return _put_off(state, wall + LOCKED_SECONDS) if locked else (state, Leave())
+    state = replace(state, call=found, revision=revision)
+    if found.stage is not Stage.WAITING:  # who stored it may not have come to tell it
+        return state, Tell(found)
+    early = found.due is not None and not state.timely and wall < found.due
+    if early and found.due is not None:  # whoever put it off may not have come to say so
+        return _put_off(state, found.due)
+    if state.number > MOST_DELIVERIES:
+        return _ran(state, Ran(_never_ended(found, state.number)), wall, 0.0)
+    return state, Run(found)
+
+
+def _ran(state: Delivery, ran: Ran, wall: float, jitter: float) -> tuple[Delivery, Effect]:
+    call, outcome = state.call, ran.outcome
+    if call is None:
+        return state, Leave()
+    if isinstance(outcome, Failure) and outcome.reason is Reason.SHUTTING_DOWN and _repeatable(ran, call):
+        return state, GiveBack()
+    after = after_run(call, ran, wall, jitter)
+    return _keep(replace(state, call=after), wall)
+
+
+def after_run(call: DurableCall, ran: Ran, wall: float, jitter: float) -> DurableCall:
+    """How the call stands after a run that ended so."""
+    outcome = ran.outcome
+    ended = replace(call, attempts=call.attempts + ran.attempts, due=None, why=None, ended=kept_outcome(outcome))
+    if isinstance(outcome, Success):
+        return replace(ended, stage=Stage.DONE)
+    if outcome.reason is Reason.CANCELLED_BY_CALLER:
+        return replace(ended, stage=Stage.DONE)
+    limited = outcome.reason in LIMITED
+    tries, waits = call.tries + (not limited), call.waits + limited
+    if not _repeatable(ran, call) or tries > MOST_TRIES or waits > MOST_WAITS:
+        return replace(ended, stage=Stage.DEAD)
+    delay = _wait(outcome, jitter) if limited else _backoff(outcome, tries, jitter)
+    why = f"{outcome.reason}: {outcome.detail}"
+    return replace(ended, ended=None, tries=tries, waits=waits, due=wall + delay, why=why)
+
+
+def _repeatable(ran: Ran, call: DurableCall) -> bool:
+    return isinstance(ran.outcome, Failure) and retryable(ran.outcome, call.access, again=ran.again)
+
+
+def _wait(failure: Failure, jitter: float) -> float:
+    told = USUAL_WAIT if failure.retry_after is None else failure.retry_after
+    return max(SHORTEST_WAIT, told) * (1 + 0.1 * jitter)
+
+
+def _backoff(failure: Failure, tries: int, jitter: float) -> float:
+    return max(failure.retry_after or 0.0, min(LONGEST_PAUSE, 2.0 ** min(tries - 1, 20)) * (0.5 + jitter))
+
+
+def _keep(state: Delivery, wall: float) -> tuple[Delivery, Effect]:
+    if state.call is None:
+        return state, Leave()
+    write = Write(state.call, state.revision, kept_seconds(state.call, wall))
+    return replace(state, next=write, tries=0), write
+
+
+def kept_seconds(call: DurableCall, wall: float) -> int:
+    """How long the record lasts from now, in whole seconds."""
+    match call.stage:
+        case Stage.DONE:
+            return DONE_SECONDS
+        case Stage.DEAD:
+            return DEAD_SECONDS
+        case Stage.WAITING:
+            return WAITING_SECONDS + max(0, round((call.due or wall) - wall))
+
+
+def _stored(state: Delivery, wall: float) -> tuple[Delivery, Effect]:
+    if state.call is None:
+        return state, Leave()
+    if state.call.stage is Stage.WAITING:
+        return _put_off(state, state.call.due or wall)
+    return state, Tell(state.call)
+
+
+def _put_off(state: Delivery, at: float) -> tuple[Delivery, Effect]:
+    later = SayLater(at)
+    return replace(state, next=later, tries=0), later
+
+
+def _again(state: Delivery) -> tuple[Delivery, Effect]:
+    if state.tries >= KEEP_TRIES:
+        return state, Leave()
+    return replace(state, tries=state.tries + 1), Pause(KEEP_PAUSE)
+
+
+def _never_ended(call: DurableCall, number: int) -> Failure:
+    return Failure(
+        reason=Reason.BUG,
+        detail=f"{number - 1} times a sidecar took this durable call and came to no end with it",
+        side_effect=SideEffect.NONE if call.access is Access.READ else SideEffect.UNKNOWN,
+        hint="look at the provider, or at the trace, whether it happened; then submit a new call",
+    )
