@@ -3,64 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 
 import anyio
 import pytest
 
-from sidecar.adapters.nats_bus import NatsBus, connect
-from sidecar.adapters.nats_store import NatsStore
+from sidecar.adapters.nats_bus import NatsBus
 from sidecar.adapters.nats_streams import provision, required
 from sidecar.adapters.system import elapsed
 from sidecar.core.quota.event import Event, Get, Heard, Put, Refused, Send, SendAll, Stored, Undelivered
 from sidecar.core.quota.message import Beat, Closed, Message, Took
-from sidecar.scope import Scope
-from sidecar.sharing import Sharing
-from sidecar.wire.quota import quota_subjects
 from tests.fixtures_nats import until
+from tests.quota.place import Part, Place, placed
 
 pytestmark = pytest.mark.anyio
-
-
-@dataclass
-class Part:
-    """One sidecar's part, and what it heard."""
-
-    bus: NatsBus
-    sharing: Sharing
-    heard: list[Event] = field(default_factory=list)
-
-
-@dataclass
-class Place:
-    """Sidecars of one tenant, each with a connection of its own."""
-
-    url: str
-    tenant: str
-    parts: dict[str, Part]
-    tasks: anyio.abc.TaskGroup
-
-    async def part(self, name: str, tenant: str | None = None) -> Part:
-        bus = await connect(self.url)
-        subjects = quota_subjects("sidecar", Scope(tenant or self.tenant))
-        part = Part(bus, Sharing(bus=bus, store=NatsStore(bus), subjects=subjects, me=name, elapsed=elapsed))
-        part.sharing.attach(part.heard.append)
-        await part.sharing.start()
-        await bus.round_trip(20)
-        self.tasks.start_soon(part.sharing.serve)
-        self.parts[f"{tenant}{name}"] = part
-        return part
 
 
 @pytest.fixture
 async def place(nats_url: str, bus: NatsBus, fresh_name: str) -> AsyncIterator[Place]:
     await provision(bus, required("sidecar"))
-    async with anyio.create_task_group() as tasks:
-        there = Place(nats_url, fresh_name, {}, tasks)
+    async with placed(nats_url, fresh_name) as there:
         yield there
-        tasks.cancel_scope.cancel()
-    for part in there.parts.values():
-        await part.bus.close()
 
 
 async def test_one_hears_what_is_said_to_it(place: Place) -> None:
