@@ -8,7 +8,7 @@ export SHARED
 # Test processes beside each other: more than cores, as most tests wait for other processes.
 WORKERS ?= 3
 
-.PHONY: permissions demo test check lint types contracts schemas real real-auth deaths drain-test rotate-test bench-quick durability image-test sim prove-red lock clean
+.PHONY: permissions demo test check lint types contracts schemas real real-auth chaos deaths drain-test rotate-test bench-quick durability image-test sim prove-red lock clean
 
 demo: $(VENV)/ready  ## everything on this machine, no account needed (KEEP=1 leaves it running)
 	@$(BIN)/python -m sidecar.sandbox.demo
@@ -40,6 +40,9 @@ real: $(VENV)/ready  ## real Synapse, Redmine and PocketBase, called through NAT
 
 real-auth: $(VENV)/ready  ## tokens that end, against a strict OAuth server: kills, pauses, outages, cancelled calls; all figures (SCENES=, SHORT=1; needs SHARED)
 	$(BIN)/python -m tests.auth_real.run
+
+chaos: $(VENV)/ready  ## kills, pauses, outages and too many calls, in real processes, against a counting upstream: all figures (SCENES=, SHORT=1)
+	$(BIN)/python -m tests.chaos.run
 
 durability: $(VENV)/ready  ## three nodes killed, paused, cut off, their power cut: what was acknowledged is there (COUNT=2000 for a short run; root for all)
 	$(BIN)/python -m tests.cluster.run

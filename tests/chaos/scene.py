@@ -1,0 +1,32 @@
+"""How much each scene is to do, and the scene as its story gets it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+
+class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much of everything. The defaults are what the promises name."""
+
+    members: int = 4
+    seconds: float = 60.0
+    posts: int = 10_000
+    submits: int = 20_000
+    waiting: int = 5_000
+    overruns: int = 5_000
+    kills: int = 12
+    outage_seconds: float = 20.0
+    opens_again: float = 30.0
+
+
+SHORT = Counts(members=2, seconds=8.0, posts=400, submits=400, waiting=300, overruns=300, kills=2, outage_seconds=6.0)
+
+
+class Scene(NamedTuple):
+    """What a scene is given: a folder of its own, and how much it is to do."""
+
+    folder: Path
+    counts: Counts
