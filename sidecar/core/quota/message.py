@@ -21,20 +21,25 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Request(msgspec.Struct, frozen=True, array_like=True, tag="req"):
-    """Permits wanted. `sent` is the sender's own moment, which the grant repeats. `limits`: those the items name."""
+    """Permits wanted. `sent` is the sender's own moment, which the grant repeats. `limits`: those the items name.
+    `late`: for how long the permits have to hold, where the usual time is too short for this sidecar.
+    """
 
-    family: str
+    partition: int
     sent: float
     items: tuple[Item, ...]
     limits: tuple[Limit, ...]
+    late: float = 0.0
 
 
 class Permit(msgspec.Struct, frozen=True, array_like=True):
-    """`call` may start `wait` seconds after this is received, `hold` being how long the owner had the request."""
+    """`call` may start `wait` seconds after this is received, and `late` seconds later than that at the latest, both
+    counted by the owner from when it wrote this. Below zero: that moment is over.
+    """
 
     call: str
     wait: float
-    hold: float
+    late: float
 
 
 class Denial(msgspec.Struct, frozen=True, array_like=True):
@@ -56,19 +61,24 @@ class Delay(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Credit(msgspec.Struct, frozen=True, array_like=True):
-    """Units of a limit that may be used without asking, in every window anew, until they are recalled or too old."""
+    """Units of a limit that may be used without asking, so many in each of its windows, until they are recalled or too
+    old.
+    """
 
     key: str
-    units: int
+    units: tuple[int, ...]
     serial: Serial
 
 
 class Grant(msgspec.Struct, frozen=True, array_like=True, tag="gr"):
-    """The owner's answer, at once or later. Credits live from `sent`, the moment that the request named."""
+    """The owner's answer, at once or later. `sent`: the moment that the receiver's last message named, `hold`: for how
+    many seconds the owner has had that. Credits live from `sent`.
+    """
 
-    family: str
+    partition: int
     epoch: int
     sent: float
+    hold: float = 0.0
     permits: tuple[Permit, ...] = ()
     denials: tuple[Denial, ...] = ()
     delays: tuple[Delay, ...] = ()
@@ -76,8 +86,22 @@ class Grant(msgspec.Struct, frozen=True, array_like=True, tag="gr"):
     recalled: tuple[tuple[str, Serial], ...] = ()
 
 
+class Hint(msgspec.Struct, frozen=True, array_like=True):
+    """What an answer said of a limit; `age`: for how many seconds that has been known."""
+
+    key: str
+    limit: int | None = None
+    remaining: int | None = None
+    reset: float | None = None
+    fixed: bool = False
+    age: float = 0.0
+
+
 class Beat(msgspec.Struct, frozen=True, array_like=True, tag="hb"):
-    """Once a second while there is something to say, and at once when a slot, a permit or a credit comes back."""
+    """Once a second while there is something to say, and at once when a slot, a permit or a credit comes back.
+
+    `uses`: the limits of which credits were used since the last one, so that they are renewed.
+    """
 
     partition: int
     sent: float
@@ -85,7 +109,8 @@ class Beat(msgspec.Struct, frozen=True, array_like=True, tag="hb"):
     unused: tuple[str, ...] = ()
     under_way: tuple[str, ...] = ()
     dropped: tuple[tuple[str, Serial], ...] = ()
-    hints: tuple[tuple[str, int, float | None], ...] = ()
+    hints: tuple[Hint, ...] = ()
+    uses: tuple[str, ...] = ()
 
 
 class Took(msgspec.Struct, frozen=True, array_like=True, tag="own"):
@@ -96,11 +121,11 @@ class Took(msgspec.Struct, frozen=True, array_like=True, tag="own"):
 
 
 class Use(msgspec.Struct, frozen=True, array_like=True):
-    """Units of a limit that were used without asking, and for how many seconds they still count."""
+    """Units of a limit that were used without asking, at the latest `age` seconds ago."""
 
     key: str
     units: int
-    left: float
+    age: float
 
 
 class Sync(msgspec.Struct, frozen=True, array_like=True, tag="sync"):
@@ -114,17 +139,9 @@ class Sync(msgspec.Struct, frozen=True, array_like=True, tag="sync"):
 
 
 class NotMine(msgspec.Struct, frozen=True, array_like=True, tag="no"):
-    """You asked me, and I do not own that family."""
-
-    family: str
-
-
-class Ledger(msgspec.Struct, frozen=True, array_like=True, tag="ledger"):
-    """A partition handed over in order: everything that is taken, with ages."""
+    """You asked me, and I do not own that partition, or not any more."""
 
     partition: int
-    epoch: int
-    content: bytes
 
 
 class Closed(msgspec.Struct, frozen=True, array_like=True, tag="closed"):
@@ -134,4 +151,4 @@ class Closed(msgspec.Struct, frozen=True, array_like=True, tag="closed"):
     seconds: float
 
 
-Message = Request | Grant | Beat | Took | Sync | NotMine | Ledger | Closed
+Message = Request | Grant | Beat | Took | Sync | NotMine | Closed

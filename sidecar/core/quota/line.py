@@ -1,0 +1,64 @@
+"""Calls of one sidecar that want the same limits: they go in the order in which they came."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from sidecar.core.quota.budget import Budget
+
+Wants = tuple[tuple[str, int], ...]
+
+
+class Waiting:
+    """One call in line, as its owner knows it. Moments are the owner's."""
+
+    __slots__ = ("bucket", "call", "deadline", "gone", "late", "wants")
+
+    def __init__(self, call: str, wants: Wants, deadline: float, late: float) -> None:
+        self.call = call
+        self.wants = wants
+        self.deadline = deadline
+        self.late = late
+        self.bucket = ""  # what it waited for when it was last looked at
+        self.gone = False  # nobody waits for it any more
+
+
+class Line:
+    """`sender`: whose calls. `passed`: the budgets whose line the first call has already stood out."""
+
+    __slots__ = ("budgets", "calls", "parked", "passed", "sender")
+
+    def __init__(self, sender: str, budgets: tuple[Budget, ...]) -> None:
+        self.sender = sender
+        self.budgets = budgets
+        self.calls: deque[Waiting] = deque()
+        self.parked: Budget | None = None
+        self.passed: set[Budget] = set()
+
+    def join(self, call: Waiting) -> None:
+        self.calls.append(call)
+        self._count(call, 1)
+
+    def leave(self) -> Waiting:
+        """The first call, which waits no more."""
+        call = self.calls.popleft()
+        self.passed.clear()
+        if not call.gone:
+            self._count(call, -1)
+        return call
+
+    def drop(self, call: Waiting) -> None:
+        """Nobody waits for it any more; it leaves when it is its turn."""
+        if not call.gone:
+            call.gone = True
+            self._count(call, -1)
+
+    def first(self) -> Waiting | None:
+        """The first call somebody waits for."""
+        while self.calls and self.calls[0].gone:
+            self.leave()
+        return self.calls[0] if self.calls else None
+
+    def _count(self, call: Waiting, sign: int) -> None:
+        for budget, (_, cost) in zip(self.budgets, call.wants, strict=True):
+            budget.expect(self, sign * cost)

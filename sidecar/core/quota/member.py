@@ -1,0 +1,250 @@
+"""A sidecar's own side of one partition: its calls that wait, the permits and credits that it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sidecar.core.quota.credit import Credits
+from sidecar.core.quota.event import Go, Refuse, Wait
+from sidecar.core.quota.limit import Demand, Limit
+from sidecar.core.quota.message import Beat, Delay, Denial, Grant, Hint, Item, Permit, Request, Sync
+from sidecar.core.quota.pace import LATEST, lateness
+from sidecar.core.quota.turn import Turn
+
+NOBODY = ""
+SLOWER, FASTER = 2.0, 0.95  # how the time that permits have to hold follows how late this process is
+
+
+class Waiter:
+    """A call that waits. `name` is what the owner knows it by: another for each asking anew."""
+
+    __slots__ = ("answered", "asked", "bucket", "call", "deadline", "demand", "name", "ready", "said", "since", "slots")
+
+    def __init__(self, call: str, name: str, demand: Demand, deadline: float, now: float) -> None:
+        self.call = call
+        self.name = name
+        self.demand = demand
+        self.deadline = deadline
+        self.since = now
+        self.asked = float("-inf")
+        self.answered = now
+        self.ready = now  # when it may start, as far as is known
+        self.said: float | None = None  # the moment that the caller was told
+        self.bucket = demand.wants[0].limit.bucket
+        self.slots = any(want.limit.slots is not None for want in demand.wants)
+
+
+class Given:
+    """A call that may start, or has: by a credit, or by a permit that its owner knows as `name`."""
+
+    __slots__ = ("call", "demand", "latest", "name", "slots")
+
+    def __init__(self, call: str, name: str, demand: Demand, latest: float, *, slots: bool) -> None:
+        self.call = call
+        self.name = name  # empty: by credit
+        self.demand = demand
+        self.latest = latest
+        self.slots = slots
+
+
+class Member:
+    """`owner` is whom to ask, NOBODY when it is not known, and `epoch` since when it owns the partition."""
+
+    def __init__(self, partition: int) -> None:
+        self.partition = partition
+        self.owner = NOBODY
+        self.epoch = 0
+        self.heard = float("-inf")  # when the owner last said something
+        self.lost = float("inf")  # since when nobody can be asked
+        self.credits = Credits()
+        self.waiting: dict[str, Waiter] = {}  # by name
+        self.calls: dict[str, Waiter | Given] = {}
+        self.holds = False  # it was granted something that a next owner has to hear of
+        self.late = 0.0  # what permits have to hold, where the usual is too short
+        self.hints: dict[str, Hint] = {}
+        self.ended: list[str] = []
+        self.unused: list[str] = []
+        self.dropped: list[tuple[str, tuple[int, int]]] = []
+        self.used = False  # a credit, since the last beat
+        self.beats = False  # one is on the agenda
+        self.slots = 0  # calls under way that hold one
+        self.anew: list[Waiter] = []  # to be asked for once more: their permits came too late
+
+    # What the process wants.
+
+    def by_credit(self, call: str, demand: Demand, turn: Turn) -> bool:
+        """Whether it may start at once without asking anybody."""
+        if not self.credits.held:
+            return False
+        now = turn.now
+        at = self.credits.fit(demand.wants, now)
+        if at is None or at > now or any(want.limit.slots is not None for want in demand.wants):
+            return False
+        latest = now + self.lateness(demand)
+        self.credits.take(demand.wants, latest)
+        self.calls[call] = Given(call, "", demand, latest, slots=False)
+        self.used = True
+        turn.effects.append(Go(call, now, latest))
+        return True
+
+    def wait(self, call: str, demand: Demand, deadline: float, turn: Turn) -> Waiter:
+        waiter = Waiter(call, str(turn.number()), demand, deadline, turn.now)
+        self.waiting[waiter.name] = self.calls[call] = waiter
+        return waiter
+
+    def leave(self, call: str, turn: Turn) -> None:
+        """Nobody waits for it any more, or nothing was sent by its permit."""
+        known = self.calls.pop(call, None)
+        if isinstance(known, Waiter):
+            del self.waiting[known.name]
+            if known.asked > float("-inf"):
+                self.unused.append(known.name)
+        elif known is not None and known.name:
+            self._was_late(known, turn)
+            self.slots -= known.slots
+            self.unused.append(known.name)
+        elif known is not None:
+            self._was_late(known, turn)
+            self.credits.give_back(known.demand.wants, known.latest, turn.now)
+
+    def end(self, call: str) -> None:
+        known = self.calls.pop(call, None)
+        if isinstance(known, Given) and known.slots:
+            self.slots -= 1
+            self.ended.append(known.name)
+
+    def lateness(self, demand: Demand) -> float:
+        usual = lateness(want.limit for want in demand.wants)
+        return min(max(usual, self.late), LATEST)
+
+    # What is said to the owner.
+
+    def request(self, waiters: Iterable[Waiter], turn: Turn) -> Request:
+        limits: dict[str, Limit] = {}
+        items = []
+        for waiter in waiters:
+            waiter.asked = turn.now
+            for want in waiter.demand.wants:
+                limits[want.limit.key] = want.limit
+            wants = tuple((want.limit.key, want.cost) for want in waiter.demand.wants)
+            items.append(Item(waiter.name, wants, waiter.deadline - turn.now))
+        return Request(self.partition, turn.now, tuple(items), tuple(limits.values()), self.late)
+
+    def to_say(self) -> bool:
+        """Whether something came back that the owner should know at once."""
+        return bool(self.ended or self.unused or self.dropped or self.hints)
+
+    def beat(self, turn: Turn) -> Beat:
+        under_way = tuple(given.name for given in self.calls.values() if isinstance(given, Given) and given.slots)
+        beat = Beat(
+            self.partition,
+            turn.now,
+            tuple(self.ended),
+            tuple(self.unused),
+            under_way,
+            tuple(self.dropped),
+            tuple(self.hints.values()),
+            tuple(key for key, held in self.credits.held.items() if held.until > turn.now) if self.used else (),
+        )
+        self.ended, self.unused, self.dropped, self.hints, self.used = [], [], [], {}, False
+        return beat
+
+    def sync(self, turn: Turn) -> Sync:
+        """Everything that a new owner has to know of."""
+        self.credits.expire(turn.now)
+        uses, limits = self.credits.spent(turn.now)
+        known = {limit.key: limit for limit in limits}
+        under_way = []
+        for given in self.calls.values():
+            if isinstance(given, Given) and given.slots:
+                known |= {want.limit.key: want.limit for want in given.demand.wants}
+                under_way.append((given.name, tuple(want.limit.key for want in given.demand.wants)))
+        known |= {held.limit.key: held.limit for held in self.credits.held.values()}
+        return Sync(self.partition, uses, self.credits.all(), tuple(under_way), tuple(known.values()))
+
+    # What the owner answers.
+
+    def granted(self, grant: Grant, turn: Turn) -> None:
+        if grant.epoch < self.epoch:
+            return  # of an owner before this one, which knows nothing of it
+        self.heard, self.lost = turn.now, float("inf")
+        for key, serial in grant.recalled:
+            self.credits.drop(key, serial, turn.now)
+            self.dropped.append((key, serial))
+        limits = self._limits(grant)
+        for credit in grant.credits:
+            limit = limits.get(credit.key)
+            until = grant.sent + turn.pace.credit_life
+            if limit is None or not self.credits.receive(credit, limit, until, turn.now):
+                self.dropped.append((credit.key, credit.serial))
+                self.credits.drop(credit.key, credit.serial, turn.now)
+            self.holds = True
+        for permit in grant.permits:
+            self._permit(permit, grant, turn)
+        for denial in grant.denials:
+            self._denied(denial, turn)
+        for delay in grant.delays:
+            self._delayed(delay, turn)
+
+    def _permit(self, permit: Permit, grant: Grant, turn: Turn) -> None:
+        """The two bounds come from two events: it starts no sooner than the grant came, plus the wait; and no later
+        than the request was sent, plus what the owner counted since. No delay of a message moves a start out of them.
+        """
+        waiter = self.waiting.pop(permit.call, None)
+        if waiter is None:
+            if not any(isinstance(given, Given) and given.name == permit.call for given in self.calls.values()):
+                self.unused.append(permit.call)
+            return
+        earliest = turn.now + max(0.0, permit.wait)
+        latest = grant.sent + grant.hold + permit.wait + permit.late
+        if max(turn.now, earliest) > latest or earliest > waiter.deadline:
+            self.late = min(max(self.late, permit.late) * SLOWER, LATEST)
+            self.unused.append(permit.call)
+            waiter.name = str(turn.number())
+            waiter.asked, waiter.answered = float("-inf"), turn.now
+            self.waiting[waiter.name] = waiter
+            self.anew.append(waiter)
+            return
+        self.late = self.late * FASTER if self.late > 0.01 else 0.0  # noqa: PLR2004 - the least that permits hold
+        self.calls[waiter.call] = Given(waiter.call, waiter.name, waiter.demand, latest, slots=waiter.slots)
+        self.holds |= waiter.slots
+        self.slots += waiter.slots
+        turn.effects.append(Go(waiter.call, earliest, latest))
+
+    def _denied(self, denial: Denial, turn: Turn) -> None:
+        waiter = self.waiting.get(denial.call)
+        if waiter is not None:
+            self.refuse(waiter, denial.retry_after, denial.bucket, turn, closed=denial.closed)
+
+    def refuse(
+        self, waiter: Waiter, retry_after: float, bucket: str, turn: Turn, *, closed: bool = False, away: bool = False
+    ) -> None:
+        del self.waiting[waiter.name], self.calls[waiter.call]
+        turn.calls.pop(waiter.call, None)
+        turn.effects.append(Refuse(waiter.call, max(0.0, retry_after), bucket, closed, away))
+
+    def _delayed(self, delay: Delay, turn: Turn) -> None:
+        waiter = self.waiting.get(delay.call)
+        if waiter is None:
+            return
+        waiter.answered, waiter.ready, waiter.bucket = turn.now, turn.now + delay.seconds, delay.bucket
+        self.say(waiter, delay.seconds, turn, closed=delay.closed)
+
+    def say(self, waiter: Waiter, seconds: float, turn: Turn, *, closed: bool = False) -> None:
+        """Tell the caller how long it waits, once, and when that changes much."""
+        at = turn.now + seconds
+        if waiter.said is None or abs(at - waiter.said) > max(0.5, 0.25 * seconds):
+            waiter.said = at
+            turn.effects.append(Wait(waiter.call, seconds, waiter.bucket, closed))
+
+    def _limits(self, grant: Grant) -> dict[str, Limit]:
+        """Those that calls here know; a credit for any other is of no use."""
+        limits = {key: held.limit for key, held in self.credits.held.items()}
+        if any(credit.key not in limits for credit in grant.credits):
+            for known in self.calls.values():
+                limits |= {want.limit.key: want.limit for want in known.demand.wants}
+        return limits
+
+    def _was_late(self, given: Given, turn: Turn) -> None:
+        if turn.now > given.latest:
+            self.late = min(max(2 * self.late, 2 * lateness(want.limit for want in given.demand.wants)), LATEST)

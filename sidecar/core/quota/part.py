@@ -1,0 +1,337 @@
+"""One partition at one sidecar: its calls, whom they ask, and the owner's ledger where that is this sidecar."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sidecar.core.quota.event import Asked, Refuse, Send
+from sidecar.core.quota.limit import Demand
+from sidecar.core.quota.member import NOBODY, Member, Waiter
+from sidecar.core.quota.message import Beat, Grant, Message, NotMine, Request, Sync, Took
+from sidecar.core.quota.pace import LATEST
+from sidecar.core.quota.seat import Seat, Step
+from sidecar.core.quota.turn import Turn
+
+NEVER = float("inf")
+
+
+class Part:
+    """Everything that is said to oneself goes the same way as to others, without a message."""
+
+    def __init__(self, partition: int) -> None:
+        self.partition = partition
+        self.member = Member(partition)
+        self.seat = Seat(partition, self._named, self._opened)
+        self.leaving = False
+        self._looks = NEVER
+
+    # Calls.
+
+    def ask(self, call: str, demand: Demand, deadline: float, turn: Turn) -> None:
+        member = self.member
+        if member.by_credit(call, demand, turn):
+            return
+        hopeless = self._hopeless(demand, deadline, turn)
+        if hopeless is not None:
+            turn.calls.pop(call, None)
+            bucket = demand.wants[0].limit.bucket
+            turn.effects.append(Refuse(call, hopeless, bucket, away=True))
+            return
+        waiter = member.wait(call, demand, deadline, turn)
+        if self._asks(turn):
+            self._request([waiter], turn)
+        else:
+            self._look(turn)
+
+    def leave(self, call: str, turn: Turn) -> None:
+        self.member.leave(call, turn)
+
+    def end(self, call: str) -> None:
+        self.member.end(call)
+
+    def closed(self, keys: frozenset[str], turn: Turn) -> list[Asked]:
+        """The provider closed these: who waits for any of them waits for that, not here."""
+        member, owner = self.member, self.seat.owner
+        if owner is not None:
+            owner.close(keys, turn)
+        touched = [waiter for waiter in member.waiting.values() if not keys.isdisjoint(waiter.demand.keys)]
+        for waiter in touched:
+            member.leave(waiter.call, turn)
+        return [Asked(waiter.call, waiter.demand, waiter.deadline) for waiter in touched]
+
+    # Messages.
+
+    def hear(self, sender: str, message: Message, turn: Turn) -> None:
+        match message:
+            case Request() | Beat() | Sync():
+                self._asked(sender, message, turn)
+            case Grant():
+                if sender == self.member.owner or message.epoch > self.member.epoch:
+                    self.member.granted(message, turn)
+            case Took(epoch=epoch):
+                if epoch >= self.member.epoch:
+                    self.seat.deposed(epoch, turn)
+                    self._named(sender, epoch, turn)
+                    self._sync(turn)
+            case NotMine():
+                if self.member.owner == sender:
+                    self._nobody(turn)
+            case _:
+                pass
+
+    def undelivered(self, to: str, message: Message, turn: Turn) -> None:
+        owner = self.seat.owner
+        if isinstance(message, Grant) and owner is not None:
+            for permit in message.permits:
+                owner.unused(to, permit.call, turn)
+            owner.gone(to, turn)
+        elif self.member.owner == to:
+            self._nobody(turn)
+
+    def _asked(self, sender: str, message: Request | Beat | Sync, turn: Turn) -> None:
+        owner = self.seat.owner
+        if owner is None or not self.seat.owns(turn.now):
+            if self.seat.step is not Step.OPENING and not isinstance(message, Sync):
+                turn.effects.append(Send(sender, NotMine(self.partition)))
+            return
+        if isinstance(message, Sync):
+            owner.lending.told(sender, message, turn)
+            return
+        if sender in owner.lending.missing:
+            turn.effects.append(Send(sender, Took(self.partition, owner.epoch)))
+        if isinstance(message, Request):
+            owner.request(sender, message, turn)
+        else:
+            owner.beat(sender, message, turn)
+
+    # The process ends, or its time broke.
+
+    def give_up(self, left: Callable[[Turn], None], turn: Turn) -> None:
+        """Give back all that is held, and what is owned; `left` is told when that is done."""
+        member, self.leaving = self.member, True
+        for waiter in list(member.waiting.values()):
+            member.refuse(waiter, turn.pace.ttl, waiter.bucket, turn, away=True)
+        for key, held in list(member.credits.held.items()):
+            member.dropped.append((key, held.serial))
+            member.credits.drop(key, held.serial, turn.now)
+        self.settle(turn)
+        self.seat.leave(turn, left)
+
+    def jumped(self, turn: Turn) -> None:
+        member = self.member
+        self.seat.jumped(turn)
+        for key, held in list(member.credits.held.items()):
+            member.dropped.append((key, held.serial))
+            member.credits.drop(key, held.serial, turn.now)
+        for waiter in member.waiting.values():
+            waiter.asked = float("-inf")
+        self._nobody(turn)
+
+    # Whom to ask.
+
+    def _asks(self, turn: Turn) -> bool:
+        """Whether there is somebody to ask: this sidecar itself, or another that is known."""
+        if self.member.owner == turn.me:
+            return self.seat.owns(turn.now)
+        return self.member.owner != NOBODY
+
+    def _request(self, waiters: list[Waiter], turn: Turn) -> None:
+        request = self.member.request(waiters, turn)
+        if self.member.owner == turn.me:
+            if self.seat.owner is not None:
+                self.seat.owner.request(turn.me, request, turn)
+        else:
+            turn.effects.append(Send(self.member.owner, request, certain=True))
+
+    def _named(self, owner: str, epoch: int, turn: Turn) -> None:
+        """Who owns it, as the record or the owner itself says."""
+        member = self.member
+        if owner == NOBODY:
+            self._nobody(turn)
+            return
+        if epoch < member.epoch or (owner == member.owner and epoch == member.epoch):
+            return
+        known = member.owner
+        member.owner, member.epoch = owner, epoch
+        member.lost = NEVER
+        if owner == turn.me:
+            return
+        member.heard = turn.now
+        if known != owner:
+            self._sync(turn)
+        if member.waiting:
+            self._request(list(member.waiting.values()), turn)
+
+    def _opened(self, turn: Turn) -> None:
+        """It is this sidecar's: its own calls are the first that ask, and what it holds itself is known to it."""
+        owner = self.seat.owner
+        if owner is not None:
+            owner.lending.told(turn.me, self.member.sync(turn), turn)
+        if self.member.waiting:
+            self._request(list(self.member.waiting.values()), turn)
+
+    def _sync(self, turn: Turn) -> None:
+        if self.member.holds and self.member.owner not in (NOBODY, turn.me):
+            turn.effects.append(Send(self.member.owner, self.member.sync(turn)))
+
+    def _nobody(self, turn: Turn) -> None:
+        member = self.member
+        member.owner = NOBODY
+        if member.lost == NEVER:
+            member.lost = turn.now
+        if member.waiting:
+            self._look_at(turn.now, turn)
+
+    def _hopeless(self, demand: Demand, deadline: float, turn: Turn) -> float | None:
+        """Seconds after which to try again, where nobody will be there to ask before the deadline; else None."""
+        member, now = self.member, turn.now
+        if self.leaving:
+            return float(turn.pace.ttl)
+        if member.lost == NEVER or self._credit_wait(demand, turn) <= deadline - now:
+            return None
+        if now - member.lost > turn.pace.patience:
+            return turn.pace.patience
+        if not self.seat.store_away and member.heard + turn.pace.ttl > now:
+            short = [window.seconds for want in demand.wants for window in want.limit.windows]
+            cold = LATEST + max((seconds for seconds in short if seconds < turn.pace.long), default=0.0)
+            gap = member.heard + turn.pace.ttl + turn.pace.again - now + cold
+            return gap if gap > deadline - now else None
+        return None
+
+    def _credit_wait(self, demand: Demand, turn: Turn) -> float:
+        """How long it would wait behind those that wait here, if there were nothing but credits."""
+        wait = 0.0
+        for want in demand.wants:
+            held = self.member.credits.held.get(want.limit.key)
+            if held is None or held.until <= turn.now or held.limit != want.limit:
+                return NEVER
+            ahead = sum(
+                other.cost
+                for waiter in self.member.waiting.values()
+                for other in waiter.demand.wants
+                if other.limit.key == want.limit.key
+            )
+            for window in held.windows:
+                if want.cost > window.units:
+                    return NEVER
+                rounds, rest = divmod(ahead + want.cost - 1, window.units)
+                again = window.seconds + want.limit.variation + LATEST
+                fit = window.fit(rest + 1, window.units, turn.now) - turn.now
+                wait = max(wait, fit + rounds * again)
+        return wait
+
+    # Looking after those that wait.
+
+    def _look_at(self, at: float, turn: Turn) -> None:
+        if at < self._looks:
+            self._looks = at
+            turn.later(at, self._look)
+
+    def _look(self, turn: Turn) -> None:
+        """Those whose time is over; requests without an answer; an owner that says nothing; credits meanwhile."""
+        self._looks = NEVER
+        member, now, pace = self.member, turn.now, turn.pace
+        for waiter in [waiter for waiter in member.waiting.values() if waiter.deadline <= now]:
+            self._give_up_on(waiter, max(waiter.ready - now, pace.again), turn, away=not self._asks(turn))
+        if self._asks(turn):
+            self._ask_again(turn)
+        elif member.lost == NEVER:
+            member.lost = now
+        if not self._asks(turn) or member.lost < NEVER:
+            if not self.leaving:
+                self.seat.seek(turn)
+            self._by_credit(turn)
+            if now - member.lost > pace.patience:
+                for waiter in list(member.waiting.values()):
+                    if self._credit_wait(waiter.demand, turn) == NEVER:
+                        self._give_up_on(waiter, pace.patience, turn, away=True)
+        if member.waiting:
+            soon = self.seat.due() if not self._asks(turn) and self.seat.due() > now else now + pace.resend
+            self._look_at(min(soon, *(waiter.deadline for waiter in member.waiting.values())), turn)
+
+    def _ask_again(self, turn: Turn) -> None:
+        member, now, pace = self.member, turn.now, turn.pace
+        if member.owner == turn.me:
+            waiters = [waiter for waiter in member.waiting.values() if waiter.asked == float("-inf")]
+        else:
+            before = now - pace.resend + 0.001
+            waiters = [
+                waiter
+                for waiter in member.waiting.values()
+                if waiter.asked <= before and (waiter.answered <= before or waiter.ready + pace.resend < now)
+            ]
+            first = min((waiter.asked for waiter in waiters if waiter.asked > float("-inf")), default=now)
+            if waiters and now - max(member.heard, min(first, now)) >= pace.silence and member.lost == NEVER:
+                member.lost = now
+        if waiters:
+            self._request(waiters, turn)
+
+    def _by_credit(self, turn: Turn) -> None:
+        member = self.member
+        for waiter in list(member.waiting.values()):
+            if waiter.slots or member.credits.fit(waiter.demand.wants, turn.now) is None:
+                continue
+            if (member.credits.fit(waiter.demand.wants, turn.now) or 0.0) > turn.now:
+                break
+            member.leave(waiter.call, turn)
+            member.by_credit(waiter.call, waiter.demand, turn)
+
+    def _give_up_on(self, waiter: Waiter, retry_after: float, turn: Turn, *, away: bool) -> None:
+        if waiter.asked > float("-inf"):
+            self.member.unused.append(waiter.name)
+        self.member.refuse(waiter, retry_after, waiter.bucket, turn, away=away)
+
+    # What is to be said at the end of a turn.
+
+    def settle(self, turn: Turn) -> None:
+        owner, member = self.seat.owner, self.member
+        if owner is None:
+            self._tell(turn)
+            self._look_after(turn)
+            return
+        while True:
+            self._tell(turn)
+            owner.service(turn)
+            grants = owner.answers.collected(turn.now)
+            if not grants:
+                break
+            for to, grant in grants:
+                if to == turn.me:
+                    member.granted(grant, turn)
+                else:
+                    turn.effects.append(Send(to, grant, certain=bool(grant.permits)))
+        if owner.ahead.dirty:
+            self.seat.write_down(turn)
+        self._look_after(turn)
+
+    def _look_after(self, turn: Turn) -> None:
+        """While somebody waits there is a next look: at the first deadline at the latest."""
+        waiting = self.member.waiting
+        if waiting and self._looks > turn.now + turn.pace.resend:
+            self._look_at(min(turn.now + turn.pace.resend, *(waiter.deadline for waiter in waiting.values())), turn)
+
+    def _tell(self, turn: Turn) -> None:
+        """What came back is told at once; what is in use, once a second."""
+        member = self.member
+        if member.anew and self._asks(turn):
+            waiters = [waiter for waiter in member.anew if waiter.name in member.waiting]
+            member.anew = []
+            if waiters:
+                self._request(waiters, turn)
+        if member.to_say() and self._asks(turn):
+            self._beat_now(turn)
+        if not member.beats and (member.used or member.slots):
+            member.beats = True
+            turn.later(turn.now + turn.pace.beat, self._beat)
+
+    def _beat(self, turn: Turn) -> None:
+        self.member.beats = False
+        if self._asks(turn) and (self.member.used or self.member.slots):
+            self._beat_now(turn)
+
+    def _beat_now(self, turn: Turn) -> None:
+        beat = self.member.beat(turn)
+        if self.member.owner != turn.me:
+            turn.effects.append(Send(self.member.owner, beat, certain=True))
+        elif self.seat.owner is not None:
+            self.seat.owner.beat(turn.me, beat, turn)
