@@ -1,6 +1,7 @@
 """What an operator asks of connections: list, verify, limit, disable, enable, revoke. A secret is never shown.
 
-An import is answered in `import_admin.py`, what is asked of keys in `key_admin.py`, of copies in `copy_admin.py`.
+An import is answered in `import_admin.py`, what is asked of keys in `key_admin.py`, of copies in `copy_admin.py`,
+of durable calls in `queue_admin.py`.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from sidecar.listed import listed, shown, success
 from sidecar.model import Failure, Outcome, Reason
 from sidecar.ports import Clock, Random
 from sidecar.provider import Provider
+from sidecar.queue_admin import QUEUE_VERBS, NoQueue, QueueAdministrator
 from sidecar.run import Credentials
 from sidecar.store.credential import CredentialStore
 from sidecar.verify import Verification
 from sidecar.wire.event import Admin, timestamp
 from sidecar.wire.subject import EVERY, AdminAddress
 
-VERBS = ("import", "list", "verify", "limit", "disable", "enable", "revoke", *KEY_VERBS, *COPY_VERBS)
+VERBS = ("import", "list", "verify", "limit", "disable", "enable", "revoke", *KEY_VERBS, *COPY_VERBS, *QUEUE_VERBS)
 SWITCHED = {"disable": Status.DISABLED, "enable": Status.ACTIVE}
 UNTOLD = "revoked here; the provider could not be told, so take the access back in the account's settings there too"
 
@@ -52,14 +54,16 @@ class Administrator:
         copies: CopyAdministrator,
         clock: Clock,
         random: Random,
+        queue: QueueAdministrator | None = None,
     ) -> None:
         self._executor = executor
         self._credentials = credentials
         self._live = live
         self._tokens = tokens
-        self._sealed: dict[str, KeyAdministrator | CopyAdministrator] = {
+        self._sealed: dict[str, KeyAdministrator | CopyAdministrator | QueueAdministrator | NoQueue] = {
             **dict.fromkeys(KEY_VERBS, keys),
             **dict.fromkeys(COPY_VERBS, copies),
+            **dict.fromkeys(QUEUE_VERBS, queue or NoQueue()),
         }
         self._clock = clock
         self._verification = Verification(executor, clock, random)
