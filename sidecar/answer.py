@@ -23,6 +23,8 @@ from sidecar.wire.reply import Asked
 from sidecar.wire.request import Arrival, decode_input, decode_request
 from sidecar.wire.subject import EVERY, CancelAddress, parse_admin, parse_cancel, parse_catalog, parse_connect
 
+replace = msgspec.structs.replace
+
 REFUSED = {  # what is counted of a refusal that comes before a call has begun
     Reason.TENANT_DENIED: "out_of_scope",
     Reason.CALL_ID_IN_USE: "call_id_in_use",
@@ -84,7 +86,7 @@ class Answers:
         finally:
             del self._in_flight[named]
         # What its end was is told by now, and holds no link.
-        return self._answered(call, Ended(await self._links.mended(call, ended.outcome), ended.attempts))
+        return self._answered(call, replace(ended, outcome=await self._links.mended(call, ended.outcome)))
 
     def named_by(self, cancel: str) -> Stop | Failure | None:
         """The call in flight that the subject of a cancel names; None when it is not held here."""
@@ -144,5 +146,7 @@ class Answers:
             trace=call.trace,
             catalog_hash=self._executor.catalogue.digest,
             attempts=ended.attempts,
+            replayed=ended.replayed,
+            again=ended.again,
         )
         return Answer(asked, ended.outcome, refused)

@@ -44,6 +44,7 @@ from sidecar.keys import keys_to_run
 from sidecar.lifetime import Lifetime
 from sidecar.micro import Service, metadata
 from sidecar.model import VERSION
+from sidecar.once import Once
 from sidecar.ports import BusError, Formats, Keys
 from sidecar.provider import Catalogue
 from sidecar.run import Limits
@@ -53,6 +54,7 @@ from sidecar.store.credential import BUCKET as CREDENTIALS
 from sidecar.store.credential import CredentialStore
 from sidecar.store.credential_form import FORMAT
 from sidecar.store.flow import FlowStore
+from sidecar.store.idempotency import IdempotencyStore
 from sidecar.store.rewrap import SealedRecords
 from sidecar.streams import MAKE, lacking
 from sidecar.trace.publish import TracePublisher
@@ -65,6 +67,7 @@ FORMATS = Formats(read_yaml, compile_schema)
 USER_AGENT = f"connector-sidecar/{VERSION}"
 READY_SECONDS = 2.0  # a round trip through NATS that takes longer is no answer
 SEALED = (CREDENTIALS,)  # the buckets whose records are sealed with tenants' keys
+SETTLE_SECONDS = 5.0  # at the end, for the records of idempotency keys that do not say yet what came of their calls
 RENEWAL_SECONDS = 10.0  # at the end, for tokens that were asked for and are not stored yet
 HEADER_ROOM = 2_048  # of a message's max_payload, for the headers of a reply
 
@@ -136,6 +139,7 @@ async def sidecar(
         closing.callback(background.cancel_scope.cancel)
         background.start_soon(parts.credentials.follow)
         background.start_soon(parts.refresher.serve)
+        background.start_soon(parts.once.serve)
         background.start_soon(parts.live.keep_fresh)
         background.start_soon(parts.sweep.daily)
         await parts.worker.start()
@@ -152,6 +156,9 @@ async def sidecar(
                 lifetime.given_up = await parts.worker.stop(settings.grace_seconds)
                 if lifetime.given_up:
                     log.warning("%d calls could not be finished in time", lifetime.given_up)
+                unsettled = await parts.once.stop(SETTLE_SECONDS)
+                if unsettled:
+                    log.warning("of %d calls with idempotency keys the outcome could not be kept", unsettled)
                 unpersisted = await parts.refresher.stop(RENEWAL_SECONDS)
                 if unpersisted:
                     where = settings.state_dir or "nowhere: SIDECAR_STATE_DIR is not set"
@@ -163,6 +170,7 @@ class _Parts:
     """What answers messages, not yet started."""
 
     credentials: CredentialStore
+    once: Once
     refresher: Refresher
     live: LiveCredentials
     sweep: Sweep
@@ -227,6 +235,8 @@ def _wired(
         sandbox=base_urls is not None,
     )
     service = Service(random.token(8).hex(), clock.wall(), about)
+    keyed = IdempotencyStore(store, keys, clock, random, settings.scope, max_payload=bus.max_payload)
+    once = Once(keyed, clock, random)
     executor = Executor(
         catalogue=catalogue,
         credentials=live,
@@ -238,6 +248,7 @@ def _wired(
         prefix=settings.prefix,
         sidecar_id=service.id,
         user_agent=USER_AGENT,
+        once=once,
         limits=Limits(max_response_bytes=settings.max_response_bytes, max_output_bytes=bus.max_payload - HEADER_ROOM),
         base_urls=base_urls,
     )
@@ -292,7 +303,7 @@ def _wired(
         admission=Admission(settings.max_in_flight, settings.max_timeout_ms, settings.reply_prefixes),
         scope=settings.scope,
     )
-    return _Parts(credentials, refresher, live, sweep, administrator, site, consent, worker)
+    return _Parts(credentials, once, refresher, live, sweep, administrator, site, consent, worker)
 
 
 async def run(settings: Settings, started: Callable[[Sidecar], None]) -> None:

@@ -14,22 +14,27 @@ from sidecar.auth.kind import auth_of, authorise, is_issued, shown
 from sidecar.core import story
 from sidecar.core.base_url import connection_url
 from sidecar.core.dry_run import dry_run
-from sidecar.core.hint import with_hint
+from sidecar.core.hint import with_hint, with_same_key
 from sidecar.core.limit import Budgets, Reservation, budgets
+from sidecar.core.once import owner_lost
 from sidecar.core.outcome import outcome
 from sidecar.core.redact import redact_failure
 from sidecar.core.refusal import (
     echoing,
+    keyless,
     moved,
     stopped,
     untold,
     unusable,
 )
 from sidecar.core.retry import THROTTLED, Decision, retry
+from sidecar.core.settle import sent_again
 from sidecar.credential import Credential
 from sidecar.guard import Guard
+from sidecar.kept import Done, told_outcome
 from sidecar.log import defect
 from sidecar.model import Access, Call, Failure, Outcome, Reason, SideEffect, Success
+from sidecar.once import Once
 from sidecar.ports import Clock, HttpSender, Random
 from sidecar.prepare import Preparation
 from sidecar.provider import Catalogue
@@ -63,9 +68,10 @@ class Executor:
         limits: Limits,
         renewal: Renewal | None = None,
         base_urls: Mapping[str, str] | None = None,
+        once: Once | None = None,
     ) -> None:
-        """Without `renewal` a refused token stays so. `base_urls` replaces what a provider's manifest and connections
-        say (the sandbox does).
+        """Without `renewal` a refused token stays so, without `once` a call with an idempotency key is refused.
+        `base_urls` replaces what a provider's manifest and connections say (the sandbox does).
         """
         self.catalogue = catalogue
         self.preparation = Preparation(
@@ -79,6 +85,7 @@ class Executor:
         self._user_agent = user_agent
         self._limits = limits
         self._renewal = renewal
+        self._once = once
         self._quotas = Quotas(clock)
         self.guard = Guard(clock)
 
@@ -95,7 +102,7 @@ class Executor:
             prepared = await self.preparation.prepare(call, credential, stop, told=told)
             if isinstance(prepared, Run):
                 run = prepared
-                result = dry_run(run.request, shown(run.auth)) if call.dry_run else await self._attempt_until_done(run)
+                result = dry_run(run.request, shown(run.auth)) if call.dry_run else await self._done_once(run)
             else:
                 result = prepared
         except asyncio.CancelledError:
@@ -109,6 +116,28 @@ class Executor:
         stop.settle()
         return await self._end(call, run, result)
 
+    async def _done_once(self, run: Run) -> Outcome:
+        """With an idempotency key: what the first call with it ended in, or this one's outcome as the first."""
+        call, key = run.call, run.call.idempotency_key
+        if key is None:
+            return await self._attempt_until_done(run)
+        if self._once is None:
+            return keyless()
+        unknown = with_hint(owner_lost(), call, run.operation)
+        claimed = await self._once.claim(call, key, again=run.repeatable, unknown=unknown)
+        if isinstance(claimed, Failure):
+            run.again = True
+            return claimed
+        if isinstance(claimed, Done):
+            run.replayed = claimed
+            run.why.append(f"answered from the record of call {claimed.call_id}; nothing was sent")
+            return told_outcome(claimed.outcome)
+        run.held = claimed
+        if claimed.pending.doubt and call.access is Access.WRITE:
+            run.side_effect = SideEffect.UNKNOWN
+            run.why.append("an earlier call with this key may have been sent; sending it again is safe")
+        return await self._attempt_until_done(run)
+
     async def _attempt_until_done(self, run: Run) -> Outcome:
         """The attempt loop: reserve, credential, send, observe limits, outcome, retry?"""
         call = run.call
@@ -116,6 +145,8 @@ class Executor:
         last: Failure | None = None
         while True:
             refused = self.guard.refusal(run) or await self._reserve(run, wanted) or await self._renew_credential(run)
+            if refused is None and run.held and self._once:
+                refused = await self._once.fence(run.held, call.deadline)
             if refused is not None:
                 return last if last and refused.reason in UNTRIED else refused
             if call.access is Access.WRITE and run.attempts == 0 and not await self._is_told(run):
@@ -234,7 +265,7 @@ class Executor:
             run.attempts,
             result,
             access=run.operation.access,
-            repeatable=run.operation.repeatable(run.request.method),
+            repeatable=run.repeatable,
             jitter=jitter,
             left=run.call.deadline - self._clock.now(),
         )
@@ -261,6 +292,10 @@ class Executor:
 
     async def _end(self, call: Call, run: Run | None, result: Outcome) -> Ended:
         attempts = run.attempts if run else 0
+        if run and run.replayed:
+            first = run.replayed
+            await self._emit(story.finished, call, attempts=0, result=result, why=run.why, replayed=first.call_id)
+            return Ended(result, first.attempts, replayed=first.call_id)
         operation = self.catalogue.operation(call.provider, call.operation)
         most = self._limits.max_output_bytes
         if isinstance(result, Success) and len(result.body) + len(result.next_cursor or "") > most:
@@ -268,9 +303,13 @@ class Executor:
         if isinstance(result, Failure):
             if run and result.side_effect is SideEffect.NONE:  # of the last attempt; an earlier one may have done it
                 result = msgspec.structs.replace(result, side_effect=run.side_effect)
+            if run and run.held and sent_again(result, again=run.held.again):
+                run.again, result = True, with_same_key(result)
             result = with_hint(result, call, operation)
         await self._emit(story.finished, call, attempts=attempts, result=result, why=run.why if run else ())
-        return Ended(result, attempts)
+        if run and run.held and self._once:
+            await self._once.settle(run.held, result, call=call, attempts=attempts)
+        return Ended(result, attempts, again=run.again if run else False)
 
     async def _tell_attempt(
         self, run: Run, answer: httpx.Response | Failure, result: Outcome, decision: Decision, began: float

@@ -58,7 +58,6 @@ class Reason(StrEnum):
     MALFORMED = "MALFORMED"
     VALIDATION = "VALIDATION"
     ACCESS_MISMATCH = "ACCESS_MISMATCH"
-    IDEMPOTENCY_UNSUPPORTED = "IDEMPOTENCY_UNSUPPORTED"
     IDEMPOTENCY_MISMATCH = "IDEMPOTENCY_MISMATCH"
     HEADER_UNSUPPORTED = "HEADER_UNSUPPORTED"
     CALL_ID_IN_USE = "CALL_ID_IN_USE"
@@ -121,7 +120,6 @@ MEANINGS: dict[Reason, Meaning] = {
     Reason.MALFORMED: Meaning(Code.INVALID_ARGUMENT, 400, "The request is not well formed"),
     Reason.VALIDATION: Meaning(Code.INVALID_ARGUMENT, 422, "The input does not fit the operation"),
     Reason.ACCESS_MISMATCH: Meaning(Code.INVALID_ARGUMENT, 400, "The operation belongs to the other kind of subject"),
-    Reason.IDEMPOTENCY_UNSUPPORTED: Meaning(Code.INVALID_ARGUMENT, 400, "An idempotency key cannot be honoured here"),
     Reason.IDEMPOTENCY_MISMATCH: Meaning(Code.INVALID_ARGUMENT, 422, "The idempotency key was used for another input"),
     Reason.HEADER_UNSUPPORTED: Meaning(Code.INVALID_ARGUMENT, 400, "A header asks for what cannot be honoured here"),
     Reason.CALL_ID_IN_USE: Meaning(Code.INVALID_ARGUMENT, 400, "Another call in flight has this call id"),

@@ -10,6 +10,7 @@ import msgspec
 from sidecar.auth.kind import auth_of
 from sidecar.catalogue.validate import nearest, validate
 from sidecar.core.base_url import connection_url
+from sidecar.core.idempotency import handed_on, identity
 from sidecar.core.page import secret_parameters, with_page
 from sidecar.core.quota.demand import Tariffs, caller_of
 from sidecar.core.raw import render_raw
@@ -95,11 +96,14 @@ class Preparation:
         url = self._base_urls.get(provider.name) or connection_url(provider.manifest.base_url, credential)
         if isinstance(url, Failure):
             return url
+        known_by = identity(call)
         if operation.raw:
             request = render_raw(provider, operation.fact.method, url, values)
         else:
-            shaped = operation.input_hook({**values, CALL_ID: call.call_id}) if operation.input_hook else values
-            request = render(provider, operation, url, shaped, call.call_id)
+            shaped = operation.input_hook({**values, CALL_ID: known_by}) if operation.input_hook else values
+            request = render(provider, operation, url, shaped, known_by)
         if not isinstance(request, Failure):
             request = with_page(operation, request, call.cursor, secret_parameters(provider))
+        if not isinstance(request, Failure) and provider.manifest.idempotency is not None:
+            request = handed_on(provider, operation, request, known_by)
         return request if isinstance(request, Failure) else too_long(request) or request

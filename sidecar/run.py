@@ -9,11 +9,14 @@ import msgspec
 
 from sidecar.auth.kind import proofs_of, secrets_of
 from sidecar.core.breaker import Entry
+from sidecar.core.idempotency import takes_key
 from sidecar.core.quota.limit import Demand
 from sidecar.core.retry import RetryPolicy
 from sidecar.credential import Credential
+from sidecar.kept import Done
 from sidecar.kinds import Auth
 from sidecar.model import Call, Failure, Outcome, Request, SideEffect
+from sidecar.once import Held
 from sidecar.provider import Operation, Provider
 from sidecar.stop import Stop
 from sidecar.wire.event import Event
@@ -54,10 +57,14 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """How a call ended, and after how many attempts."""
+    """How a call ended, and after how many attempts. `replayed`: it is the answer to an earlier call with the same
+    idempotency key, of this id. `again`: with that key the same call may be sent again, whatever came of this one.
+    """
 
     outcome: Outcome
     attempts: int
+    replayed: str | None = None
+    again: bool = False
 
 
 @dataclass(slots=True)
@@ -65,7 +72,8 @@ class Run:
     """One call under way. `told`: the trace knows that it started. `side_effect` is what all its attempts so far may
     have done, not the last one alone. `began`: when the exchange began that has not ended yet, and `entry` what its
     end tells the breaker. `refused`: how the provider refused its token, which is then renewed, once. `retry_cost`:
-    what the last retry took from the tenant's budget.
+    what the last retry took from the tenant's budget. Of a call with an idempotency key: `held` is its record, or
+    `replayed` what the first one ended in; `again`: the same call may be sent again, whatever came of it.
     """
 
     call: Call
@@ -85,7 +93,15 @@ class Run:
     retry_cost: int = 0
     refused: Failure | None = None
     renewed: bool = False
+    held: Held | None = None
+    replayed: Done | None = None
+    again: bool = False
     why: list[str] = field(default_factory=list)
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether sending it twice does what sending it once does."""
+        return self.operation.repeatable(self.request.method) or takes_key(self.provider, self.operation)
 
     @property
     def secrets(self) -> list[str]:

@@ -13,16 +13,17 @@ import anyio
 import click
 import msgspec
 
-from sidecar.cli.failure import EXIT_CODES, NO_FILE, NOT_SERVED_YET, Stopped, stop
+from sidecar.cli.failure import EXIT_CODES, NO_FILE, NOT_SERVED_YET, USAGE, Stopped, stop
 from sidecar.cli.options import connection_option, finite, json_option, operation_name, tenant_option
 from sidecar.cli.session import Answer, Session, decoded, session, settings_here
 from sidecar.cli.terminal import JSON, paint, put_body, put_json, say
+from sidecar.core.idempotency import key_of_step
 from sidecar.model import Access, Failure, Reason, SideEffect
 from sidecar.settings import Settings
 from sidecar.trace.line import Tone, counted, ending, plain, seconds
 from sidecar.wire import header
 from sidecar.wire.reply import CancelReply
-from sidecar.wire.request import DEFAULT_TIMEOUT_MS, call_id_at, decode_input
+from sidecar.wire.request import DEFAULT_TIMEOUT_MS, IDEMPOTENCY_KEY, call_id_at, decode_input
 from sidecar.wire.subject import Address, CancelAddress, call_subject, cancel_subject
 
 MAX_INPUT = 64 * 1024 * 1024
@@ -38,6 +39,10 @@ Ctrl-C cancels the call and says what became of it.
 \b
   sidecar call github.issues.list '{"owner": "acme", "repo": "web"}' -c alice
   sidecar call slack.messages.post @message.json --dry-run
+  sidecar call slack.messages.post @message.json --run 4711 --step notify
+
+With an idempotency key whatever is sent again within 24 hours, unchanged, is done once and answered alike; --run and
+--step make the key of run, step, operation and input.
 """
 
 
@@ -58,6 +63,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None
     cursor: str | None
     dry_run: bool
+    idempotency_key: str | None = None
 
     @property
     def what(self) -> str:
@@ -72,7 +78,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--timeout", type=float, callback=finite, metavar="SECONDS", help="How long it may take. Default 30.")
 @click.option("--dry-run", is_flag=True, help="Check everything, show the request, send nothing.")
 @click.option("--cursor", help="The next page: the word that the page before named.")
-@click.option("--idempotency-key", metavar="KEY", help="Not served yet: refused.")
+@click.option("--idempotency-key", metavar="KEY", help="Do it once for this key, however often it is sent.")
+@click.option("--run", metavar="RUN", help="With --step: the key is made of run, step, operation and input.")
+@click.option("--step", metavar="STEP", help="The step of the run that this call is.")
 @click.option("--submit", is_flag=True, help="Not served yet: refused.")
 @click.option("--all-pages", is_flag=True, help="Not served yet: refused.")
 @json_option
@@ -86,33 +94,31 @@ def command(
     dry_run: bool,
     cursor: str | None,
     idempotency_key: str | None,
+    run: str | None,
+    step: str | None,
     submit: bool,
     all_pages: bool,
     as_json: bool,
 ) -> None:
-    refuse_later_work(idempotency_key=idempotency_key, submit=submit, all_pages=all_pages)
+    refuse_later_work(submit=submit, all_pages=all_pages)
     provider, name = operation_name(operation)
+    payload = payload_of(given)
     asked = Asked(
         tenant=tenant,
         connection=connection,
         provider=provider,
         operation=name,
-        payload=payload_of(given),
+        payload=payload,
         timeout=timeout,
         cursor=cursor,
         dry_run=dry_run,
+        idempotency_key=key_of(f"{provider}.{name}", payload, given=idempotency_key, run=run, step=step),
     )
     anyio.run(_call, settings_here(), asked, as_json)
 
 
-def refuse_later_work(*, idempotency_key: str | None, submit: bool, all_pages: bool) -> None:
+def refuse_later_work(*, submit: bool, all_pages: bool) -> None:
     """Refuse what a later version will serve: whoever asks for it relies on it, so it is never ignored."""
-    if idempotency_key is not None:
-        raise stop(
-            Reason.IDEMPOTENCY_UNSUPPORTED,
-            "this version keeps no idempotency keys, so it could not keep a repetition from being done twice",
-            "send it without one; if the outcome is unknown, look before sending it again",
-        )
     if submit:
         raise stop(
             NOT_SERVED_YET,
@@ -125,6 +131,21 @@ def refuse_later_work(*, idempotency_key: str | None, submit: bool, all_pages: b
             "this version fetches one page at a time",
             "send it without --all-pages; each page names the --cursor of the next one",
         )
+
+
+def key_of(operation: str, payload: bytes, *, given: str | None, run: str | None, step: str | None) -> str | None:
+    """The idempotency key that the options ask for. Stopped where they do not make one."""
+    if given is not None:
+        if run is not None or step is not None:
+            raise stop(USAGE, "--idempotency-key and --run with --step are two keys for one call", "give one of them")
+        if not IDEMPOTENCY_KEY.fullmatch(given):
+            raise stop(USAGE, f"an idempotency key is 1 to 255 visible ASCII characters, not {given[:40]!r}")
+        return given
+    if run is None and step is None:
+        return None
+    if not run or not step:
+        raise stop(USAGE, "--run and --step make a key together", "name the run and its step")
+    return key_of_step(run, step, operation, payload)
 
 
 def payload_of(given: str | None) -> bytes:
@@ -202,6 +223,8 @@ async def _ask(nats: Session, asked: Asked, access: Access, call_id: str) -> Ans
         headers[header.TIMEOUT_MS] = str(max(1, round(asked.timeout * 1000)))
     if asked.dry_run:
         headers[header.DRY_RUN] = "true"
+    if asked.idempotency_key is not None:
+        headers[header.IDEMPOTENCY_KEY] = asked.idempotency_key
     if asked.cursor is not None:
         headers[header.CURSOR] = header.one_line(asked.cursor, 10_000)
     timeout = DEFAULT_TIMEOUT_MS / 1000 if asked.timeout is None else asked.timeout
@@ -231,7 +254,8 @@ def summary(asked: Asked, answer: Answer, took: float) -> str:
     else:
         status = known["provider_status"]
         done = f"{'done' if status is None else status} in {seconds(took)}"
-        result = f"{paint(done, Tone.GOOD)}, {counted(known['attempts'], 'attempt')}"
+        sent = "answered from the record of its key, nothing sent" if known["replayed"] else None
+        result = f"{paint(done, Tone.GOOD)}, {sent or counted(known['attempts'], 'attempt')}"
     line = f"{asked.what}  {plain(asked.connection, 60)}  {result}  call {ending(str(known['call_id']))}"
     cursor = known["next_cursor"]
     return line if cursor is None else f"{line}\nnext page: --cursor {plain(cursor, 10_000)}"
@@ -252,4 +276,6 @@ def facts(asked: Asked, answer: Answer, took: float) -> dict[str, Any]:
         "duration_ms": round(took * 1000, 1),
         "next_cursor": headers.get(header.NEXT_CURSOR.lower()),
         "dry_run": asked.dry_run,
+        "idempotency_key": asked.idempotency_key,
+        "replayed": headers.get(header.IDEMPOTENT_REPLAYED.lower()) == "true",
     }

@@ -158,7 +158,8 @@ class Session:
         except BusDenied as error:
             raise stop(NATS_DENIED, str(error), LOGIN, call_id=call_id) from error
         except BusError as error:
-            raise _no_reply(error, call_id, changes=changes) from error
+            keyed = header.IDEMPOTENCY_KEY in (headers or {})
+            raise _no_reply(error, call_id, changes=changes, keyed=keyed) from error
         return _answer(message)
 
     async def _nobody(self, provider: str | None, tenant: str) -> Stopped:
@@ -174,10 +175,13 @@ class Session:
         return stop(NO_SIDECAR, f"no sidecar answers at {self.where}", hint)
 
 
-def _no_reply(error: BusError, call_id: str | None, *, changes: bool) -> Stopped:
+SAME_KEY = "send it again, unchanged and with the same idempotency key: it is not done twice"
+
+
+def _no_reply(error: BusError, call_id: str | None, *, changes: bool, keyed: bool) -> Stopped:
     if not changes:
         return stop(NO_REPLY, str(error), call_id=call_id)
-    hint = "look whether it happened before sending it again"
+    hint = SAME_KEY if keyed else "look whether it happened before sending it again"
     return stop(Reason.OUTCOME_UNKNOWN, str(error), hint, side_effect=SideEffect.UNKNOWN, call_id=call_id)
 
 

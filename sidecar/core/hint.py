@@ -16,6 +16,12 @@ def with_hint(failure: Failure, call: Call, operation: Operation | None) -> Fail
     return failure if hint is None else msgspec.structs.replace(failure, hint=hint)
 
 
+def with_same_key(failure: Failure) -> Failure:
+    """What may have been done, where the call's idempotency key keeps it from being done twice."""
+    hint = failure.hint or "send it again, unchanged and with the same idempotency key: it is not done twice"
+    return msgspec.structs.replace(failure, hint=hint)
+
+
 def _hint(failure: Failure, call: Call, operation: Operation | None) -> str | None:
     if failure.side_effect is SideEffect.UNKNOWN and operation is not None:
         return _look_up(call, operation)

@@ -28,7 +28,9 @@ def identity(call: Call) -> str:
     if call.idempotency_key is None:
         return call.call_id
     whose = (call.tenant, call.connection, call.provider, call.idempotency_key, fingerprint(call))
-    return str(UUID(bytes=_digest(*whose)[:16], version=ID_VERSION))
+    value = int.from_bytes(_digest(*whose)[:16], "big")
+    value = value & ~(0xF << 76) | ID_VERSION << 76
+    return str(UUID(int=value & ~(0x3 << 62) | 0x2 << 62))
 
 
 def key_of_step(run: str, step: str, operation: str, payload: bytes) -> str:

@@ -110,16 +110,17 @@ class Claiming(msgspec.Struct, frozen=True, kw_only=True):
     """One call's way to its record. Begin with the event `Began`.
 
     `again`: sending it twice is safe. `lost` is what is kept of a dead owner's call that may not be sent again.
-    `deadline` is on the clock that `now` is of. `seen` is the revision of another's record that is waited for, since
-    the moment `since`; an earlier call of this process may have seen it first.
+    `deadline` is on the clock that `now` is of. `standing` is the revision of another's record that is waited for, as
+    it stands since the moment `since`; an earlier call of this process may have seen it first. `seen`: so did this one.
     """
 
     ours: Pending
     again: bool
     lost: Done
     deadline: float
-    seen: int = 0
+    standing: int = 0
     since: float = 0.0
+    seen: bool = False
     wrote: State | None = None
     at_least: int = 0
     pauses: int = 0
@@ -188,15 +189,16 @@ def _look_again(state: Claiming, now: float, jitter: float) -> tuple[Claiming, E
 
 def _wait(state: Claiming, found: Pending, revision: int, now: float, jitter: float) -> tuple[Claiming, Effect]:
     """Another one is at it, until its record stands still for too long."""
-    if state.seen != revision:
-        state = replace(state, seen=revision, since=now, pauses=0)
+    if state.standing != revision:
+        state = replace(state, standing=revision, since=now, pauses=0)
+    state = replace(state, seen=True)
     if now - state.since >= PATIENCE_SECONDS:
         return _take_over(state, found, revision)
     return _pause(state, now, jitter)
 
 
 def _take_over(state: Claiming, found: Pending | Open, revision: int) -> tuple[Claiming, Effect]:
-    state = replace(state, seen=revision)  # should it fail: another's record is there
+    state = replace(state, seen=True)
     if state.again:
         return _write(state, replace(state.ours, doubt=True), revision)
     return _write(state, replace(state.lost, attempt=found.attempt), revision)

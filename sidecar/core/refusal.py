@@ -54,6 +54,13 @@ def call_id_in_use(prefix: str, call: Call) -> Failure:
     )
 
 
+def keyless() -> Failure:
+    return Failure(
+        reason=Reason.NOT_SET_UP,
+        detail="this sidecar keeps no records of idempotency keys, so that it could not keep one; nothing was sent",
+    )
+
+
 def unusable(call: Call, kind: str) -> Failure:
     detail = f"the stored credential is of kind {kind}, which {call.provider} does not take (any more)"
     return Failure(reason=Reason.NO_CREDENTIAL, detail=detail)

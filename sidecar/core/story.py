@@ -83,8 +83,17 @@ def attempt(
     return Attempt(**told)
 
 
-def finished(call: Call, now: float, wall: float, *, attempts: int, result: Outcome, why: Sequence[str]) -> Finished:
-    about = _about(call, now, wall)
+def finished(
+    call: Call,
+    now: float,
+    wall: float,
+    *,
+    attempts: int,
+    result: Outcome,
+    why: Sequence[str],
+    replayed: str | None = None,
+) -> Finished:
+    about = {**_about(call, now, wall), "replayed": replayed}
     if isinstance(result, Success):
         return Finished(
             **about,

@@ -77,6 +77,7 @@ FIELDS = {
     "reason": "Why the call failed. New reasons may come in any version; each has one of the known codes.",
     "record": "The record: its bucket, `|`, its key.",
     "records": "How many records of this batch are under each key when it ends, by the key's id.",
+    "replayed": "Id of the earlier call with the same idempotency key whose answer this is; nothing was sent.",
     "request": "The request that would be sent.",
     "request_headers": "The request's header fields, redacted.",
     "request_sha256": "SHA-256 of the request's body, in hex; empty without a body.",

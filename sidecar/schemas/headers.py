@@ -20,6 +20,11 @@ _COMMON = {
     header.TRACEPARENT: _text("The call's span (W3C trace context).", pattern=TRACEPARENT),
     header.ATTEMPTS: _text("HTTP exchanges made; left out when there were none.", pattern=NUMBER),
     header.CATALOG_HASH: _text("Digest of the catalogue that served the call."),
+    header.IDEMPOTENT_REPLAYED: _text(
+        "There where an earlier call with this `Idempotency-Key` had this answer; nothing was sent. The payload is "
+        "that call's to the byte (a failure's `call_id` too), `Call-Id` and `traceparent` are this call's.",
+        const="true",
+    ),
 }
 
 _REQUEST = {
@@ -37,6 +42,11 @@ _REQUEST = {
         "`true`: check everything, show the request, send nothing.", pattern="^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])$"
     ),
     header.CURSOR: _text("The `Next-Cursor` of an earlier reply, unchanged: the next page.", maxLength=MAX_CURSOR),
+    header.IDEMPOTENCY_KEY: _text(
+        "Whatever is sent with this key for this connection and operation within 24 hours is done once, and answered "
+        "alike. Make it of the run, its step, the operation and the input; a key used for another input is refused.",
+        pattern="^[!-~]{1,255}$",
+    ),
     header.TRACEPARENT: _text("The caller's span (W3C trace context); one that cannot be used starts a new trace."),
     header.TRACESTATE: _text("The caller's trace state (W3C trace context); accepted, not sent on."),
     **{name: _text(f"Refused by this version: {detail}.") for name, (_, detail) in UNSUPPORTED.items()},

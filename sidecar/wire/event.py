@@ -76,7 +76,9 @@ class Wait(_Event, frozen=True, kw_only=True, tag_field="event", tag="wait"):
 
 
 class Finished(_Event, frozen=True, kw_only=True, tag_field="event", tag="finished"):
-    """The call ended. `why` holds the decisions in plain words; `outcome` is `ok` or the failure's reason."""
+    """The call ended. `why` holds the decisions in plain words; `outcome` is `ok` or the failure's reason. `replayed`:
+    it is the answer to this earlier call with the same idempotency key, and nothing was sent.
+    """
 
     outcome: str
     code: Code | None = None
@@ -90,6 +92,7 @@ class Finished(_Event, frozen=True, kw_only=True, tag_field="event", tag="finish
     hint: str | None = None
     retry_after_ms: int | None = None
     dry_run: bool = False
+    replayed: str | None = None
     why: tuple[str, ...] = ()
 
 

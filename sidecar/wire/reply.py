@@ -89,7 +89,9 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What a reply says about the call it answers; as much as could be decoded."""
+    """What a reply says about the call it answers; as much as could be decoded. `replayed`: the id of the earlier call
+    whose answer it is; `again`: its idempotency key allows to send it again, whatever came of it.
+    """
 
     call_id: str | None = None
     provider: str | None = None
@@ -98,6 +100,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     trace: TraceContext | None = None
     catalog_hash: str | None = None
     attempts: int = 0
+    replayed: str | None = None
+    again: bool = False
 
 
 def traceparent(trace: TraceContext) -> str:
@@ -136,7 +140,7 @@ def failure_reply(asked: Asked, failure: Failure) -> FailureReply:
         detail=failure.detail,
         code=meaning.code,
         reason=failure.reason,
-        retryable=retryable(failure, asked.access),
+        retryable=retryable(failure, asked.access, again=asked.again),
         side_effect=failure.side_effect,
         retry_after_ms=None if failure.retry_after is None else max(0, round(failure.retry_after * 1000)),
         attempts=asked.attempts,
@@ -148,7 +152,7 @@ def failure_reply(asked: Asked, failure: Failure) -> FailureReply:
         bucket=failure.bucket,
         hint=failure.hint,
         errors=failure.problems,
-        call_id=asked.call_id,
+        call_id=asked.replayed or asked.call_id,
     )
 
 
@@ -214,4 +218,6 @@ def _common(asked: Asked) -> dict[str, str]:
         headers[header.ATTEMPTS] = str(asked.attempts)
     if asked.catalog_hash is not None:
         headers[header.CATALOG_HASH] = asked.catalog_hash
+    if asked.replayed is not None:
+        headers[header.IDEMPOTENT_REPLAYED] = "true"
     return headers

@@ -16,14 +16,11 @@ from sidecar.wire.subject import CALL_ID, parse_call
 
 DEFAULT_TIMEOUT_MS = 30_000
 MAX_CURSOR = 8_192
+IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
 # What a later version will honour. Until then it is refused: a caller who sends it relies on it.
 UNSUPPORTED = {
-    header.IDEMPOTENCY_KEY: (
-        Reason.IDEMPOTENCY_UNSUPPORTED,
-        "Idempotency-Key cannot be honoured by this version, so nothing was sent; send the call without it",
-    ),
     header.FIELDS: (
         Reason.HEADER_UNSUPPORTED,
         "Fields (projection) cannot be honoured by this version; send the call without it and pick from the answer",
@@ -60,7 +57,8 @@ def decode_request(
     call_id = _call_id(given, arrival)
     dry_run = _flag(given, header.DRY_RUN)
     cursor = _cursor(given)
-    for value in (timeout_ms, call_id, dry_run, cursor):
+    key = _idempotency_key(given)
+    for value in (timeout_ms, call_id, dry_run, cursor, key):
         if isinstance(value, Failure):
             return value
     return Call(
@@ -76,6 +74,7 @@ def decode_request(
         trace=trace_context(given, arrival.dice[10:18], arrival.dice[18:34]),
         cursor=None if cursor is None else str(cursor),
         dry_run=dry_run is True,
+        idempotency_key=None if key is None else str(key),
     )
 
 
@@ -169,6 +168,17 @@ def _cursor(given: Mapping[str, str]) -> str | Failure | None:
     if value is None:
         return Failure(reason=Reason.MALFORMED, detail="Cursor must be the Next-Cursor of an earlier reply, unchanged")
     return value
+
+
+def _idempotency_key(given: Mapping[str, str]) -> str | Failure | None:
+    key = given.get(header.IDEMPOTENCY_KEY.lower())
+    if key is None or IDEMPOTENCY_KEY.fullmatch(key):
+        return key
+    return Failure(
+        reason=Reason.MALFORMED,
+        detail=f"Idempotency-Key must be 1 to 255 visible ASCII characters, not {key[:40]!r}",
+        hint="make it of the run, its step, the operation and the input, such as a SHA-256 of them in hex",
+    )
 
 
 def _json_type(value: object) -> str:

@@ -68,7 +68,10 @@ def test_no_command_shows_the_help(sidecar: Command) -> None:
         (["call", "acme.items.list", "-c", "\udcff"], "it is not UTF-8"),
         (["call", "acme.items.list", "{"], "the payload is not JSON"),
         (["call", "acme.items.list", "[1]"], "the payload must be a JSON object, not an array"),
-        (["call", "acme.items.list", "--idempotency-key", "k"], "this version keeps no idempotency keys"),
+        (["call", "acme.items.list", "--idempotency-key", "a key"], "1 to 255 visible ASCII characters"),
+        (["call", "acme.items.list", "--idempotency-key", "k", "--run", "1"], "two keys for one call"),
+        (["call", "acme.items.list", "--run", "1"], "--run and --step make a key together"),
+        (["call", "acme.items.list", "--step", "1", "--run", ""], "--run and --step make a key together"),
         (["call", "acme.items.list", "--submit"], "this version has no queue for durable calls"),
         (["call", "acme.items.list", "--all-pages"], "this version fetches one page at a time"),
         (["connection", "import", "acme corp"], "'acme corp' is not a provider"),
@@ -95,7 +98,6 @@ def test_refused(sidecar: Command, words: list[str], told: str) -> None:
 @pytest.mark.parametrize(
     ("flag", "instead"),
     [
-        (["--idempotency-key", "k"], "look before sending it again"),
         (["--submit"], "with a --timeout as long as it may take"),
         (["--all-pages"], "each page names the --cursor of the next one"),
     ],

@@ -12,6 +12,7 @@ import msgspec
 from sidecar.credential import Credential
 from sidecar.execute import Executor
 from sidecar.model import Access, Call, Failure, Reason, SideEffect, Success, TraceContext
+from sidecar.once import Once
 from sidecar.ports import HttpSender
 from sidecar.provider import Catalogue, Provider
 from sidecar.run import Credentials, Ended, Limits, Renewal
@@ -71,6 +72,7 @@ class House:
     before: Callable[[], None] = lambda: None
     network: HttpSender | None = None  # in place of `answers`
     renewal: Renewal | None = None
+    once: Once | None = None
 
     def __post_init__(self) -> None:
         self.sender = World(self)
@@ -86,6 +88,7 @@ class House:
             user_agent="test",
             limits=self.limits,
             renewal=self.renewal,
+            once=self.once,
         )
 
     def call(self, operation: str = "items.create", *, timeout: float = 30.0, **also: Any) -> Call:

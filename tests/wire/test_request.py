@@ -94,8 +94,6 @@ def test_a_wrong_time_out_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("Idempotency-Key", Reason.IDEMPOTENCY_UNSUPPORTED),
-        ("idempotency-key", Reason.IDEMPOTENCY_UNSUPPORTED),
         ("Fields", Reason.HEADER_UNSUPPORTED),
         ("FIELDS", Reason.HEADER_UNSUPPORTED),
         ("Not-Before", Reason.HEADER_UNSUPPORTED),
@@ -107,6 +105,21 @@ def test_what_cannot_be_honoured_is_refused(name: str, reason: Reason, value: st
     failure = refusal({name: value})
     assert failure.reason is reason
     assert name.lower() in failure.detail.lower()
+
+
+@pytest.mark.parametrize("key", ["k", "!~", "0" * 255, "run-4711/step:notify"])
+def test_an_idempotency_key_is_kept(key: str) -> None:
+    """As its caller made it, whatever is visible in ASCII."""
+    assert call({"IDEMPOTENCY-KEY": f" {key} "}).idempotency_key == key
+
+
+@pytest.mark.parametrize("key", ["", " ", "a b", "é", "0" * 256, "a\x00", "a\x7f"])
+def test_a_key_that_is_none_is_refused(key: str) -> None:
+    """Never cut, mended or ignored, not even empty: its caller relies on it."""
+    failure = refusal({"Idempotency-Key": key})
+    assert failure.reason is Reason.MALFORMED
+    assert "Idempotency-Key" in failure.detail
+    assert len(failure.detail) < 200
 
 
 def test_other_headers_are_nobodys_business() -> None:

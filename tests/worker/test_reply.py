@@ -47,7 +47,7 @@ async def test_a_call_is_answered() -> None:
         (READ, b"{}", {"Timeout-Ms": "0"}, "MALFORMED"),
         (READ, b"{}", {"timeout-ms": "-1"}, "MALFORMED"),
         (READ, b"{}", {"Timeout-Ms": "soon"}, "MALFORMED"),
-        (READ, b"{}", {"idempotency-key": "k"}, "IDEMPOTENCY_UNSUPPORTED"),
+        (READ, b"{}", {"idempotency-key": "a key"}, "MALFORMED"),
         (READ, b"{}", {"Fields": "id"}, "HEADER_UNSUPPORTED"),
         (READ, b"{}", {"Call-Id": "1"}, "MALFORMED"),
         (READ, b"{}", None, "VALIDATION"),

@@ -17,11 +17,18 @@ ROWS = (
         tests=(f"{REQUEST}::test_header_names_have_no_case",),
     ),
     Row(
-        promise="`Idempotency-Key`, `Fields` and `Not-Before` are refused, not ignored; not even empty.",
+        promise="`Fields` and `Not-Before` are refused, not ignored; not even empty.",
         file="sidecar/wire/request.py",
         good="if name.lower() in given), None)",
         bad="if given.get(name.lower())), None)",
         tests=(f"{REQUEST}::test_what_cannot_be_honoured_is_refused",),
+    ),
+    Row(
+        promise="An `Idempotency-Key` that is none is refused, not ignored; not even empty.",
+        file="sidecar/wire/request.py",
+        good="    if key is None or IDEMPOTENCY_KEY.fullmatch(key):",
+        bad="    if not key or IDEMPOTENCY_KEY.fullmatch(key):",
+        tests=(f"{REQUEST}::test_a_key_that_is_none_is_refused",),
     ),
     Row(
         promise="No two subjects name one connection: a token has one spelling.",
