@@ -260,7 +260,8 @@ async def test_204_is_null() -> None:
     assert (await house(httpx.Response(204)).success(WRITE)).body == b"null"
 
 
-QUOTA = {"name": "writes", "scope": "connection", "rate": 1, "per": 10, "operations": ["items.create"]}
+ONE_IN_TEN = [{"units": 1, "seconds": 10}]
+QUOTA = {"name": "writes", "scope": "connection", "windows": ONE_IN_TEN, "operations": ["items.create"]}
 
 
 async def test_a_quota_is_waited_for() -> None:

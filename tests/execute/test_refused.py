@@ -110,7 +110,7 @@ async def test_a_dry_run_shows_the_request() -> None:
 
 async def test_a_dry_run_takes_no_unit_of_a_quota() -> None:
     """Looking costs nothing."""
-    quota = {"name": "writes", "scope": "connection", "rate": 1, "per": 1000}
+    quota = {"name": "writes", "scope": "connection", "windows": [{"units": 1, "seconds": 1000}]}
     here = House([OK], {"acme": provider(quotas=[quota])})
     for _ in range(3):
         await here.success("items.create", dry_run=True)
@@ -199,7 +199,7 @@ async def test_cancelled_in_an_exchange(operation: str, side_effect: SideEffect)
 
 async def test_cancelled_while_it_waits_for_its_quota() -> None:
     """Nothing was sent, so nothing happened; the one behind gets the place in the line."""
-    quota = {"name": "writes", "scope": "connection", "rate": 1, "per": 10}
+    quota = {"name": "writes", "scope": "connection", "windows": [{"units": 1, "seconds": 10}]}
     here = House([OK, OK], {"acme": provider(quotas=[quota])})
     await here.success("items.create")
     sleep = here.clock.sleep
@@ -221,7 +221,7 @@ async def test_cancelled_while_it_waits_for_its_quota() -> None:
 
 async def test_every_event_names_the_call_and_its_trace() -> None:
     """Whatever happens on the way."""
-    quota = {"name": "writes", "scope": "connection", "rate": 1, "per": 1}
+    quota = {"name": "writes", "scope": "connection", "windows": [{"units": 1, "seconds": 1}]}
     here = House([httpx.Response(429), OK, OK], {"acme": provider(quotas=[quota])})
     await here.success("items.create")
     assert {"started", "wait", "attempt", "finished"} == set(here.told)

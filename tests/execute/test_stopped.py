@@ -28,9 +28,7 @@ pytestmark = pytest.mark.anyio
 WRITE, READ, REPLACE = "items.create", "items.get", "items.replace"
 BOTH = pytest.mark.parametrize("reason", [Reason.CANCELLED_BY_CALLER, Reason.SHUTTING_DOWN])
 ACME = provider(operations={**OPERATIONS, "items.replace": CREATE_ITEM | {"method": "PUT"}})
-LIMITED = provider(
-    quotas=[{"name": "calls", "scope": "connection", "rate": 1, "per": 20, "docs": "https://docs.acme.example/q"}]
-)
+LIMITED = provider(quotas=[{"name": "calls", "scope": "connection", "windows": [{"units": 1, "seconds": 20}]}])
 
 
 class StillClock(ManualClock):

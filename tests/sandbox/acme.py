@@ -21,7 +21,13 @@ PROVIDER: dict[str, Any] = {
         {"kind": "api_key", "place": "query", "name": "key", "docs": DOCS},
     ],
     "quotas": [
-        {"name": "posts", "scope": "connection", "rate": 1, "per": 1, "operations": ["items.create"], "docs": DOCS}
+        {
+            "name": "posts",
+            "scope": "connection",
+            "windows": [{"units": 1, "seconds": 1}],
+            "operations": ["items.create"],
+            "docs": DOCS,
+        }
     ],
     "success": {"path": "ok", "equals": True, "docs": DOCS},
     "errors": {
