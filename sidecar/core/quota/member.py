@@ -192,9 +192,7 @@ class Member:
         """
         waiter = self.waiting.pop(permit.call, None)
         if waiter is None:
-            if not any(isinstance(given, Given) and given.name == permit.call for given in self.calls.values()):
-                self.unused.append(permit.call)
-            return
+            return  # a copy: it was used, or given back when its call left
         earliest = turn.now + max(0.0, permit.wait)
         latest = grant.sent + grant.hold + permit.wait + permit.late
         if max(turn.now, earliest) > latest or earliest > waiter.deadline:

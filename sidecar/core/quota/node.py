@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from collections.abc import Iterable
 from zlib import crc32
 
 from sidecar.core.quota.event import (
@@ -66,6 +67,11 @@ class Node:
             case _:
                 self._other(event)
         return turn.done()
+
+    @property
+    def parts(self) -> Iterable[Part]:
+        """What it knows of each partition, to look at."""
+        return self._parts.values()
 
     def closed_until(self, demand: Demand) -> float:
         """Until when the provider closed any of what this needs; a moment that is over if it did not."""

@@ -187,6 +187,8 @@ class Owner:
 
     def adopt(self, sender: str, call: str, keys: tuple[str, ...], turn: Turn, ends: float | None = None) -> None:
         """An exchange that the last owner let go: its slots stay taken."""
+        if (sender, call) in self.granted:
+            return
         budgets = tuple(self.budgets[key] for key in keys if key in self.budgets)
         ends = ends or max(self.lending.slots_until, turn.now)
         self.granted[sender, call] = Granted(budgets, tuple((b.limit.key, 0) for b in budgets), turn.now, 0.0, ends)

@@ -13,6 +13,7 @@ from sidecar.core.quota.seat import Seat, Step
 from sidecar.core.quota.turn import Turn
 
 NEVER = float("inf")
+SOON = 0.0005  # seconds; a look is not planned anew for less
 
 
 class Part:
@@ -24,6 +25,7 @@ class Part:
         self.seat = Seat(partition, self._named, self._opened)
         self.leaving = False
         self._looks = NEVER
+        self._soonest = NEVER  # the first deadline that came since the last look was planned
 
     # Calls.
 
@@ -38,6 +40,7 @@ class Part:
             turn.effects.append(Refuse(call, hopeless, bucket, away=True))
             return
         waiter = member.wait(call, demand, deadline, turn)
+        self._soonest = min(self._soonest, deadline)
         if self._asks(turn):
             self._request([waiter], turn)
         else:
@@ -184,17 +187,21 @@ class Part:
 
     def _hopeless(self, demand: Demand, deadline: float, turn: Turn) -> float | None:
         """Seconds after which to try again, where nobody will be there to ask before the deadline; else None."""
-        member, now = self.member, turn.now
+        member, now, pace = self.member, turn.now, turn.pace
         if self.leaving:
-            return float(turn.pace.ttl)
+            return float(pace.ttl)
         if member.lost == NEVER or self._credit_wait(demand, turn) <= deadline - now:
             return None
-        if now - member.lost > turn.pace.patience:
-            return turn.pace.patience
-        if not self.seat.store_away and member.heard + turn.pace.ttl > now:
+        if now - self.seat.tried > pace.patience:
+            member.lost = now  # nobody tried for a while, so nobody knows
+            return None
+        self.seat.seek(turn)
+        if now - member.lost > pace.patience:
+            return pace.patience
+        if not self.seat.store_away and member.heard + pace.ttl > now:
             short = [window.seconds for want in demand.wants for window in want.limit.windows]
-            cold = LATEST + max((seconds for seconds in short if seconds < turn.pace.long), default=0.0)
-            gap = member.heard + turn.pace.ttl + turn.pace.again - now + cold
+            cold = LATEST + max((seconds for seconds in short if seconds < pace.long), default=0.0)
+            gap = member.heard + pace.ttl + pace.again - now + cold
             return gap if gap > deadline - now else None
         return None
 
@@ -223,7 +230,7 @@ class Part:
     # Looking after those that wait.
 
     def _look_at(self, at: float, turn: Turn) -> None:
-        if at < self._looks:
+        if at < self._looks - SOON:
             self._looks = at
             turn.later(at, self._look)
 
@@ -306,9 +313,9 @@ class Part:
 
     def _look_after(self, turn: Turn) -> None:
         """While somebody waits there is a next look: at the first deadline at the latest."""
-        waiting = self.member.waiting
-        if waiting and self._looks > turn.now + turn.pace.resend:
-            self._look_at(min(turn.now + turn.pace.resend, *(waiter.deadline for waiter in waiting.values())), turn)
+        if self.member.waiting:
+            self._look_at(min(turn.now + turn.pace.resend, self._soonest), turn)
+            self._soonest = NEVER
 
     def _tell(self, turn: Turn) -> None:
         """What came back is told at once; what is in use, once a second."""

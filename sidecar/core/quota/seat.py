@@ -51,6 +51,7 @@ class Seat:
         self._left: Callable[[Turn], None] | None = None
         self._life = 0  # answers and timers of an ownership before this one say nothing
         self.store_away = False
+        self.tried = float("-inf")  # when a claim was last written, or was to be
 
     def owns(self, now: float) -> bool:
         """Whether it may grant now."""
@@ -74,7 +75,7 @@ class Seat:
 
     def _claim(self, turn: Turn) -> None:
         self.step = Step.CLAIMING
-        started = turn.now
+        started = self.tried = turn.now
 
         def then(turn: Turn, answer: Answer) -> None:
             self.store_away = isinstance(answer, Away)
@@ -101,8 +102,8 @@ class Seat:
             self._revision = 0
             self._forget(turn)
             self._named(claim.o, claim.ep, turn)
-        elif self._revision:
-            self._revision = 0
+        elif self._revision != answer.revision:
+            self._revision = answer.revision  # of a deletion, or 0 where the store has forgotten it
             self._claim(turn)
 
     def _have_claimed(self, started: float, revision: int, turn: Turn) -> None:
@@ -210,7 +211,7 @@ class Seat:
         if self.step is Step.OWNING and owner is not None and owner.idle(turn):
             self.leave(turn, None)
             return
-        started = turn.now
+        started = self.tried = turn.now
 
         def then(turn: Turn, answer: Answer) -> None:
             self.store_away = isinstance(answer, Away)
@@ -253,7 +254,7 @@ class Seat:
             self._lose(turn)
             self._named(claim.o, claim.ep, turn)
         else:
-            self.step, self._revision = Step.IDLE, 0
+            self.step, self._revision = Step.IDLE, answer.revision if isinstance(answer, Stored) else 0
             self._claim(turn)
 
     def _lose(self, turn: Turn) -> None:

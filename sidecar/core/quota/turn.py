@@ -10,6 +10,7 @@ from typing import Protocol
 from sidecar.core.quota.event import Away, Effect, Refused, Stored, Wake
 from sidecar.core.quota.pace import Pace
 
+SOON = 1e-6  # seconds; clocks round
 Answer = Stored | Refused | Away
 Later = Callable[["Turn"], None]
 
@@ -42,6 +43,8 @@ class Turn:
 
     def begin(self, now: float, jitter: float) -> None:
         self.now, self.jitter, self.effects = now, jitter, []
+        if self._woken is not None and self._woken <= now + SOON:
+            self._woken = None  # it has come, or was rounded
 
     def number(self) -> int:
         """One that rises."""
@@ -81,7 +84,7 @@ class Turn:
             self.part, _ = self._touched.popitem()
             if self.part is not None:
                 self.part.settle(self)
-        at = self._agenda[0][0] if self._agenda else None
+        at = max(self._agenda[0][0], self.now + SOON) if self._agenda else None
         if at != self._woken:
             self._woken = at
             self.effects.append(Wake(at))
