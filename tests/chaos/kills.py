@@ -51,15 +51,15 @@ async def _keyed(scene: Scene, nodes: int) -> list[Figure]:
         plan = Plan(
             subjects=(create("plain"), create("keyed")),
             agents=AGENTS,
-            calls=scene.counts.posts,
             timeout_ms=TIME,
             keys=True,
             until_final=True,
         )
         async with here.load(plan) as load:
-            chaos = asyncio.create_task(killing(here, scene.counts.kills, nodes=nodes > 1))
-            answers = await load.done(scene.counts.posts)
-            await chaos
+            await killing(here, scene.counts.kills, nodes=nodes > 1)
+            while load.answered < scene.counts.posts:
+                await killing(here, 1)
+            answers = await load.stop()
         first, second = (_those_of(answers, parity) for parity in (0, 1))
         return [
             at_least("POSTs with a key", len(answers.last()), scene.counts.posts),

@@ -12,6 +12,7 @@ import itertools
 import random
 import sys
 import time
+import uuid
 from pathlib import Path
 from typing import IO, Any
 
@@ -98,6 +99,8 @@ class Agents:
     async def _ask(self, subject: str, title: str, attempt: int, timeout_ms: int) -> tuple[Told, float | None]:
         """What was told, and after how many seconds the same may be asked again; None: that is final."""
         headers = {"Timeout-Ms": str(timeout_ms)} | ({"Idempotency-Key": title} if self._plan.keys else {})
+        if self._plan.call_ids:
+            headers["Call-Id"] = str(uuid.uuid5(uuid.NAMESPACE_URL, title))
         began = time.monotonic()
         try:
             answer = await self._client.request(

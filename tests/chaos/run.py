@@ -20,17 +20,30 @@ import msgspec
 from nats.errors import Error as NatsError
 
 from tests.auth_real.figure import Figure, say, table
-from tests.chaos import failing, kills, late
+from tests.chaos import durable, failing, kills, late, quotas
 from tests.chaos.scene import SHORT, Counts, Scene
 from tests.real.servers import CannotStart
 
 Story = Callable[[Scene], Awaitable[list[Figure]]]
 
 SCENES: dict[str, tuple[str, Story]] = {
+    "window": ("Three times the quota of 250 in any second", quotas.sliding),
+    "bucket": ("Three times the quota of a bucket of 50 a second, burst 10", quotas.bucket),
+    "two-windows": ("Two windows at once", quotas.two_windows),
+    "costly": ("Calls of 100 units of 250", quotas.costly),
+    "quota-killed": ("Three times the quota, SIGKILL of a sidecar", quotas.killed),
+    "owner-killed": ("Three times the quota, SIGKILL of its owner", quotas.owner_killed),
+    "quota-paused": ("Three times the quota, SIGSTOP of a sidecar and of the owner", quotas.paused),
+    "quota-skewed": ("Three times the quota, wall clocks 2 s off", quotas.skewed),
+    "quota-store": ("Three times the quota, JetStream away", quotas.store_away),
+    "quota-cost": ("What a quota adds to a call", quotas.cheap),
     "down": ("A provider that fails every request", failing.provider_down),
     "plain-kills": ("SIGKILL of sidecars, writes without a key", kills.plain_calls),
     "keyed-kills": ("SIGKILL of sidecars, writes with a key", kills.keyed_calls),
     "cluster-kills": ("SIGKILL of sidecars and of nats-servers, writes with a key", kills.keyed_calls_on_a_cluster),
+    "durable-kills": ("SIGKILL of sidecars, durable calls", durable.kept),
+    "durable-cluster-kills": ("SIGKILL of sidecars and of nats-servers, durable calls", durable.kept_on_a_cluster),
+    "long-queue": ("A tenant with a long queue beside one with a short one", durable.beside_a_long_queue),
     "late": ("Deadlines, whatever the provider does", late.overrun),
 }
 

@@ -23,7 +23,8 @@ NOBODY = "NoRespondersError"
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """`rate` calls a second by dice, or `agents` that call one after the other; for so many `seconds` or `calls`, else
-    until stopped. Titles are made of `name`; `keys`: each is its call's idempotency key too. `until_final`: the same is
+    until stopped. Titles are made of `name`; `keys`: each is its call's idempotency key too;
+    `call_ids`: and says its call id. `until_final`: the same is
     asked again while its answer says that it may. `timeout_ms`: least and most, by dice.
     """
 
@@ -35,6 +36,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     calls: int = 0
     timeout_ms: tuple[int, int] = (5_000, 5_000)
     keys: bool = False
+    call_ids: bool = False
     until_final: bool = False
 
 
@@ -126,6 +128,11 @@ class Load:
         async with asyncio.timeout(seconds):
             assert await self._child.wait() == 0
         return self._answers()
+
+    @property
+    def answered(self) -> int:
+        """How many answers there are so far."""
+        return self._log.read_bytes().count(b'"Told"')
 
     async def stop(self) -> Answers:
         """Everything they were told; they begin no more."""
