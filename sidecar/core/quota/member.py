@@ -231,7 +231,7 @@ class Member:
     def say(self, waiter: Waiter, seconds: float, turn: Turn, *, closed: bool = False) -> None:
         """Tell the caller how long it waits, once, and when that changes much."""
         at = turn.now + seconds
-        if waiter.said is None or abs(at - waiter.said) > max(0.5, 0.25 * seconds):
+        if waiter.said is None or abs(at - waiter.said) > max(1.0, 0.5 * seconds):
             waiter.said = at
             turn.effects.append(Wait(waiter.call, seconds, waiter.bucket, closed))
 
