@@ -11,15 +11,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
-from tests.sim import record, refresh
+from tests.sim import quota, quota_figures, record, refresh
 from tests.sim.world import Violated, World
 
 # A protocol comes in with one line: its name, and what runs the world of a seed.
 WORLDS: Mapping[str, Callable[[int], World]] = {
     "record": record.simulate,
     "refresh": refresh.simulate,
+    "quota": quota.simulate,
 }
-FIGURES: Mapping[str, Callable[[], Iterator[str]]] = {}
+FIGURES: Mapping[str, Callable[[], Iterator[str]]] = {"quota": quota_figures.figures}
 SAY_SECONDS = 10.0
 
 
