@@ -20,7 +20,7 @@ import msgspec
 from nats.errors import Error as NatsError
 
 from tests.auth_real.figure import Figure, say, table
-from tests.chaos import durable, failing, kills, late, quotas
+from tests.chaos import durable, failing, kills, late, noisy, quotas
 from tests.chaos.scene import SHORT, Counts, Scene
 from tests.real.servers import CannotStart
 
@@ -44,6 +44,7 @@ SCENES: dict[str, tuple[str, Story]] = {
     "durable-kills": ("SIGKILL of sidecars, durable calls", durable.kept),
     "durable-cluster-kills": ("SIGKILL of sidecars and of nats-servers, durable calls", durable.kept_on_a_cluster),
     "long-queue": ("A tenant with a long queue beside one with a short one", durable.beside_a_long_queue),
+    "noisy": ("A tenant at ten times its share", noisy.neighbours),
     "late": ("Deadlines, whatever the provider does", late.overrun),
 }
 
