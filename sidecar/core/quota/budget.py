@@ -91,10 +91,10 @@ class Budget:
         return len(self.slots) + self._unknown_slots(now) < most
 
     def slot_due(self, now: float) -> float:
-        """When a slot is free at the latest."""
+        """When a slot is free at the latest; NEVER where none is taken."""
         unknown, until = self.unknown_slots
         times = [*self.slots.values(), *([until] if unknown and until > now else [])]
-        return min(times, default=now)
+        return min(times, default=NEVER)
 
     def take(self, holder: tuple[str, str], cost: int, last: float, ends: float, now: float) -> None:
         """Units of a permit whose exchange starts at `last` at the latest, and is over at `ends` at the latest."""
