@@ -18,10 +18,20 @@ from sidecar.ports import Clock, Message, Random
 from sidecar.run import Ended, Observer
 from sidecar.scope import Scope
 from sidecar.stop import Stop
+from sidecar.submit import Submission
+from sidecar.wire.durable import decode_result_request, decode_submit
 from sidecar.wire.interest import denied
 from sidecar.wire.reply import Asked
 from sidecar.wire.request import Arrival, decode_input, decode_request
-from sidecar.wire.subject import EVERY, CancelAddress, parse_admin, parse_cancel, parse_catalog, parse_connect
+from sidecar.wire.subject import (
+    EVERY,
+    CancelAddress,
+    parse_admin,
+    parse_cancel,
+    parse_catalog,
+    parse_connect,
+    parse_result_get,
+)
 
 replace = msgspec.structs.replace
 
@@ -54,7 +64,10 @@ class Answers:
         clock: Clock,
         random: Random,
         max_timeout_ms: int,
+        submission: Submission | None = None,
+        in_flight: dict[CancelAddress, Stop] | None = None,
     ) -> None:
+        """`in_flight` is shared with others who run calls; without `submission` nothing is asked that needs one."""
         self._prefix = prefix
         self._scope = scope
         self._executor = executor
@@ -65,7 +78,8 @@ class Answers:
         self._clock = clock
         self._random = random
         self._max_timeout_ms = max_timeout_ms
-        self._in_flight: dict[CancelAddress, Stop] = {}
+        self._submission = submission
+        self._in_flight: dict[CancelAddress, Stop] = {} if in_flight is None else in_flight
 
     async def call(self, message: Message, accepted: float, stop: Stop) -> Answer:
         """A call of an agent."""
@@ -94,6 +108,34 @@ class Answers:
         if isinstance(address, Failure):
             return address
         return denied(self._scope, address.tenant, address.connection) or self._in_flight.get(address)
+
+    async def submit(self, message: Message, accepted: float, _stop: Stop) -> Answer:
+        """A durable call: looked up and valid, stored, in the queue, and only then answered."""
+        arrival = Arrival(accepted, self._clock.wall(), self._random.token(34), self._max_timeout_ms)
+        submitted = decode_submit(self._prefix, message.subject, message.headers, message.data, arrival)
+        if isinstance(submitted, Failure):
+            return Answer(Asked(), submitted, "malformed")
+        call = submitted.call
+        refusal = denied(self._scope, call.tenant, call.connection, call.provider)
+        if refusal is not None or self._submission is None:
+            return self._answered(call, Ended(refusal or _no_queue(), 0), "out_of_scope")
+        found = self._submission.looked_up(submitted)
+        if isinstance(found, Failure):
+            return self._answered(call, Ended(found, 0))
+        return self._answered(found, Ended(await self._submission.take(found, submitted), 0))
+
+    async def result(self, message: Message, _accepted: float, _stop: Stop) -> Answer:
+        """What became of a durable call."""
+        address = parse_result_get(self._prefix, message.subject)
+        if isinstance(address, Failure):
+            return Answer(Asked(access=Access.READ), address)
+        refusal = denied(self._scope, *address)
+        if refusal is not None or self._submission is None:
+            return Answer(Asked(access=Access.READ), refusal or _no_queue(), "out_of_scope")
+        call_id = decode_result_request(message.data)
+        if isinstance(call_id, Failure):
+            return Answer(Asked(access=Access.READ), call_id)
+        return Answer(*await self._submission.result(*address, call_id))
 
     async def admin(self, message: Message, _accepted: float, _stop: Stop) -> Answer:
         """What an operator asks."""
@@ -150,3 +192,7 @@ class Answers:
             again=ended.again,
         )
         return Answer(asked, ended.outcome, refused)
+
+
+def _no_queue() -> Failure:
+    return Failure(reason=Reason.TENANT_DENIED, detail="this sidecar takes no durable calls")

@@ -16,7 +16,7 @@ from sidecar.kept import kept_outcome
 from sidecar.model import Access, Failure, Outcome, Reason, SideEffect, Success, retryable
 
 MOST_DELIVERIES = 10  # of one word; each time that a call is put off begins anew
-MOST_TRIES = 20  # runs that failed: over about two and a half hours, at the longest pause
+MOST_TRIES = 20  # runs that failed: over about two hours
 MOST_WAITS = 10_000  # runs that found no room in a quota
 LOOKS = 4  # deliveries that find no record, and then there is none
 LONGEST_PAUSE = 600.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -34,10 +35,10 @@ class ResultRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class QueueRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is asked of a tenant's durable calls: to list them, or to show or drive again one of them."""
 
-    act: str = "list"
+    act: Literal["list", "show", "redrive"] = "list"
     call_id: str | None = None
-    stage: str | None = None
-    limit: int = 100
+    stage: Literal["waiting", "done", "dead"] | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 100
 
 
 class QueuedCall(msgspec.Struct, frozen=True, kw_only=True):
