@@ -189,7 +189,7 @@ class Seat:
     def _own(self, owner: Owner, revision: int, turn: Turn) -> None:
         self.owner = owner
         self._state_revision = revision
-        self._written = turn.now
+        self._written = float("-inf")  # what is waited for first is written at once
         self.step = Step.OWNING
         owner.until = self._until
         owner.recorded(self._recording, turn)
