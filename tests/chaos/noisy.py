@@ -26,8 +26,8 @@ AT_ONCE = 0.1
 async def neighbours(scene: Scene) -> list[Figure]:
     """Three tenants at half of their share, first alone, then beside one at ten times its own."""
     tenants = (*QUIET, NOISY)
-    room = {"SIDECAR_MAX_IN_FLIGHT": str(IN_FLIGHT)}
-    async with place(scene.folder, Behaviour(delay=DELAY), tenants=tenants, **room) as here:
+    slow = Behaviour(delay=DELAY)
+    async with place(scene.folder, slow, tenants=tenants, SIDECAR_MAX_IN_FLIGHT=str(IN_FLIGHT)) as here:
         await here.member()
         for tenant in tenants:
             await here.connect("plain", tenant=tenant)
