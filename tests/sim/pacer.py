@@ -102,16 +102,15 @@ class Pacer:
         self.actor.after(GONE_SECONDS, self._end)
         self.on(event.Leaving())
 
-    def ask(self, demand: Demand, seconds: float) -> Exchange | None:
-        """A caller wants an exchange within so many seconds."""
-        if not self.actor.alive or self.ending:
-            return None
-        return self._ask(demand, self.actor.now + seconds)
+    def ask(self, demand: Demand, seconds: float) -> None:
+        """A caller wants an exchange within so many seconds from when this process hears of it."""
 
-    def tell(self, told: event.Told | event.Hinted) -> None:
-        """What an answer of the provider says."""
+        def hear() -> None:
+            if not self.ending:
+                self._ask(demand, self.actor.now + seconds)
+
         if self.actor.alive:
-            self.on(told)
+            self.actor.hear(self.actor.life, hear)
 
     def on(self, heard: Event) -> None:
         """One step of the node, and all that it wants done."""
@@ -127,7 +126,7 @@ class Pacer:
             self._perform(effect)
         self._shares.stepped(self, heard, effects)
 
-    def _ask(self, demand: Demand, deadline: float) -> Exchange:
+    def _ask(self, demand: Demand, deadline: float) -> None:
         self._asked += 1
         name = f"{self.me}.{self._asked}"
         exchange = self._shares.begun(self, name, demand, deadline)
@@ -135,7 +134,6 @@ class Pacer:
         if self.habit.leaves and self._world.chance(self.habit.leaves):
             self.actor.after(self._world.random.uniform(0.0, deadline - self.actor.now), lambda: self._leaves(name))
         self.on(Asked(name, demand, deadline))
-        return exchange
 
     def _leaves(self, name: str) -> None:
         """Its caller does not wait any more."""

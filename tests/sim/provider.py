@@ -42,6 +42,10 @@ class Provider:
         self._temper = temper
         self._keys: dict[str, Answered] = {}
 
+    def calm(self) -> None:
+        """It behaves from now on."""
+        self._temper = Temper(keys=self._temper.keys)
+
     def exchange(self, request: str, answer: Callable[[Answered | Cut], None], *, key: str = "") -> None:
         """One exchange over the network: done once, or not at all; answered, cut, or never heard of again."""
         self._network.request(lambda: self._take(request, key, answer))

@@ -107,8 +107,12 @@ def _tell(company: Company) -> None:
     if pacer.node is None:
         return
     told = Told((key,), world.random.uniform(*TOLD_SECONDS))
-    company.shares.told(company.pacers, pacer, told)
-    pacer.tell(told)
+
+    def hear() -> None:
+        company.shares.told(company.pacers, pacer, told)
+        pacer.on(told)
+
+    pacer.actor.hear(pacer.actor.life, hear)
 
 
 def _hint(company: Company) -> None:
@@ -122,7 +126,8 @@ def _hint(company: Company) -> None:
     units = limit.windows[0].units if limit.windows else 1
     reset = dice.choice((None, dice.uniform(0.0, company.shape.longest_window)))
     world.fault("lying hint")
-    exchange.pacer.tell(Hinted(exchange.name, limit.key, units, dice.randint(0, units), reset))
+    hinted = Hinted(exchange.name, limit.key, units, dice.randint(0, units), reset)
+    exchange.pacer.actor.hear(exchange.pacer.actor.life, lambda: exchange.pacer.on(hinted))
 
 
 def _accident(company: Company, what: Callable[[Company, Pacer], None]) -> Callable[[], None]:
@@ -224,10 +229,15 @@ def _serve(company: Company) -> None:
     world, shape = company.world, company.shape
     seconds = SERVE_SECONDS + 2 * shape.longest_window + (SLOT_SECONDS if shape.slots else 0.0)
     living = [pacer for pacer in company.pacers if pacer.node is not None and not pacer.ending]
-    asked = [pacer.ask(demand, seconds) for pacer in living for demand in shape.demands]
+    before = len(company.shares.kept)
+    for pacer in living:
+        for demand in shape.demands:
+            pacer.ask(demand, seconds)
     world.run(world.now + seconds + 1.0)
+    asked = company.shares.kept[before:]
+    world.check(SERVED, len(asked) >= len(living) * len(shape.demands), len(asked))
     for exchange in asked:
-        world.check(SERVED, exchange is not None and exchange.sent, exchange and (exchange.name, exchange.ended))
+        world.check(SERVED, exchange.sent, (exchange.name, exchange.ended))
 
 
 def _idle(company: Company) -> None:

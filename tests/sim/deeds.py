@@ -1,0 +1,108 @@
+"""What the callers were told of calls with idempotency keys, held against what the provider did: their promises."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from sidecar.model import Failure, Outcome, Reason, SideEffect, Success
+from tests.sim.actor import Actor
+from tests.sim.provider import Provider
+from tests.sim.world import World
+
+SLACK_SECONDS = 0.01
+
+
+@dataclass(slots=True)
+class Job:
+    """What is to be done once. `again`: sending it twice is safe; `keys`: as the provider does it once for a key."""
+
+    key: str
+    again: bool
+    keys: bool
+
+
+@dataclass(slots=True)
+class Asked:
+    """One call: whose, for what, until when, and how it ended. `sent` it was, `kept` its record says what came of it."""
+
+    name: str
+    job: Job
+    payload: str
+    actor: Actor
+    life: int
+    deadline: float
+    still_before: float
+    final: bool
+    sent: bool = False
+    doubt: bool = False
+    outcome: Outcome | None = None
+
+    @property
+    def request(self) -> str:
+        return f"{self.job.key}/{self.payload}"
+
+
+@dataclass
+class Deeds:
+    """Every call of one run. `settle` looks at what can be judged in the end only."""
+
+    world: World
+    provider: Provider
+    asked: list[Asked] = field(default_factory=list)
+    answers: dict[str, bytes] = field(default_factory=dict)
+
+    def told(self, asked: Asked, outcome: Outcome) -> None:
+        world = self.world
+        world.check("a call ends once", asked.outcome is None, asked)
+        late = asked.actor.now - asked.deadline - (asked.actor.stood_still - asked.still_before)
+        world.check("a call ends by its deadline", late <= SLACK_SECONDS, f"{asked.name} {late:.3f} s late")
+        asked.outcome = outcome
+        done = self.provider.done[asked.request]
+        if isinstance(outcome, Success):
+            world.outcomes["ok"] += 1
+            world.check("what is told as done was done", done >= 1, asked)
+            if not asked.job.again:
+                first = self.answers.setdefault(asked.request, outcome.body)
+                world.check("all are told alike", outcome.body == first, f"{asked.name} {outcome.body!r} {first!r}")
+            return
+        world.outcomes[str(outcome.reason)] += 1
+        if asked.sent and outcome.side_effect is SideEffect.NONE:
+            world.check("what is told to have done nothing did nothing", not self.total(asked.job), asked)
+        if outcome.reason is Reason.IDEMPOTENCY_MISMATCH:
+            world.check("a refusal of another input sends nothing", not asked.sent, asked)
+
+    def total(self, job: Job) -> int:
+        """How often the provider did anything for this key."""
+        return sum(times for request, times in self.provider.done.items() if request.startswith(f"{job.key}/"))
+
+    def settle(self) -> None:
+        by_job: dict[str, list[Asked]] = defaultdict(list)
+        for asked in self.asked:
+            by_job[asked.job.key].append(asked)
+        for calls in by_job.values():
+            job = calls[0].job
+            inputs = [request for request in {call.request for call in calls} if self.provider.done[request]]
+            if not job.again or job.keys:
+                self.world.check("a key is done once", self.total(job) <= 1, f"{job} {self.total(job)}")
+            self.world.check("a key does one thing", len(inputs) <= 1, f"{job} {inputs}")
+            for call in calls:
+                self._ended(call)
+                if call.final:
+                    self._stays(call, calls)
+
+    def _ended(self, call: Asked) -> None:
+        gone = call.life != call.actor.life
+        self.world.check("every call of a living process ends", gone or call.outcome is not None, call)
+
+    def _stays(self, final: Asked, calls: list[Asked]) -> None:
+        """Asked once more when all is calm: there is an answer, and what was told before is told again."""
+        outcome = final.outcome
+        passing = {Reason.IN_PROGRESS, Reason.STORE_UNAVAILABLE, Reason.STORE_FULL}
+        answered = isinstance(outcome, Success) or (isinstance(outcome, Failure) and outcome.reason not in passing)
+        self.world.check("in the end every key has its answer", answered, f"{final.name} {outcome}")
+        for call in calls:
+            lived = call.life == call.actor.life
+            if call.request == final.request and lived and isinstance(call.outcome, Success) and not call.final:
+                same = isinstance(outcome, Success) and (call.job.again or outcome.body == call.outcome.body)
+                self.world.check("what was told as done stays done", same, f"{call.name} {final.name} {outcome}")
