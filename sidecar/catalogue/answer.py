@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 
 from sidecar.auth.kind import fields_of, kind_of, optional_fields_of
+from sidecar.catalogue.listed_quota import ListedQuota, listed_quota
 from sidecar.catalogue.validate import nearest
 from sidecar.kinds import Auth, JwtBearer, OAuth2
 from sidecar.model import Access, Failure, Outcome, Reason, Success
@@ -44,6 +45,7 @@ class ListedProvider(msgspec.Struct, frozen=True, kw_only=True):
     auth: tuple[ListedAuth, ...]
     base_url: str
     docs: str | None = None
+    quotas: tuple[ListedQuota, ...] = ()
 
 
 class ListedOperation(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,6 +205,7 @@ def _provider(provider: Provider) -> ListedProvider:
         auth=tuple(_listed_auth(auth) for auth in manifest.auth),
         base_url=kind_of_base(provider),
         docs=manifest.docs,
+        quotas=tuple(listed_quota(quota) for quota in manifest.quotas),
     )
 
 

@@ -5,9 +5,19 @@ from __future__ import annotations
 import anyio
 import click
 
+from sidecar.cli.account import provider_served
 from sidecar.cli.failure import EXIT_CODES
 from sidecar.cli.options import json_option, operation_name, tenant_option
-from sidecar.cli.provider_text import Described, Listed, Served, operation_text, operations_text, providers_text
+from sidecar.cli.provider_text import (
+    Budget,
+    Described,
+    Listed,
+    Served,
+    operation_text,
+    operations_text,
+    providers_text,
+    quotas_text,
+)
 from sidecar.cli.session import decoded, session, settings_here
 from sidecar.cli.terminal import paint, put, put_json
 from sidecar.settings import Settings
@@ -36,10 +46,12 @@ def list_(*, tenant: str, as_json: bool) -> None:
 @tenant_option
 @json_option
 def show(*, name: str, tenant: str, as_json: bool) -> None:
-    """The operations of a provider, or the input of one operation."""
+    """The operations of a provider and the quotas kept for it, or the input of one operation."""
     if NAME.fullmatch(name):
         body = anyio.run(_catalog, settings_here(), tenant, "operations", name)
         text = "" if as_json else operations_text(name, decoded(body, list[Listed]), paint)
+        quotas = () if as_json else anyio.run(_quotas, settings_here(), tenant, name)
+        text = f"{text}\n\n{quotas_text(quotas, paint)}" if quotas else text
     else:
         provider, operation = operation_name(name)
         body = anyio.run(_catalog, settings_here(), tenant, "describe", provider, operation)
@@ -63,6 +75,11 @@ def check(*, which: tuple[str, ...], as_json: bool) -> int:
     from sidecar.cli.provider_check import check_providers  # noqa: PLC0415  # the executor with all it needs
 
     return check_providers(settings_here(), which, as_json=as_json)
+
+
+async def _quotas(settings: Settings, tenant: str, name: str) -> tuple[Budget, ...]:
+    async with session(settings) as nats:
+        return (await provider_served(nats, tenant, name)).quotas
 
 
 async def _catalog(

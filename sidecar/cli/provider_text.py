@@ -31,6 +31,19 @@ class Kind(msgspec.Struct, frozen=True):
     app: tuple[str, ...] = ()
 
 
+class Budget(msgspec.Struct, frozen=True):
+    """A quota as the catalogue lists it."""
+
+    name: str
+    scope: str
+    limits: tuple[str, ...] = ()
+    by: tuple[str, ...] = ()
+    each_operation: bool = False
+    operations: tuple[str, ...] = ()
+    costs: dict[str, int] = {}
+    set_by_connection: bool = False
+
+
 class Served(msgspec.Struct, frozen=True):
     """A provider as the catalogue lists it."""
 
@@ -41,6 +54,7 @@ class Served(msgspec.Struct, frozen=True):
     base_url: str = ""
     operations: int = 0
     docs: str | None = None
+    quotas: tuple[Budget, ...] = ()
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -88,6 +102,33 @@ def operations_text(provider: str, operations: Sequence[Listed], paint: Paint = 
     ]
     head, *lines = columns([["operation", "access", "what it does"], *rows])
     return "\n".join([paint(head, Tone.DIM), *lines])
+
+
+def quotas_text(quotas: Sequence[Budget], paint: Paint = unpainted) -> str:
+    """What is kept before the provider's own limits, and what of it a connection may set."""
+    rows = [["quota", "of each", "limits", "what counts"]]
+    rows += [[plain(item.name, 40), _whose(item), _limits(item), _counted(item)] for item in quotas]
+    head, *lines = columns(rows)
+    said = [plain(item.name, 40) for item in quotas if item.set_by_connection]
+    told = f"{', '.join(said)}: as the owner of a server sets it, with sidecar connection limit" if said else ""
+    return "\n".join([paint(head, Tone.DIM), *lines, *([told] if told else [])])
+
+
+def _whose(item: Budget) -> str:
+    parts = [item.scope, *item.by, *(["operation"] if item.each_operation else [])]
+    return plain(" and ".join(parts), 60)
+
+
+def _limits(item: Budget) -> str:
+    """Windows with their seconds, a token bucket as it is said, a bare number as slots."""
+    words = [text if "/" in text else f"{text} at once" for text in item.limits]
+    return plain(", ".join(words) or "none, unless a connection says some", 80)
+
+
+def _counted(item: Budget) -> str:
+    costs = ", ".join(f"{name} {units}" for name, units in item.costs.items())
+    what = "every request" if item.operations in {(), ("*",)} else ", ".join(item.operations)
+    return plain(f"{what}; units: {costs}, else 1" if costs else what, WIDE)
 
 
 def operation_text(described: Described, paint: Paint = unpainted) -> str:

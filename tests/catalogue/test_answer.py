@@ -54,6 +54,7 @@ def test_providers_say_what_a_connection_needs() -> None:
         ],
         "base_url": "fixed",
         "docs": "https://docs.acme.example",
+        "quotas": [],
     }
     assert notes["name"] == "notes"
     assert desk["base_url"] == "subdomain"

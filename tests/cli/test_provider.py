@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sidecar.cli.provider_check import MOST_FINDINGS, findings_text
-from sidecar.cli.provider_text import Described, operation_text, type_words
+from sidecar.cli.provider_text import Budget, Described, operation_text, quotas_text, type_words
 from sidecar.sandbox.check import Finding
 from tests.cli.conftest import Command, Served, said
 from tests.sandbox.acme import Acme
@@ -32,6 +32,24 @@ def test_show_a_provider(beside: Command) -> None:
         "acme.account.get   read    Show the account.",
         "acme.items.list    read    List the items.",
         "acme.items.create  write   Create an item.",
+        "",
+        "quota  of each     limits  what counts",
+        "posts  connection  1/1     items.create",
+    ]
+
+
+def test_quotas_in_words() -> None:
+    """Whose they are, all their limits, what counts for how much, and which of them a connection may say."""
+    quotas = [
+        Budget("user", "account", ("6000/60", "80+0.5/s", "4"), costs={"send": 100, "*": 10}, set_by_connection=True),
+        Budget("post", "connection", (), by=("channel",), each_operation=True, operations=("posts.*",)),
+    ]
+    rows = [" ".join(line.split()) for line in quotas_text(quotas).splitlines()]
+    assert rows == [
+        "quota of each limits what counts",
+        "user account 6000/60, 80+0.5/s, 4 at once every request; units: send 100, * 10, else 1",
+        "post connection and channel and operation none, unless a connection says some posts.*",
+        "user: as the owner of a server sets it, with sidecar connection limit",
     ]
 
 
