@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SLICES = 12  # of a window, as it is written down
 PART_AHEAD = 50  # at least this part of a limit may be granted before the next record
 SECONDS_AHEAD = 2.0  # and as much as was granted in so many seconds lately
-LONGEST = 64.0  # seconds; how long a slot may be held as long as nobody asks for more
+LONGEST = 4.0  # seconds; how long a slot may be held as long as nobody asks for more
 
 
 class Ahead:

@@ -8,6 +8,7 @@ recall that crosses a renewal would count a credit twice.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sidecar.core.quota.budget import Budget, Lent
@@ -90,7 +91,7 @@ class Lending:
     def hold(self, budget: Budget, sender: str, lent: Lent, turn: Turn) -> None:
         """It holds that, until it gives it back or the time is over."""
         budget.lent[sender] = lent
-        turn.later(lent.until, lambda then: self._end(budget, sender, then))
+        turn.later(lent.until, partial(self._end, budget, sender), self.owner.life)
 
     def recall(self, budget: Budget, turn: Turn) -> None:
         """Others wait for it: who has not asked for more than its credit lately gives it back."""
@@ -197,7 +198,7 @@ class Lending:
         if lent is None:
             return
         if lent.until > turn.now:
-            turn.later(lent.until, lambda then: self._end(budget, sender, then))
+            turn.later(lent.until, partial(self._end, budget, sender), self.owner.life)
             return
         del budget.lent[sender]
         self.owner.look_at(budget, turn.now, turn)

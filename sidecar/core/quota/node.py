@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
 from collections.abc import Iterable
+from functools import partial
 from zlib import crc32
 
 from sidecar.core.quota.event import (

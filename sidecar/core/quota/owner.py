@@ -18,7 +18,7 @@ from sidecar.core.quota.line import Line, Waiting, Wants
 from sidecar.core.quota.message import Beat, Delay, Denial, Item, Permit, Request
 from sidecar.core.quota.pace import LATEST, lateness
 from sidecar.core.quota.record import State
-from sidecar.core.quota.turn import Turn
+from sidecar.core.quota.turn import Life, Turn
 
 SOON = 0.0005  # seconds; a look at a budget is not put off by less
 Name = tuple[str, str]  # the sidecar, and its name for the call
@@ -44,6 +44,7 @@ class Owner:
     def __init__(self, partition: int, epoch: int, turn: Turn) -> None:
         self.partition = partition
         self.epoch = epoch
+        self.life = Life()
         self.until = 0.0
         self.opens = 0.0
         self.cold = float("-inf")  # what the last owner granted may start until then; the log begins there
@@ -203,7 +204,7 @@ class Owner:
     def _ask(self, sender: str, item: Item, late: float, turn: Turn) -> None:
         name = (sender, item.call)
         if name in self.granted or name in self.waiting:
-            self._answer_again(name, turn)
+            self._answer_again(name, item.left, turn)
             return
         line = self._line(sender, item.wants)
         if line is None:
@@ -235,7 +236,7 @@ class Owner:
             line = self._lines[sender, keys] = Line(sender, tuple(self.budgets[key] for key in keys))
         return line
 
-    def _answer_again(self, name: Name, turn: Turn) -> None:
+    def _answer_again(self, name: Name, left: float, turn: Turn) -> None:
         """A request that came twice, perhaps because the answer was lost: the same permit again, never another."""
         sender, call = name
         granted = self.granted.get(name)
@@ -243,6 +244,7 @@ class Owner:
             self.answers.to(sender).permits.append(Permit(call, granted.start - turn.now, granted.late))
             return
         line, waiting = self.waiting[name]
+        waiting.deadline = max(waiting.deadline, turn.now + left)  # its clock may have stood still
         slowest, wait = self._wait(line, waiting, turn.now)
         self.answers.to(sender).delays.append(_delay(waiting, slowest, wait, turn.now))
 
@@ -320,7 +322,7 @@ class Owner:
                 self._serve(budget, turn)
         if self._due and self._due[0][0] < self._looks and turn.now < self.until:
             self._looks = self._due[0][0]
-            turn.later(self._looks, self._look)
+            turn.later(self._looks, self._look, self.life)
 
     def _look(self, turn: Turn) -> None:
         self._looks = NEVER

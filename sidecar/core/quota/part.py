@@ -13,6 +13,7 @@ from sidecar.core.quota.seat import Seat, Step
 from sidecar.core.quota.turn import Turn
 
 NEVER = float("inf")
+TRIED = 1.0  # seconds; a try so long ago says nothing about now
 SOON = 0.0005  # seconds; a look is not planned anew for less
 
 
@@ -167,7 +168,7 @@ class Part:
 
     def _opened(self, turn: Turn) -> None:
         """It is this sidecar's: its own calls are the first that ask, and what it holds itself is known to it."""
-        owner = self.seat.owner
+        owner, self.member.lost = self.seat.owner, NEVER
         if owner is not None:
             owner.lending.told(turn.me, self.member.sync(turn), turn)
         if self.member.waiting:
@@ -190,9 +191,9 @@ class Part:
         member, now, pace = self.member, turn.now, turn.pace
         if self.leaving:
             return float(pace.ttl)
-        if member.lost == NEVER or self._credit_wait(demand, turn) <= deadline - now:
+        if member.lost == NEVER or self.seat.owns(now) or self._credit_wait(demand, turn) <= deadline - now:
             return None
-        if now - self.seat.tried > pace.patience:
+        if now - self.seat.tried > TRIED:
             member.lost = now  # nobody tried for a while, so nobody knows
             return None
         self.seat.seek(turn)

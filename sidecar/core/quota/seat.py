@@ -13,7 +13,7 @@ from sidecar.core.quota.message import NotMine, Took
 from sidecar.core.quota.owner import Owner
 from sidecar.core.quota.pace import LATEST
 from sidecar.core.quota.record import Claim, State, claim_of, encode, state_of
-from sidecar.core.quota.turn import Answer, Turn
+from sidecar.core.quota.turn import Answer, Life, Turn
 
 Then = Callable[[Turn, Answer], None]
 
@@ -49,7 +49,7 @@ class Seat:
         self._swept = float("-inf")
         self._next_try = float("-inf")
         self._left: Callable[[Turn], None] | None = None
-        self._life = 0  # answers and timers of an ownership before this one say nothing
+        self._life = Life()  # answers and timers of an ownership before this one say nothing
         self.store_away = False
         self.tried = float("-inf")  # when a claim was last written, or was to be
 
@@ -197,7 +197,7 @@ class Seat:
         if owner.cold > float("-inf"):
             turn.effects.append(Say(f"took over the quotas of partition {self.partition} from an owner that is gone"))
         if owner.lending.missing:
-            turn.later(owner.lending.missing_until, owner.lending.forgive)
+            turn.later(owner.lending.missing_until, owner.lending.forgive, owner.life)
         self._named(turn.me, self._epoch, turn)
         self._opened(turn)
         owner.resume(turn)
@@ -274,6 +274,7 @@ class Seat:
     def _forget(self, turn: Turn) -> None:
         if self.owner is not None:
             self.owner.until = min(self.owner.until, turn.now)
+            self.owner.life.over = True
         self.owner, self._state_revision = None, None
 
     # What a next owner has to know.
@@ -372,15 +373,15 @@ class Seat:
         life = self._life
 
         def answered(turn: Turn, answer: Answer) -> None:
-            if self._life == life:
+            if not life.over:
                 then(turn, answer)
 
         return turn.ticket(answered)
 
     def _later(self, at: float, look: Callable[[Turn], None], turn: Turn) -> None:
-        life = self._life
-        turn.later(at, lambda then: look(then) if self._life == life else None)
+        turn.later(at, look, self._life)
 
     def _end_life(self) -> None:
-        self._life += 1
+        self._life.over = True
+        self._life = Life()
         self._writing = False

@@ -15,6 +15,15 @@ Answer = Stored | Refused | Away
 Later = Callable[["Turn"], None]
 
 
+class Life:
+    """Of somebody who looks at things later: when it is over, there is nothing to look at."""
+
+    __slots__ = ("over",)
+
+    def __init__(self) -> None:
+        self.over = False
+
+
 class Settles(Protocol):
     def settle(self, turn: Turn) -> None:
         """Say what is to be said at the end of a turn."""
@@ -37,7 +46,8 @@ class Turn:
         self.calls: dict[str, object] = {}
         self._touched: dict[Settles, None] = {}
         self._tickets: dict[int, tuple[Settles | None, Callable[[Turn, Answer], None]]] = {}
-        self._agenda: list[tuple[float, int, Settles | None, Later]] = []
+        self._agenda: list[tuple[float, int, Settles | None, Later, Life]] = []
+        self._life = Life()
         self._numbers = count(1)
         self._woken: float | None = None
 
@@ -56,15 +66,16 @@ class Turn:
         if part is not None:
             self._touched[part] = None
 
-    def later(self, at: float, look: Later) -> None:
-        heapq.heappush(self._agenda, (at, next(self._numbers), self.part, look))
+    def later(self, at: float, look: Later, life: Life | None = None) -> None:
+        heapq.heappush(self._agenda, (at, next(self._numbers), self.part, look, life or self._life))
 
     def look(self) -> None:
         """Everything whose moment has come."""
         while self._agenda and self._agenda[0][0] <= self.now:
-            _, _, part, look = heapq.heappop(self._agenda)
-            self.of(part)
-            look(self)
+            _, _, part, look, life = heapq.heappop(self._agenda)
+            if not life.over:
+                self.of(part)
+                look(self)
 
     def ticket(self, answered: Callable[[Turn, Answer], None]) -> int:
         """A number for what the store is asked; its answer is told to `answered`."""
@@ -84,6 +95,8 @@ class Turn:
             self.part, _ = self._touched.popitem()
             if self.part is not None:
                 self.part.settle(self)
+        while self._agenda and self._agenda[0][4].over:
+            heapq.heappop(self._agenda)
         at = max(self._agenda[0][0], self.now + SOON) if self._agenda else None
         if at != self._woken:
             self._woken = at
