@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import secrets
@@ -26,6 +27,7 @@ from tests.chaos.providers import write_providers
 from tests.chaos.servers import Servers, servers
 from tests.chaos.told import Load, Plan, load
 from tests.processes import AS_INSTALLED
+from tests.real.servers import CannotStart
 from tests.upstream import Behaviour, Upstream, upstream
 
 # A wall clock that is wrong, as on a machine without NTP: what reads it, reads it through here.
@@ -35,6 +37,7 @@ AHEAD = (
 )
 TENANT = "default"
 PATIENCE = 60.0
+STARTS = 10
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -66,7 +69,10 @@ class Place:
         assert child.stdout is not None
         line = await asyncio.wait_for(child.stdout.readline(), PATIENCE)
         facts = json.loads(line or b"{}")
-        assert "pid" in facts, (self.folder / f"member-{name}.log").read_text()[-600:]
+        if "pid" not in facts:
+            code = await asyncio.wait_for(child.wait(), PATIENCE)
+            said = (self.folder / f"member-{name}.log").read_text()[-400:]
+            raise CannotStart(f"a sidecar ended with {code}: {facts.get('detail', '')} {said}")
         member = Member(child, facts)
         self.members.append(member)
         return member
@@ -81,8 +87,11 @@ class Place:
         self.members.remove(member)
 
     async def replace(self, member: Member) -> Member:
-        """SIGKILL, and another one in its place, as an orchestrator does."""
+        """SIGKILL, and another one in its place, as an orchestrator does: started again if it cannot begin yet."""
         await self.kill(member)
+        for _ in range(STARTS - 1):
+            with contextlib.suppress(CannotStart):
+                return await self.member()
         return await self.member()
 
     async def connect(self, provider: str, *, connection: str = "shop", tenant: str = TENANT, **more: Any) -> None:
