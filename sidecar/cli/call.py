@@ -16,18 +16,20 @@ import msgspec
 from sidecar.cli.failure import EXIT_CODES, NO_FILE, NOT_SERVED_YET, USAGE, Stopped, stop
 from sidecar.cli.options import connection_option, finite, json_option, operation_name, tenant_option
 from sidecar.cli.session import Answer, Session, decoded, session, settings_here
-from sidecar.cli.terminal import JSON, paint, put_body, put_json, say
+from sidecar.cli.terminal import JSON, paint, put, put_body, put_json, say
 from sidecar.core.idempotency import key_of_step
 from sidecar.model import Access, Failure, Reason, SideEffect
 from sidecar.settings import Settings
 from sidecar.trace.line import Tone, counted, ending, plain, seconds
 from sidecar.wire import header
+from sidecar.wire.durable import SubmitReply
 from sidecar.wire.reply import CancelReply
 from sidecar.wire.request import DEFAULT_TIMEOUT_MS, IDEMPOTENCY_KEY, call_id_at, decode_input
-from sidecar.wire.subject import Address, CancelAddress, call_subject, cancel_subject
+from sidecar.wire.subject import Address, CancelAddress, call_subject, cancel_subject, submit_subject
 
 MAX_INPUT = 64 * 1024 * 1024
 CANCEL_SECONDS = 2.0
+SUBMIT_SECONDS = 20.0
 PATIENCE = 1.0  # seconds that we wait longer than the sidecar may take
 
 HELP = """Call an operation of a provider, such as github.issues.create.
@@ -39,6 +41,7 @@ Ctrl-C cancels the call and says what became of it.
 \b
   sidecar call github.issues.list '{"owner": "acme", "repo": "web"}' -c alice
   sidecar call slack.messages.post @message.json --dry-run
+  sidecar call slack.messages.post @message.json --submit --not-before 2026-11-21T20:00:00Z
   sidecar call slack.messages.post @message.json --run 4711 --step notify
 
 With an idempotency key whatever is sent again within 24 hours, unchanged, is done once and answered alike; --run and
@@ -64,6 +67,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     cursor: str | None
     dry_run: bool
     idempotency_key: str | None = None
+    not_before: str | None = None
 
     @property
     def what(self) -> str:
@@ -81,7 +85,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--idempotency-key", metavar="KEY", help="Do it once for this key, however often it is sent.")
 @click.option("--run", metavar="RUN", help="With --step: the key is made of run, step, operation and input.")
 @click.option("--step", metavar="STEP", help="The step of the run that this call is.")
-@click.option("--submit", is_flag=True, help="Not served yet: refused.")
+@click.option("--submit", is_flag=True, help="Have it done, whatever becomes of this command: tells the call's id.")
+@click.option("--not-before", metavar="MOMENT", help="With --submit: not earlier, such as 2026-11-21T20:00:00Z.")
 @click.option("--all-pages", is_flag=True, help="Not served yet: refused.")
 @json_option
 def command(
@@ -97,10 +102,18 @@ def command(
     run: str | None,
     step: str | None,
     submit: bool,
+    not_before: str | None,
     all_pages: bool,
     as_json: bool,
 ) -> None:
-    refuse_later_work(submit=submit, all_pages=all_pages)
+    if all_pages:  # whoever asks for it relies on it, so it is never ignored
+        raise stop(
+            NOT_SERVED_YET,
+            "this version fetches one page at a time",
+            "send it without --all-pages; each page names the --cursor of the next one",
+        )
+    if not_before is not None and not submit:
+        raise stop(USAGE, "--not-before is for durable calls", "give --submit too")
     provider, name = operation_name(operation)
     payload = payload_of(given)
     asked = Asked(
@@ -113,24 +126,9 @@ def command(
         cursor=cursor,
         dry_run=dry_run,
         idempotency_key=key_of(f"{provider}.{name}", payload, given=idempotency_key, run=run, step=step),
+        not_before=not_before,
     )
-    anyio.run(_call, settings_here(), asked, as_json)
-
-
-def refuse_later_work(*, submit: bool, all_pages: bool) -> None:
-    """Refuse what a later version will serve: whoever asks for it relies on it, so it is never ignored."""
-    if submit:
-        raise stop(
-            NOT_SERVED_YET,
-            "this version has no queue for durable calls",
-            "send it without --submit, with a --timeout as long as it may take",
-        )
-    if all_pages:
-        raise stop(
-            NOT_SERVED_YET,
-            "this version fetches one page at a time",
-            "send it without --all-pages; each page names the --cursor of the next one",
-        )
+    anyio.run(_submit if submit else _call, settings_here(), asked, as_json)
 
 
 def key_of(operation: str, payload: bytes, *, given: str | None, run: str | None, step: str | None) -> str | None:
@@ -202,6 +200,31 @@ async def _call(settings: Settings, asked: Asked, as_json: bool) -> None:  # noq
         say(summary(asked, answer, took))
 
 
+async def _submit(settings: Settings, asked: Asked, as_json: bool) -> None:  # noqa: FBT001  # anyio.run has no keywords
+    """The call's id on stdout, once it is certain that it will run."""
+    call_id = call_id_at(time.time(), os.urandom(10))
+    address = Address(Access.WRITE, asked.tenant, asked.connection, asked.provider, asked.operation)
+    async with session(settings) as nats:
+        answer = await nats.ask(
+            submit_subject(nats.prefix, address),
+            asked.payload,
+            headers=headers_of(asked, call_id),
+            timeout=SUBMIT_SECONDS,
+            provider=asked.provider,
+            tenant=asked.tenant,
+            call_id=call_id,
+            changes=True,
+        )
+    if as_json:
+        put_json(answer.body)
+        return
+    taken = decoded(answer.body, SubmitReply)
+    put(taken.call_id)
+    when = f"not before {taken.due}" if taken.due else "waits its turn"
+    say(f"{asked.what}  {plain(asked.connection, 60)}  {paint('taken', Tone.GOOD)}, {when}")
+    say(f"its result, for a day: sidecar queue result {taken.call_id} -c {plain(asked.connection, 60)}")
+
+
 async def cancel(nats: Session, asked: Asked, call_id: str) -> str:
     """End the call that was interrupted; what became of it, in one sentence."""
     subject = cancel_subject(nats.prefix, CancelAddress(asked.tenant, asked.connection, call_id))
@@ -217,7 +240,8 @@ async def cancel(nats: Session, asked: Asked, call_id: str) -> str:
     return f"cancelled, but the request was sent: it may have happened; sidecar trace show {call_id}"
 
 
-async def _ask(nats: Session, asked: Asked, access: Access, call_id: str) -> Answer:
+def headers_of(asked: Asked, call_id: str) -> dict[str, str]:
+    """What the options say, as headers of the request."""
     headers = {header.CALL_ID: call_id}
     if asked.timeout is not None:
         headers[header.TIMEOUT_MS] = str(max(1, round(asked.timeout * 1000)))
@@ -227,12 +251,18 @@ async def _ask(nats: Session, asked: Asked, access: Access, call_id: str) -> Ans
         headers[header.IDEMPOTENCY_KEY] = asked.idempotency_key
     if asked.cursor is not None:
         headers[header.CURSOR] = header.one_line(asked.cursor, 10_000)
+    if asked.not_before is not None:
+        headers[header.NOT_BEFORE] = header.one_line(asked.not_before)
+    return headers
+
+
+async def _ask(nats: Session, asked: Asked, access: Access, call_id: str) -> Answer:
     timeout = DEFAULT_TIMEOUT_MS / 1000 if asked.timeout is None else asked.timeout
     address = Address(access, asked.tenant, asked.connection, asked.provider, asked.operation)
     return await nats.ask(
         call_subject(nats.prefix, address),
         asked.payload,
-        headers=headers,
+        headers=headers_of(asked, call_id),
         timeout=timeout + PATIENCE,
         provider=asked.provider,
         tenant=asked.tenant,

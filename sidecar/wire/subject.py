@@ -110,6 +110,11 @@ def call_subject(prefix: str, address: Address) -> str:
     return f"{prefix}.{address.access}.{tenant}.{connection}.{address.provider}.{address.operation}"
 
 
+def submit_subject(prefix: str, address: Address) -> str:
+    tenant, connection = encode_token(address.tenant), encode_token(address.connection)
+    return f"{prefix}.submit.{tenant}.{connection}.{address.provider}.{address.operation}"
+
+
 def admin_subject(prefix: str, address: AdminAddress) -> str:
     tenant, connection = encode_token(address.tenant), encode_token(address.connection)
     return f"{prefix}.admin.{tenant}.{connection}.{address.provider}.{address.verb}"

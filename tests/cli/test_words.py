@@ -72,7 +72,9 @@ def test_no_command_shows_the_help(sidecar: Command) -> None:
         (["call", "acme.items.list", "--idempotency-key", "k", "--run", "1"], "two keys for one call"),
         (["call", "acme.items.list", "--run", "1"], "--run and --step make a key together"),
         (["call", "acme.items.list", "--step", "1", "--run", ""], "--run and --step make a key together"),
-        (["call", "acme.items.list", "--submit"], "this version has no queue for durable calls"),
+        (["call", "acme.items.list", "--not-before", "2026-11-21T20:00:00Z"], "--not-before is for durable calls"),
+        (["queue", "show", "7q"], "'7q' is no call id"),
+        (["queue", "redrive"], "name one durable call, or --all"),
         (["call", "acme.items.list", "--all-pages"], "this version fetches one page at a time"),
         (["connection", "import", "acme corp"], "'acme corp' is not a provider"),
         (["connection", "import", "acme", "--from-env", "A", "--from-file", "b"], "two places for one secret"),
@@ -98,7 +100,6 @@ def test_refused(sidecar: Command, words: list[str], told: str) -> None:
 @pytest.mark.parametrize(
     ("flag", "instead"),
     [
-        (["--submit"], "with a --timeout as long as it may take"),
         (["--all-pages"], "each page names the --cursor of the next one"),
     ],
 )
