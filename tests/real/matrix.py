@@ -7,7 +7,8 @@ import json
 import uuid
 
 from tests.real.ledger import CLOCKS, Ledger, began_at, ended_at
-from tests.real.servers import Server
+from tests.real.paced import Paced
+from tests.real.servers import SYNAPSE_RATE, Server
 
 
 async def connect(ledger: Ledger, server: Server) -> None:
@@ -103,6 +104,14 @@ async def _refusals(ledger: Ledger, run: str, room: str) -> None:
     alias = {"room_id": "#ops:localhost", "text": "hi"}
     await ledger.refused("VALIDATION", "write.ann.matrix.messages.send", alias, attempts=0, says="/room_id")
     await ledger.refused("PROVIDER_REJECTED", "read.ann.matrix.messages.list", {"room_id": room}, Cursor="Z2FyYmFnZQ")
+
+
+def messages(room: str) -> Paced:
+    """Synapse's `rc_message` as a window: as many as there are at once, in the time in which so many come back."""
+    units = int(SYNAPSE_RATE["RC_BURST"])
+    seconds = units / float(SYNAPSE_RATE["RC_PER_SECOND"])
+    values = {"room_id": room, "text": "one of many"}
+    return Paced("Synapse", "ann", "matrix", "messages", units, seconds, "write.ann.matrix.messages.send", values)
 
 
 async def limited(ledger: Ledger, room: str) -> str:

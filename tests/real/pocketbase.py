@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 
 from tests.real.ledger import CLOCKS, Ledger, began_at, ended_at
+from tests.real.paced import Paced
 from tests.real.servers import Server
 
 RECORDS = "pocketbase.records"
+ONE_OF_MANY = {"collection": "contacts", "data": {"name": "one of many"}}
 FILE = b"\x89PNG\r\n\x1a\n real bytes"
 RULE = '@request.auth.id != ""'
 
@@ -110,6 +112,10 @@ async def _refusals(ledger: Ledger, run: str) -> None:
     await ledger.refused("VALIDATION", "write.bot.pocketbase.http.request", token, attempts=0, says="closed")
 
 
+# As `limited` sets it.
+CREATES = Paced("PocketBase", "bot", "pocketbase", "creates", 4, 2.0, f"write.bot.{RECORDS}.create", ONE_OF_MANY)
+
+
 async def limited(ledger: Ledger) -> str:
     """A 429 that tells no time is backed off from, and nothing is sent while the call waits."""
     limit = {"label": "contacts:create", "maxRequests": 4, "duration": 2, "audience": ""}
@@ -117,9 +123,8 @@ async def limited(ledger: Ledger) -> str:
     await ledger.ok(
         "write.admin.pocketbase.http.request", {"method": "PATCH", "path": "/api/settings", "json": settings}
     )
-    new = {"collection": "contacts", "data": {"name": "one of many"}}
     for _ in range(8):
-        reply = await ledger.ask(f"write.bot.{RECORDS}.create", new, {})
+        reply = await ledger.ask(f"write.bot.{RECORDS}.create", ONE_OF_MANY, {})
         if reply.failed:
             ledger.check(b"PROVIDER_RATE_LIMITED" in reply.payload, f"ended in {reply.payload.decode()}")
             ledger.check(reply.attempts == 3, f"given up after {reply.attempts} attempts")

@@ -25,6 +25,7 @@ from nats.errors import Error as NatsError
 from sidecar.adapters.nats_directory import read_url
 from tests.real import matrix, pocketbase, redmine
 from tests.real.ledger import Ledger, Unexpected
+from tests.real.paced import paced
 from tests.real.servers import CannotStart, Server, Servers, free_ports, real_servers
 
 SIDECAR = [str(Path(sys.executable).parent / "sidecar")]
@@ -131,10 +132,12 @@ async def _calls(ledger: Ledger, servers: Servers, dead: int) -> list[str]:
     await told(lambda: pocketbase.connect(ledger, servers.pocketbase))
     await told(lambda: pocketbase.story(ledger, run))
     await told(lambda: pocketbase.limited(ledger))
+    await told(lambda: paced(ledger, pocketbase.CREATES))
     await told(lambda: matrix.connect(ledger, servers.synapse))
     room = await told(lambda: matrix.story(ledger, run))
     if isinstance(room, str):
         await told(lambda: matrix.limited(ledger, room))
+        await told(lambda: paced(ledger, matrix.messages(room)))
     await told(lambda: _unreachable(ledger, servers.redmine, dead))
     await told(lambda: _housekeeping(ledger))
     return proofs
