@@ -83,6 +83,13 @@ MESSAGES = {
     "copies": Message("Copies", "Sealed records as they are stored."),
     "restore": Message("RestoreRequest", "Copies to put back."),
     "restored": Message("Restored", "What became of them."),
+    "submit": Message("Input", "An operation's input.", "SubmitHeaders"),
+    "submitted": Message("SubmitReply", "The durable call was taken; it will run."),
+    "resultRequest": Message("ResultRequest", "Whose result."),
+    "result": Message("Output", "What a durable call ended in, as the reply to a call.", "ReplyHeaders"),
+    "queueRequest": Message("QueueRequest", "What is asked of durable calls."),
+    "queue": Message("Queue", "Durable calls, the newest first."),
+    "queuedCall": Message("QueuedCall", "How one durable call stands."),
     "started": Message("Started", "A call was accepted."),
     "attempt": Message("Attempt", "One HTTP exchange."),
     "wait": Message("Wait", "The call waits."),
@@ -106,12 +113,31 @@ _ASKED = (
     "batch",
     "export",
     "restore",
+    "submit",
+    "resultRequest",
+    "queueRequest",
     *_EVENTS,
 )
 
 CHANNELS = {
     "read": Channel(f"sidecar.read.{_CALL}", "Operations that change nothing at the provider.", ("call",)),
     "write": Channel(f"sidecar.write.{_CALL}", "Operations that change something at the provider.", ("call",)),
+    "submit": Channel(
+        f"sidecar.submit.{_CALL}",
+        "Have an operation done, whatever becomes of whoever asks: the answer comes when that is certain.",
+        ("submit",),
+    ),
+    "resultGet": Channel(
+        "sidecar.read.{tenant}.{connection}.-.result.get",
+        "What a durable call ended in, for a day. While it waits: IN_PROGRESS.",
+        ("resultRequest",),
+    ),
+    "result": Channel(
+        "sidecar.result.{tenant}.{connection}.{call_id}",
+        "What a durable call ended in, as the reply to a call, published when it is known: at least once. Not sealed: "
+        "whoever may subscribe here reads it. Only sidecars publish here.",
+        ("result", "failure"),
+    ),
     "cancel": Channel(
         "sidecar.cancel.{tenant}.{connection}.{call_id}",
         "End a call in flight. Every sidecar hears it and the one that holds the call replies: no reply means that "
@@ -180,6 +206,12 @@ CHANNELS = {
         "Put copies back where no record is, never over one; connection and provider may be `-`. For operators only.",
         ("restore",),
     ),
+    "adminQueue": Channel(
+        "sidecar.admin.{tenant}.{connection}.-.queue",
+        "Durable calls: `list` them, `show` one, `redrive` one that failed for good and changed nothing; connection "
+        "may be `-`. For operators only.",
+        ("queueRequest",),
+    ),
     "trace": Channel(
         "sidecar.trace.{tenant}.{connection}.{provider}.{event}",
         "What happened, kept in the stream SIDECAR_TRACE. Only sidecars publish here.",
@@ -213,6 +245,30 @@ OPERATIONS = {
         messages=("call",),
         replies=_CALLED,
         queued=True,
+    ),
+    "submit": Operation(
+        summary="Have an operation done, now or later, whatever becomes of whoever asks.",
+        channel="submit",
+        messages=("submit",),
+        replies=("submitted", "failure"),
+        queued=True,
+    ),
+    "resultGet": Operation(
+        summary="What a durable call ended in.",
+        channel="resultGet",
+        messages=("resultRequest",),
+        replies=("result", "failure"),
+        queued=True,
+    ),
+    "adminQueue": Operation(
+        summary="Durable calls: how they stand, and driving one again.",
+        channel="adminQueue",
+        messages=("queueRequest",),
+        replies=("queue", "queuedCall", "failure"),
+        queued=True,
+    ),
+    "result": Operation(
+        summary="Tell what a durable call ended in.", channel="result", messages=("result", "failure"), action="send"
     ),
     "cancel": Operation(
         summary="End a call in flight; only the sidecar that holds it replies.",

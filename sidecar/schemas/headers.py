@@ -65,8 +65,20 @@ _FAILURE = {
     **_COMMON,
 }
 
+_SUBMIT = {
+    **{name: described for name, described in _REQUEST.items() if name not in (header.DRY_RUN, header.NOT_BEFORE)},
+    header.NOT_BEFORE: _text(
+        "The moment before which it is not done (RFC 3339, with its offset), at most 90 days ahead.", format="date-time"
+    ),
+    header.TIMEOUT_MS: _text(
+        f"Milliseconds of one run, {DEFAULT_TIMEOUT_MS} when left out; the time in the queue does not count.",
+        pattern=NUMBER,
+    ),
+}
+
 HEADERS: dict[str, dict[str, Any]] = {
     "RequestHeaders": {"type": "object", "properties": _REQUEST},
+    "SubmitHeaders": {"type": "object", "properties": _SUBMIT},
     "ReplyHeaders": {"type": "object", "properties": _REPLY},
     "FailureHeaders": {
         "type": "object",

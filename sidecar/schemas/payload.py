@@ -18,6 +18,7 @@ from sidecar.schemas.field import FIELDS, OF_STRUCT
 from sidecar.store.copies import Copies, Restored
 from sidecar.store.rewrap import KeyUse
 from sidecar.wire.connect import ConnectLink, ConnectStatus, StartRequest, StatusRequest
+from sidecar.wire.durable import Queue, QueuedCall, QueueRequest, ResultRequest, SubmitReply
 from sidecar.wire.event import Admin, Attempt, Auth, Finished, Started, Wait
 from sidecar.wire.reply import CancelReply, DryRun, FailureReply
 
@@ -29,6 +30,11 @@ PAYLOADS: dict[str, tuple[Any, str]] = {
     "failure": (FailureReply, "FailureReply"),
     "dry-run": (DryRun, "DryRun"),
     "cancel": (CancelReply, "CancelReply"),
+    "submit": (SubmitReply, "SubmitReply"),
+    "result-get": (ResultRequest, "ResultRequest"),
+    "admin-queue-request": (QueueRequest, "QueueRequest"),
+    "admin-queue": (Queue, "Queue"),
+    "admin-queued-call": (QueuedCall, "QueuedCall"),
     "trace-started": (Started, "Started"),
     "trace-attempt": (Attempt, "Attempt"),
     "trace-wait": (Wait, "Wait"),

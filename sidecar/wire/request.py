@@ -27,7 +27,7 @@ UNSUPPORTED = {
     ),
     header.NOT_BEFORE: (
         Reason.HEADER_UNSUPPORTED,
-        "Not-Before belongs to durable calls, which this version does not serve; send the call when it is due",
+        "Not-Before belongs to durable calls: publish it on the submit subject, or send the call when it is due",
     ),
 }
 

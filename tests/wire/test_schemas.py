@@ -21,7 +21,14 @@ from sidecar.schemas.field import FIELDS, OF_STRUCT
 from sidecar.schemas.files import FOLDER, drift, files, write
 from sidecar.schemas.payload import PAYLOADS, components, schema
 from sidecar.wire import header
-from sidecar.wire.subject import parse_admin, parse_call, parse_cancel, parse_catalog
+from sidecar.wire.subject import (
+    parse_admin,
+    parse_call,
+    parse_cancel,
+    parse_catalog,
+    parse_result_get,
+    parse_submit,
+)
 
 CALL_ID = "0190a8b0-1234-7abc-8def-0123456789ab"
 HEADERS = {value for name, value in vars(header).items() if name.isupper() and isinstance(value, str)}
@@ -194,13 +201,19 @@ def test_every_parameter_of_an_address_is_described() -> None:
 
 def test_addresses_are_subjects_the_sidecar_understands() -> None:
     """With names in the places of its parameters, each address parses as what its channel says."""
-    parsers = {"catalog": parse_catalog, "admin": parse_admin, "cancel": parse_cancel} | dict.fromkeys(
-        (access.value for access in Access), parse_call
-    )
+    parsers = {
+        "catalog": parse_catalog,
+        "admin": parse_admin,
+        "cancel": parse_cancel,
+        "submit": parse_submit,
+        "result.get": parse_result_get,
+        **dict.fromkeys((access.value for access in Access), parse_call),
+    }
     seen = set()
     for channel in DOCUMENT["channels"].values():
         subject = re.sub(r"{\w+}", "name", (channel["address"] or "").replace("{call_id}", CALL_ID))
         kind = subject.split(".")[1] if subject.startswith("sidecar.") else ""
+        kind = "result.get" if subject.endswith(".result.get") else kind
         if kind in parsers:
             seen.add(kind)
             assert not isinstance(parsers[kind]("sidecar", subject), Failure)
