@@ -67,10 +67,14 @@ class Deeds:
                 world.check("all are told alike", outcome.body == first, f"{asked.name} {outcome.body!r} {first!r}")
             return
         world.outcomes[str(outcome.reason)] += 1
-        if asked.sent and outcome.side_effect is SideEffect.NONE:
-            world.check("what is told to have done nothing did nothing", not self.total(asked.job), asked)
         if outcome.reason is Reason.IDEMPOTENCY_MISMATCH:
             world.check("a refusal of another input sends nothing", not asked.sent, asked)
+
+    def ended(self, asked: Asked, outcome: Outcome) -> None:
+        """What the one who sent it knows now, and will tell."""
+        if isinstance(outcome, Failure) and outcome.side_effect is SideEffect.NONE:
+            nothing = not self.total(asked.job)
+            self.world.check("what is known to have done nothing did nothing", nothing, asked)
 
     def total(self, job: Job) -> int:
         """How often the provider did anything for this key."""
@@ -105,4 +109,6 @@ class Deeds:
             lived = call.life == call.actor.life
             if call.request == final.request and lived and isinstance(call.outcome, Success) and not call.final:
                 same = isinstance(outcome, Success) and (call.job.again or outcome.body == call.outcome.body)
+                # A full store may keep that it was done, not its output.
+                same = same or (isinstance(outcome, Failure) and outcome.side_effect is SideEffect.DONE)
                 self.world.check("what was told as done stays done", same, f"{call.name} {final.name} {outcome}")

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from sidecar.core import once, settle
-from sidecar.core.once import BEAT_SECONDS, FENCE_SECONDS, Claiming, Shown
+from sidecar.core.once import BEAT_SECONDS, FENCE_SECONDS, Claiming, Shown, taken_over
 from sidecar.core.settle import SETTLE_SECONDS, Settling
-from sidecar.kept import Done, Kept, KeptFailure, Open, Pending, State, kept_outcome, told_outcome
+from sidecar.kept import Done, Kept, KeptFailure, Open, Pending, State, told_outcome
 from sidecar.model import Failure, Outcome, Reason, SideEffect, Success
 from sidecar.once import written
 from sidecar.store.write import Conflict, Wanted
@@ -118,9 +118,7 @@ class Keyed:
         ours = Pending(payload, name)
         lost = Done(fingerprint=payload, attempt=name, call_id=name, attempts=0, outcome=LOST, judged=True)
         standing, since = self._standing.pop(job.key, (0, 0.0))
-        state = Claiming(
-            ours=ours, again=job.again, lost=lost, deadline=asked.deadline, standing=standing, since=since
-        )
+        state = Claiming(ours=ours, again=job.again, lost=lost, deadline=asked.deadline, standing=standing, since=since)
         hold = Hold(asked, ours, None, actor.now)
         run: Running[Claiming, once.Event, once.Effect] = Running(
             actor, self._claim, state, lambda effect: self._claiming(run, hold, effect)
@@ -188,8 +186,10 @@ class Keyed:
     def _end(self, hold: Hold, outcome: Outcome) -> None:
         """The outcome is known: kept first, told then, without waiting for long."""
         asked = hold.asked
-        if asked.doubt and isinstance(outcome, Failure) and outcome.side_effect is SideEffect.NONE:
+        doubt = asked.doubt or taken_over(self.actor.now - hold.confirmed, again=asked.job.again)
+        if doubt and isinstance(outcome, Failure) and outcome.side_effect is SideEffect.NONE:
             outcome = msgspec.structs.replace(outcome, side_effect=SideEffect.UNKNOWN)
+        self._deeds.ended(asked, outcome)
         self._fall_into_ambush()
         wanted = settle.wanted(hold.pending, outcome, again=asked.job.again, call_id=asked.name, attempts=1)
 
@@ -303,13 +303,13 @@ class Keyed:
 
         def wrote(outcome: WriteOutcome) -> None:
             if revision is None and isinstance(outcome, Conflict):
-                self._mark(job, lambda mark: self._over_mark(job, value, mark, outcome, deadline, then))
+                self._mark(job, deadline, lambda mark: self._over_mark(job, value, mark, outcome, deadline, then))
             else:
                 then(written(job.key, outcome))
 
         self._put(job, value, revision, deadline, wrote)
 
-    def _mark(self, job: Job, then: Callable[[int | None], None]) -> None:
+    def _mark(self, job: Job, deadline: float, then: Callable[[int | None], None]) -> None:
         """The revision of a deletion's mark, where the record is one."""
         answered = False
 
@@ -322,7 +322,7 @@ class Keyed:
 
         life = self.actor.life
         self._cluster.look(job.key, lambda seen: self.actor.hear(life, lambda: take(seen)))
-        self.actor.after(ATTEMPT_SECONDS, lambda: take(None))
+        self.actor.after(max(0.0, min(ATTEMPT_SECONDS, deadline - self.actor.now)), lambda: take(None))
 
     def _over_mark(
         self,
@@ -343,9 +343,7 @@ class Keyed:
     ) -> None:
         self._named += 1
         message_id = f"{self.actor.name}.{self.actor.life}.w{self._named}"
-        wanted = Wanted(
-            key=job.key, value=value, expected=revision, message_id=message_id, deadline=deadline, ttl=DAY
-        )
+        wanted = Wanted(key=job.key, value=value, expected=revision, message_id=message_id, deadline=deadline, ttl=DAY)
         Writer(self.actor, self._cluster, record_step, wanted, ended).begin()
 
     def _fall_into_ambush(self) -> None:

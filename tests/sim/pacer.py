@@ -34,7 +34,7 @@ class Node(Protocol):
 MakeNode = Callable[[str, str], Node]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Habit:
     """What the exchanges of a world are like: how long the provider takes, how much its way varies, how often the loop
     is late with a write, and how often a caller gives up.
