@@ -301,6 +301,8 @@ class Executor:
         if isinstance(result, Success) and len(result.body) + len(result.next_cursor or "") > most:
             result = too_large(call.access, result, attempts, most)
         if isinstance(result, Failure):
+            if run and call.access is Access.WRITE and run.held and self._once and self._once.taken_over(run.held):
+                run.side_effect = max(run.side_effect, SideEffect.UNKNOWN, key=SURE.index)
             if run and result.side_effect is SideEffect.NONE:  # of the last attempt; an earlier one may have done it
                 result = msgspec.structs.replace(result, side_effect=run.side_effect)
             if run and run.held and sent_again(result, again=run.held.again):

@@ -103,7 +103,9 @@ class Once:
                     if isinstance(wanted, Pending):
                         held.pending = wanted
                     within = min(WRITE_SECONDS, max(0.0, state.deadline - now))
-                    event = _wrote(held.place, await self._store.write(held.place, wanted, revision, within=within))
+                    event = written(
+                        held.place.key, await self._store.write(held.place, wanted, revision, within=within)
+                    )
                 case once.Pause(seconds):
                     await self._clock.sleep(seconds)
                     event = Woke()
@@ -132,6 +134,10 @@ class Once:
             detail=f"{who}, so that this attempt could be done twice; it was not sent",
             retry_after=once.RETRY_AFTER,
         )
+
+    def taken_over(self, held: Held) -> bool:
+        """Whether another one may have sent the call meanwhile."""
+        return (held.lost and held.again) or once.taken_over(self._clock.now() - held.confirmed, again=held.again)
 
     async def settle(self, held: Held, outcome: Outcome, *, call: Call, attempts: int) -> None:
         """Let the record say what came of the call. Waits until it does, but not for long, and never beyond the call's
@@ -222,10 +228,13 @@ class Once:
 
     async def _carry_out(self, held: Held, wanted: Done | Open | None) -> bool:
         place = held.place
+        smaller = settle.smaller(wanted) if isinstance(wanted, Done) else None
+        if wanted is not None and smaller is not None and not self._store.fits(wanted):
+            wanted = smaller
         state = Settling(
             attempt=held.pending.attempt,
             wanted=wanted,
-            smaller=settle.smaller(wanted) if isinstance(wanted, Done) else None,
+            smaller=smaller,
             revision=held.revision,
             until=self._clock.now() + SETTLE_SECONDS,
         )
@@ -236,9 +245,9 @@ class Once:
                 case once.Look():
                     event = await self._look(place, LOOK_SECONDS)
                 case once.Write(said, revision):
-                    event = _wrote(place, await self._store.write(place, said, revision, within=WRITE_SECONDS))
+                    event = written(place.key, await self._store.write(place, said, revision, within=WRITE_SECONDS))
                 case settle.Delete(revision):
-                    event = _deleted(await self._store.delete(place, revision, within=WRITE_SECONDS))
+                    event = deleted(await self._store.delete(place, revision, within=WRITE_SECONDS))
                 case once.Pause(seconds):
                     await self._clock.sleep(seconds)
                     event = Woke()
@@ -253,7 +262,9 @@ class Once:
                 await self._find(held, within)
             if held.revision is None or held.lost:
                 return
-            event = _wrote(held.place, await self._store.write(held.place, held.pending, held.revision, within=within))
+            event = written(
+                held.place.key, await self._store.write(held.place, held.pending, held.revision, within=within)
+            )
             match event:
                 case Stored(revision):
                     held.revision, held.confirmed = revision, began
@@ -275,18 +286,20 @@ class Once:
         return Shown(found.state, found.revision) if isinstance(found, Seen) else Shown(found)
 
 
-def _wrote(place: Place, outcome: WriteOutcome | Failure) -> Event:
+def written(key: str, outcome: WriteOutcome | Failure) -> Event:
+    """What became of a write, as the protocols hear it."""
     if isinstance(outcome, Failure):
         return Refused(outcome)
     if isinstance(outcome, Written):
         return Stored(outcome.revision)
     if overtaken(outcome):
         return Overtaken((outcome.last or 0) if isinstance(outcome, Conflict) else 0)
-    failure = msgspec.structs.replace(not_written(BUCKET, place.key, outcome), retry_after=once.RETRY_AFTER)
+    failure = msgspec.structs.replace(not_written(BUCKET, key, outcome), retry_after=once.RETRY_AFTER)
     return Unclear(failure) if isinstance(outcome, Unknown) else Refused(failure, full=isinstance(outcome, Full))
 
 
-def _deleted(failure: Failure | None) -> Event:
+def deleted(failure: Failure | None) -> Event:
+    """As `written`, of a deletion."""
     if failure is None:
         return Stored(0)
     return Overtaken() if failure.reason is Reason.CAS_CONFLICT else Unclear(failure)

@@ -22,7 +22,6 @@ FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 0.5
 SHORTEST_PAUSE = 0.005
 RETRY_AFTER = 1.0
-LOOKS = 6  # that show nothing where something must be, and then it is gone
 
 
 class Began(msgspec.Struct, frozen=True, tag=True):
@@ -112,6 +111,7 @@ class Claiming(msgspec.Struct, frozen=True, kw_only=True):
     `again`: sending it twice is safe. `lost` is what is kept of a dead owner's call that may not be sent again.
     `deadline` is on the clock that `now` is of. `standing` is the revision of another's record that is waited for, as
     it stands since the moment `since`; an earlier call of this process may have seen it first. `seen`: so did this one.
+    `rested`: the last look came after a pause.
     """
 
     ours: Pending
@@ -124,7 +124,7 @@ class Claiming(msgspec.Struct, frozen=True, kw_only=True):
     wrote: State | None = None
     at_least: int = 0
     pauses: int = 0
-    blank: int = 0
+    rested: bool = False
     unclear: Failure | None = None
     abandoned: Pending | None = None
 
@@ -164,9 +164,11 @@ def _shown(state: Claiming, shown: Shown, now: float, jitter: float) -> tuple[Cl
     if isinstance(found, Failure):
         # Who waits for another goes on: the store may be away for a moment.
         return _pause(state, now, jitter) if state.seen else (state, _stop(state, found))
+    if found is None and state.rested:  # gone, or not seen by that replica: the write tells
+        return _write(state, state.ours, None)
     if found is None or revision < state.at_least:
-        return _look_again(state, now, jitter)
-    state = replace(state, at_least=revision, blank=0)
+        return _pause(state, now, jitter)
+    state = replace(state, at_least=revision)
     if found.fingerprint != state.ours.fingerprint:
         return state, Stop(mismatch())
     match found:
@@ -178,13 +180,6 @@ def _shown(state: Claiming, shown: Shown, now: float, jitter: float) -> tuple[Cl
             return _take_over(state, found, revision)
         case Pending():
             return _wait(state, found, revision, now, jitter)
-
-
-def _look_again(state: Claiming, now: float, jitter: float) -> tuple[Claiming, Effect]:
-    """What was shown is not what is known to be there: that replica lags, or the record is gone since."""
-    if state.blank < LOOKS and state.at_least:
-        return _pause(replace(state, blank=state.blank + 1), now, jitter)
-    return _write(replace(state, blank=0, at_least=0), state.ours, None)
 
 
 def _wait(state: Claiming, found: Pending, revision: int, now: float, jitter: float) -> tuple[Claiming, Effect]:
@@ -205,7 +200,7 @@ def _take_over(state: Claiming, found: Pending | Open, revision: int) -> tuple[C
 
 
 def _write(state: Claiming, wanted: State, revision: int | None) -> tuple[Claiming, Effect]:
-    return replace(state, wrote=wanted), Write(wanted, revision)
+    return replace(state, wrote=wanted, rested=False), Write(wanted, revision)
 
 
 def _pause(state: Claiming, now: float, jitter: float) -> tuple[Claiming, Effect]:
@@ -213,7 +208,7 @@ def _pause(state: Claiming, now: float, jitter: float) -> tuple[Claiming, Effect
     if left <= 0:
         return state, _stop(state, in_progress() if state.seen else state.unclear or unreadable())
     seconds = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(state.pauses, 10)) * (0.5 + jitter)
-    return replace(state, pauses=state.pauses + 1), Pause(max(SHORTEST_PAUSE, min(seconds, left)))
+    return replace(state, pauses=state.pauses + 1, rested=True), Pause(max(SHORTEST_PAUSE, min(seconds, left)))
 
 
 def _stop(state: Claiming, failure: Failure) -> Stop:
@@ -221,6 +216,11 @@ def _stop(state: Claiming, failure: Failure) -> Stop:
     if state.seen and failure.side_effect is SideEffect.NONE:
         failure = replace(failure, side_effect=SideEffect.UNKNOWN)
     return Stop(failure, state.abandoned)
+
+
+def taken_over(unconfirmed: float, *, again: bool) -> bool:
+    """Whether another one may have sent the call meanwhile, whose owner confirmed its record so many seconds ago."""
+    return again and unconfirmed >= PATIENCE_SECONDS
 
 
 def mismatch() -> Failure:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import msgspec
 
 from sidecar.core.once import (
-    LOOKS,
     Began,
     Event,
     Look,
@@ -28,6 +27,8 @@ from sidecar.model import MEANINGS, Again, Failure, Outcome, Reason, SideEffect
 SETTLE_SECONDS = 600.0  # how long it is tried while the store is away; then the record has no owner any more
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
+FULL_PAUSES = 6  # then it is tried without the output: room for that may come too late
+LOOKS = 6  # that show nothing where a record must be, and then it is gone
 
 
 class Delete(msgspec.Struct, frozen=True, tag=True):
@@ -113,7 +114,7 @@ def step(state: Settling, event: Event, now: float, jitter: float) -> tuple[Sett
             return state, Over(kept=True)
         case Overtaken(last):
             return replace(state, revision=None, at_least=max(state.at_least, last)), Look()
-        case Refused(full=True) if state.smaller is not None:
+        case Refused(full=True) if state.smaller is not None and state.pauses >= FULL_PAUSES:
             return _write(replace(state, wanted=state.smaller, smaller=None))
         case Refused() | Unclear():
             return _pause(state, now, jitter)

@@ -16,7 +16,7 @@ from sidecar.model import Call, Failure, Reason
 from sidecar.ports import Clock, Keys, Random, Store
 from sidecar.scope import Scope
 from sidecar.store.record import Found, Records, record_key
-from sidecar.store.write import Full, Outcome
+from sidecar.store.write import Outcome
 from sidecar.wire.interest import denied
 
 BUCKET = "SIDECAR_IDEMPOTENCY"
@@ -55,6 +55,10 @@ class IdempotencyStore:
         self._scope = scope
         self._most = max_payload - SEAL_BYTES
 
+    def fits(self, state: State) -> bool:
+        """Whether one message holds the record."""
+        return len(msgspec.json.encode(Kept(state))) <= self._most
+
     async def read(self, place: Place, *, within: float) -> Seen | Failure | None:
         """The record, None where there is none. It may be stale."""
         refusal = denied(self._scope, place.tenant, place.connection, place.provider)
@@ -72,11 +76,9 @@ class IdempotencyStore:
         refusal = denied(self._scope, place.tenant, place.connection, place.provider)
         if refusal is not None:
             return refusal
-        kept = Kept(state)
-        size = len(msgspec.json.encode(kept))
-        if size > self._most:
-            return Full(f"a record of {size:,} bytes is more than one message holds")
-        return await self._records.attempt(place.tenant, place.key, kept, revision, ttl=KEPT_SECONDS, within=within)
+        return await self._records.attempt(
+            place.tenant, place.key, Kept(state), revision, ttl=KEPT_SECONDS, within=within
+        )
 
     async def delete(self, place: Place, revision: int, *, within: float) -> Failure | None:
         """Delete exactly this revision; None when it is deleted."""

@@ -294,7 +294,9 @@ async def test_a_claim_whose_answer_was_lost_leaves_nothing_behind(fleet: Fleet)
         raise AssertionError
 
     fleet.memory.put = silent  # type: ignore[method-assign]  # the network, which loses the answer
-    assert (await sidecar.failure(timeout=0.2)).reason is Reason.STORE_UNAVAILABLE
+    failure = await sidecar.failure(timeout=0.2)
+    assert failure.reason in {Reason.STORE_UNAVAILABLE, Reason.BEFORE_SEND}
+    assert (failure.side_effect, sidecar.sent) == (SideEffect.NONE, 0)
     [kept] = fleet.records.values()
     assert isinstance(kept.state, Pending)
     fleet.memory.put, fleet.memory.away = stored, "no"  # type: ignore[method-assign]  # it is back

@@ -24,7 +24,7 @@ class Job:
 
 @dataclass(slots=True)
 class Asked:
-    """One call: whose, for what, until when, and how it ended. `sent` it was, `kept` its record says what came of it."""
+    """One call: whose, for what, until when, and how it ended. `doubt`: an earlier one may have been sent."""
 
     name: str
     job: Job

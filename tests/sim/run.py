@@ -11,13 +11,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
-from tests.sim import quota, quota_figures, record, refresh
+from tests.sim import once, quota, quota_figures, record, refresh
 from tests.sim.world import Violated, World
 
 # A protocol comes in with one line: its name, and what runs the world of a seed.
 WORLDS: Mapping[str, Callable[[int], World]] = {
     "record": record.simulate,
     "refresh": refresh.simulate,
+    "once": once.simulate,
     "quota": quota.simulate,
 }
 FIGURES: Mapping[str, Callable[[], Iterator[str]]] = {"quota": quota_figures.figures}
