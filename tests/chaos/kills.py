@@ -14,7 +14,6 @@ from tests.upstream import Behaviour
 BETWEEN = 1.0  # seconds between two kills
 BUSY = Behaviour(delay=0.02, lose=0.02)
 AGENTS = 16
-TIME = (5_000, 5_000)
 
 
 def create(provider: str) -> str:
@@ -26,7 +25,9 @@ async def plain_calls(scene: Scene) -> list[Figure]:
     async with place(scene.folder, BUSY) as here:
         await here.grow(scene.counts.members)
         await here.connect("plain")
-        async with here.load(Plan(subjects=(create("plain"),), agents=AGENTS, timeout_ms=TIME)) as load:
+        async with here.load(
+            Plan(subjects=(create("plain"),), agents=AGENTS, timeout_ms=(scene.counts.call_ms, scene.counts.call_ms))
+        ) as load:
             await killing(here, scene.counts.kills)
             answers = await load.stop()
         return judged(here, answers, scene.counts.kills)
@@ -51,7 +52,7 @@ async def _keyed(scene: Scene, nodes: int) -> list[Figure]:
         plan = Plan(
             subjects=(create("plain"), create("keyed")),
             agents=AGENTS,
-            timeout_ms=TIME,
+            timeout_ms=(scene.counts.call_ms, scene.counts.call_ms),
             keys=True,
             until_final=True,
         )

@@ -25,6 +25,7 @@ from nats.errors import Error as NatsError
 from tests.chaos.told import Plan, Stood, Told, encode
 
 MARGIN = 1.0  # seconds beyond a call's own time for which an agent waits for its reply
+PATIENCE = 40.0  # seconds after the stop for which it asks again
 PAUSE = 0.1  # seconds until it asks again where nobody said how long
 TICK = 0.005
 STOOD_STILL = 0.015
@@ -43,10 +44,12 @@ class Agents:
         self._ends = time.monotonic() + plan.seconds if plan.seconds else float("inf")
         self._under_way: set[asyncio.Task[None]] = set()
         self._stopped = asyncio.Event()
+        self._gives_up = float("inf")
 
     def stop(self) -> None:
         """Begin no more."""
         self._stopped.set()
+        self._gives_up = time.monotonic() + PATIENCE
 
     async def run(self) -> None:
         """Until the plan is done or stopped, and everything that was begun is told."""
@@ -92,7 +95,7 @@ class Agents:
         for attempt in itertools.count(1):
             told, again = await self._ask(subject, title, attempt, self._dice.randint(least, most))
             self._log.write(encode(told) + b"\n")
-            if not plan.until_final or again is None:
+            if not plan.until_final or again is None or time.monotonic() > self._gives_up:
                 return
             await asyncio.sleep(again)
 
