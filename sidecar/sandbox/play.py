@@ -56,7 +56,7 @@ async def play(provider: Provider, case: Case) -> list[str]:
     clock, sender = ManualClock(), ScriptedSender(answer(exchange) for exchange in case.exchanges)
     credential = sandbox_credential(provider, auth)
     executor = Executor(
-        catalogue=Catalogue({provider.name: provider}, provider.digest),
+        catalogue=Catalogue({provider.name: _unpaced(provider)}, provider.digest),
         credentials=Stored(credential),
         sender=sender,
         clock=clock,
@@ -73,6 +73,12 @@ async def play(provider: Provider, case: Case) -> list[str]:
         *_outcome_mistakes(case, ended.outcome),
         *_wait_mistakes(case, clock.slept),
     ]
+
+
+def _unpaced(provider: Provider) -> Provider:
+    """The provider without its quotas: a case proves what is sent and what answers mean, and one call is no crowd."""
+    manifest = msgspec.structs.replace(provider.manifest, quotas=())
+    return msgspec.structs.replace(provider, manifest=manifest)
 
 
 def answer(exchange: Exchange) -> httpx.Response | Failure:

@@ -8,6 +8,7 @@ DEMAND = "sidecar/core/quota/demand.py"
 OBSERVE = "sidecar/core/quota/observe.py"
 TEST_DEMAND = "tests/core/quota/test_demand.py"
 TEST_OBSERVE = "tests/core/quota/test_observe.py"
+ADMIN = "tests/admin/test_limits.py"
 MISTAKES = "tests/catalogue/test_quota_mistakes.py"
 
 ROWS = (
@@ -80,6 +81,27 @@ ROWS = (
         good="for names in ({bucket}, used_up):",
         bad="for names in ({bucket},):",
         tests=(f"{TEST_OBSERVE}::test_which_quota_a_limited_answer_closes",),
+    ),
+    Row(
+        promise="A new credential for a server leaves the limits that its owner set.",
+        file="sidecar/import_admin.py",
+        good="return there.credential.limits_at(asked.base_url) if isinstance(there, Revised) else ()",
+        bad="return ()",
+        tests=(f"{ADMIN}::test_a_new_credential_leaves_the_limits",),
+    ),
+    Row(
+        promise="The limits of one server say nothing of another.",
+        file="sidecar/credential.py",
+        good="return self.limits if base_url == self.base_url else ()",
+        bad="return self.limits",
+        tests=(f"{ADMIN}::test_a_new_credential_leaves_the_limits",),
+    ),
+    Row(
+        promise="A limit that could never be kept is refused, and nothing is stored.",
+        file="sidecar/catalogue/own_limits.py",
+        good="    if quota.cost(most) > limit.units:",
+        bad="    if quota.cost(most) > 2 * limit.units:",
+        tests=(f"{ADMIN}::test_limits_that_make_no_sense",),
     ),
     Row(
         promise="A quota that can never be kept is told when it is loaded.",
