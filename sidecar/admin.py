@@ -6,6 +6,8 @@ of durable calls in `queue_admin.py`.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import msgspec
 
 from sidecar.auth.endpoint import TokenEndpoint
@@ -21,13 +23,26 @@ from sidecar.model import Failure, Outcome, Reason
 from sidecar.ports import Clock, Random
 from sidecar.provider import Provider
 from sidecar.queue_admin import QUEUE_VERBS, NoQueue, QueueAdministrator
+from sidecar.quota_admin import QUOTA_VERBS, QuotaAdministrator
 from sidecar.run import Credentials
 from sidecar.store.credential import CredentialStore
 from sidecar.verify import Verification
 from sidecar.wire.event import Admin, timestamp
 from sidecar.wire.subject import EVERY, AdminAddress
 
-VERBS = ("import", "list", "verify", "limit", "disable", "enable", "revoke", *KEY_VERBS, *COPY_VERBS, *QUEUE_VERBS)
+VERBS = (
+    "import",
+    "list",
+    "verify",
+    "limit",
+    "disable",
+    "enable",
+    "revoke",
+    *KEY_VERBS,
+    *COPY_VERBS,
+    *QUEUE_VERBS,
+    *QUOTA_VERBS,
+)
 SWITCHED = {"disable": Status.DISABLED, "enable": Status.ACTIVE}
 UNTOLD = "revoked here; the provider could not be told, so take the access back in the account's settings there too"
 
@@ -38,6 +53,12 @@ class LimitRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     limits: dict[str, tuple[str, ...]] = {}
+
+
+class _Answers(Protocol):
+    """Who answers verbs that are not about one connection."""
+
+    async def answer(self, address: AdminAddress, payload: bytes) -> Outcome: ...
 
 
 class Administrator:
@@ -55,15 +76,17 @@ class Administrator:
         clock: Clock,
         random: Random,
         queue: QueueAdministrator | None = None,
+        quota: QuotaAdministrator | None = None,
     ) -> None:
         self._executor = executor
         self._credentials = credentials
         self._live = live
         self._tokens = tokens
-        self._sealed: dict[str, KeyAdministrator | CopyAdministrator | QueueAdministrator | NoQueue] = {
+        self._others: dict[str, _Answers] = {
             **dict.fromkeys(KEY_VERBS, keys),
             **dict.fromkeys(COPY_VERBS, copies),
             **dict.fromkeys(QUEUE_VERBS, queue or NoQueue()),
+            **({} if quota is None else dict.fromkeys(QUOTA_VERBS, quota)),
         }
         self._clock = clock
         self._verification = Verification(executor, clock, random)
@@ -73,8 +96,8 @@ class Administrator:
         """The answer to `sidecar.admin.<tenant>.<connection>.<provider>.<verb>`."""
         if address.verb == "list":
             return await self._list(address)
-        if address.verb in self._sealed:
-            return await self._sealed[address.verb].answer(address, payload)
+        if address.verb in self._others:
+            return await self._others[address.verb].answer(address, payload)
         if EVERY in (address.connection, address.provider):
             return Failure(reason=Reason.MALFORMED, detail=f"{address.verb} takes one connection of one provider")
         provider = self._executor.catalogue.providers.get(address.provider)

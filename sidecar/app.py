@@ -24,7 +24,7 @@ from sidecar.adapters.nats_store import NatsStore
 from sidecar.adapters.nats_supervision import Pace
 from sidecar.adapters.prometheus_metrics import Metrics
 from sidecar.adapters.state_folder import StateFolder
-from sidecar.adapters.system import SystemClock, SystemRandom
+from sidecar.adapters.system import LoopTimer, SystemClock, SystemRandom, elapsed
 from sidecar.adapters.yaml_file import read_yaml
 from sidecar.admin import Administrator
 from sidecar.auth.apps import Apps
@@ -49,6 +49,7 @@ from sidecar.ports import BusError, Formats, Keys
 from sidecar.provider import Catalogue
 from sidecar.run import Limits
 from sidecar.settings import Settings
+from sidecar.shared_quotas import SharedQuotas, shared_quotas
 from sidecar.store.copies import SealedCopies
 from sidecar.store.credential import BUCKET as CREDENTIALS
 from sidecar.store.credential import CredentialStore
@@ -68,6 +69,7 @@ USER_AGENT = f"connector-sidecar/{VERSION}"
 READY_SECONDS = 2.0  # a round trip through NATS that takes longer is no answer
 SEALED = (CREDENTIALS,)  # the buckets whose records are sealed with tenants' keys
 SETTLE_SECONDS = 5.0  # at the end, for the records of idempotency keys that do not say yet what came of their calls
+QUOTA_SECONDS = 2.0  # at the end, for quotas that are owned here to be handed over
 RENEWAL_SECONDS = 10.0  # at the end, for tokens that were asked for and are not stored yet
 HEADER_ROOM = 2_048  # of a message's max_payload, for the headers of a reply
 
@@ -137,6 +139,8 @@ async def sidecar(
                 connect_address = await closing.enter_async_context(shown)
         background = await closing.enter_async_context(anyio.create_task_group())
         closing.callback(background.cancel_scope.cancel)
+        await parts.shared.start()
+        background.start_soon(parts.shared.sharing.serve)
         background.start_soon(parts.credentials.follow)
         background.start_soon(parts.refresher.serve)
         background.start_soon(parts.once.serve)
@@ -159,6 +163,7 @@ async def sidecar(
                 unsettled = await parts.once.stop(SETTLE_SECONDS)
                 if unsettled:
                     log.warning("of %d calls with idempotency keys the outcome could not be kept", unsettled)
+                await parts.shared.leave(QUOTA_SECONDS)
                 unpersisted = await parts.refresher.stop(RENEWAL_SECONDS)
                 if unpersisted:
                     where = settings.state_dir or "nowhere: SIDECAR_STATE_DIR is not set"
@@ -170,6 +175,7 @@ class _Parts:
     """What answers messages, not yet started."""
 
     credentials: CredentialStore
+    shared: SharedQuotas
     once: Once
     refresher: Refresher
     live: LiveCredentials
@@ -237,6 +243,18 @@ def _wired(
     service = Service(random.token(8).hex(), clock.wall(), about)
     keyed = IdempotencyStore(store, keys, clock, random, settings.scope, max_payload=bus.max_payload)
     once = Once(keyed, clock, random)
+    shared = shared_quotas(
+        prefix=settings.prefix,
+        scope=settings.scope,
+        me=service.id,
+        bus=bus,
+        store=store,
+        timer=LoopTimer(),
+        clock=clock,
+        random=random,
+        elapsed=elapsed,
+    )
+    metrics.watch_quotas(shared.quotas, shared.sharing.traffic)
     executor = Executor(
         catalogue=catalogue,
         credentials=live,
@@ -250,6 +268,7 @@ def _wired(
         user_agent=USER_AGENT,
         once=once,
         limits=Limits(max_response_bytes=settings.max_response_bytes, max_output_bytes=bus.max_payload - HEADER_ROOM),
+        quotas=shared.quotas,
         base_urls=base_urls,
     )
     metrics.watch_breakers(executor.guard)
@@ -262,6 +281,7 @@ def _wired(
         tokens=tokens,
         keys=KeyAdministrator(sealed),
         copies=CopyAdministrator(copies),
+        quota=shared.administrator,
         clock=clock,
         random=random,
     )
@@ -303,7 +323,7 @@ def _wired(
         admission=Admission(settings.max_in_flight, settings.max_timeout_ms, settings.reply_prefixes),
         scope=settings.scope,
     )
-    return _Parts(credentials, once, refresher, live, sweep, administrator, site, consent, worker)
+    return _Parts(credentials, shared, once, refresher, live, sweep, administrator, site, consent, worker)
 
 
 async def run(settings: Settings, started: Callable[[Sidecar], None]) -> None:

@@ -15,7 +15,6 @@ from sidecar.core import story
 from sidecar.core.base_url import connection_url
 from sidecar.core.dry_run import dry_run
 from sidecar.core.hint import with_hint, with_same_key
-from sidecar.core.limit import Budgets, Reservation, budgets
 from sidecar.core.once import owner_lost
 from sidecar.core.outcome import outcome
 from sidecar.core.redact import redact_failure
@@ -27,7 +26,7 @@ from sidecar.core.refusal import (
     untold,
     unusable,
 )
-from sidecar.core.retry import THROTTLED, Decision, retry
+from sidecar.core.retry import Decision, retry
 from sidecar.core.settle import sent_again
 from sidecar.credential import Credential
 from sidecar.guard import Guard
@@ -35,6 +34,7 @@ from sidecar.kept import Done, told_outcome
 from sidecar.log import defect
 from sidecar.model import Access, Call, Failure, Outcome, Reason, SideEffect, Success
 from sidecar.once import Once
+from sidecar.pacing import Pacing, give_back
 from sidecar.ports import Clock, HttpSender, Random
 from sidecar.prepare import Preparation
 from sidecar.provider import Catalogue
@@ -51,7 +51,7 @@ SURE = (SideEffect.NONE, SideEffect.UNKNOWN, SideEffect.DONE)  # of several atte
 
 
 class Executor:
-    """Runs calls. Holds nothing of a call after it ended; between calls quota buckets and what `guard` saw."""
+    """Runs calls. Holds nothing of a call after it ended; between calls what `guard` saw."""
 
     def __init__(
         self,
@@ -66,6 +66,7 @@ class Executor:
         sidecar_id: str,
         user_agent: str,
         limits: Limits,
+        quotas: Quotas,
         renewal: Renewal | None = None,
         base_urls: Mapping[str, str] | None = None,
         once: Once | None = None,
@@ -86,7 +87,7 @@ class Executor:
         self._limits = limits
         self._renewal = renewal
         self._once = once
-        self._quotas = Quotas(clock)
+        self._pacing = Pacing(quotas, clock, limits.retry.first_throttle_delay)
         self.guard = Guard(clock)
 
     async def run(self, call: Call, credential: Credential | None = None, stop: Stop | None = None) -> Ended:
@@ -141,25 +142,24 @@ class Executor:
     async def _attempt_until_done(self, run: Run) -> Outcome:
         """The attempt loop: reserve, credential, send, observe limits, outcome, retry?"""
         call = run.call
-        wanted = budgets(run.provider.manifest.quotas, call.provider, call.tenant, call.connection, call.operation)
         last: Failure | None = None
         while True:
-            refused = self.guard.refusal(run) or await self._reserve(run, wanted) or await self._renew_credential(run)
-            if refused is None and run.held and self._once:
-                refused = await self._once.fence(run.held, call.deadline)
+            refused = await self._refusal(run)
             if refused is not None:
                 return last if last and refused.reason in UNTRIED else refused
             if call.access is Access.WRITE and run.attempts == 0 and not await self._is_told(run):
                 return untold()
-            # Time went by: the provider may have said so to another call, and the deadline may have passed.
-            if self._quotas.closed(wanted) or self._clock.now() >= call.deadline or not self.guard.enter(run):
+            # Time went by: its leave may be over, and the deadline may have passed.
+            if not run.may_send() or self._clock.now() >= call.deadline or not self.guard.enter(run):
                 continue
             began = run.began = self._clock.now()
             answer, result = await self._exchange(run)
             run.began = None
+            if run.held_back:  # its leave ended while the connection was made: this was no attempt
+                continue
             jitter = self._random.jitter()
             decision = self._decide(run, result, jitter)
-            self._observe_limits(wanted, result, decision)
+            self._pacing.observe(run, answer, result, decision)
             if decision.delay is None:
                 run.stop.settle()
             await self._tell_attempt(run, answer, result, decision, began)
@@ -175,15 +175,20 @@ class Executor:
             await self._emit(story.wait, call, decision.delay, decision.why, jitter=jitter)
             await self._clock.sleep(decision.delay)
 
-    async def _reserve(self, run: Run, wanted: Budgets) -> Failure | None:
-        """Wait for a unit of every budget, and tell of each wait."""
+    async def _refusal(self, run: Run) -> Failure | None:
+        """Why no exchange may begin; else there is leave for it, and the credential is as it is now."""
+        refused = self.guard.refusal(run) or await self._reserve(run) or await self._renew_credential(run)
+        if refused is None and run.held and self._once:
+            refused = await self._once.fence(run.held, run.call.deadline)
+        return refused
 
-        async def told(reserved: Reservation, wait: float) -> None:
-            why = "the provider said to wait" if reserved.closed else "the quota is used up"
-            run.why.append(f"waited {wait:.3f} s for bucket {reserved.bucket}: {why}")
-            await self._emit(story.wait, run.call, wait, why, bucket=reserved.bucket)
+    async def _reserve(self, run: Run) -> Failure | None:
+        """Leave for the next exchange, and each wait for it told."""
 
-        return await self._quotas.reserve(wanted, run.call.deadline, told)
+        async def emit(seconds: float, why: str, bucket: str) -> None:
+            await self._emit(story.wait, run.call, seconds, why, bucket=bucket)
+
+        return await self._pacing.reserve(run, emit)
 
     async def _is_told(self, run: Run) -> bool:
         """Whether `started` has left this process."""
@@ -221,14 +226,20 @@ class Executor:
         if run.call.access is Access.WRITE:  # until its end is known
             run.side_effect = SideEffect.UNKNOWN
         request = authorise(run.request, run.auth, run.credential.revealed(), self._user_agent)
+        request.extensions["may_send"] = run.may_send
         most = run.provider.manifest.max_response_bytes or self._limits.max_response_bytes
         result: Outcome | None = None
         try:
             answer = await self._sender.send(request, deadline=run.call.deadline, max_body=most)
+            if run.held_back and isinstance(answer, Failure):
+                run.attempts, run.side_effect = run.attempts - 1, before
+                return answer, answer
             result = self._outcome(run, answer)
-        except asyncio.CancelledError:
-            if not request.extensions.get("sent", True):
+        except BaseException as error:
+            sent = not isinstance(error, asyncio.CancelledError) or request.extensions.get("sent", True)
+            if not sent:
                 run.side_effect = before
+            self._pacing.over(run, sent=sent)
             raise
         finally:
             self.guard.leave(run, result)
@@ -274,12 +285,6 @@ class Executor:
     def _may_renew(self, run: Run) -> bool:
         return self._renewal is not None and run.refused is None and not run.trial and is_issued(run.auth)
 
-    def _observe_limits(self, wanted: Budgets, result: Outcome, decision: Decision) -> None:
-        """What the provider said about its limit holds for every call of that budget, not for this one alone."""
-        if isinstance(result, Failure) and result.reason in THROTTLED:
-            wait = result.retry_after or decision.delay or self._limits.retry.first_throttle_delay
-            self._quotas.close(wanted, wait)
-
     async def _stopped(self, run: Run | None, reason: Reason) -> Failure:
         """What a call ends in that was told to stop; of the exchange that this cut off the trace is told too."""
         if run is None:
@@ -292,6 +297,8 @@ class Executor:
 
     async def _end(self, call: Call, run: Run | None, result: Outcome) -> Ended:
         attempts = run.attempts if run else 0
+        if run:
+            give_back(run)
         if run and run.replayed:
             first = run.replayed
             await self._emit(story.finished, call, attempts=0, result=result, why=run.why, replayed=first.call_id)

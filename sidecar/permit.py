@@ -56,13 +56,17 @@ class Line:
 
 
 class Permit:
-    """Leave for one exchange. It ends by itself; what became of it is said once, by `unused` or `ended`."""
+    """Leave for one exchange. It ends by itself; what became of it is said once, by `unused` or `ended`.
 
-    __slots__ = ("_call", "_keys", "_latest", "_quotas", "void")
+    `call` is what the node knows the exchange by. `void`: it ended before the first byte left.
+    """
+
+    __slots__ = ("_keys", "_latest", "_open", "_quotas", "call", "void")
 
     def __init__(self, quotas: Giver, call: str, keys: tuple[str, ...], latest: float) -> None:
         self._quotas = quotas
-        self._call = call
+        self.call = call
+        self._open = bool(call)
         self._keys = keys
         self._latest = latest
         self.void = False
@@ -74,13 +78,13 @@ class Permit:
 
     def unused(self) -> None:
         """Nothing was sent: what it took goes back."""
-        self._said(Unused(self._call))
+        self._said(Unused(self.call))
 
     def ended(self) -> None:
         """The exchange is over."""
-        self._said(Ended(self._call))
+        self._said(Ended(self.call))
 
     def _said(self, event: Unused | Ended) -> None:
-        if self._call:
+        if self._open:
+            self._open = False
             self._quotas.hear(event)
-            self._call = ""

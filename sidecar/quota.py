@@ -1,59 +1,299 @@
-"""The quotas of this process: its buckets, and the calls that wait for them. `core/limit.py` decides."""
+"""The quotas of this process as calls see them: leave to start, or why not in time. `core/quota/` decides.
+
+The node is told what happens and says what it wants done. What is about calls and time is done here; `Outside` does
+what is about other sidecars and the store.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+import itertools
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
 
-from sidecar.core.limit import SOON, Bucket, Budgets, Key, Reservation, close, idle, leave, reserve
+import anyio
+
+from sidecar.core.quota.event import (
+    Asked,
+    Effect,
+    Event,
+    Get,
+    Go,
+    Gone,
+    Heard,
+    Hinted,
+    Jumped,
+    Leaving,
+    Left,
+    Put,
+    Refuse,
+    Say,
+    Send,
+    SendAll,
+    Told,
+    Wait,
+    Wake,
+    Woke,
+)
+from sidecar.core.quota.limit import Demand
+from sidecar.core.quota.message import Closed
+from sidecar.log import defect
 from sidecar.model import Failure, Reason
-from sidecar.ports import Clock
+from sidecar.permit import Counts, Line, Permit
+from sidecar.ports import Clock, Random
 
-MAX_BUCKETS = 50_000
+log = logging.getLogger("sidecar.quota")
 
-Told = Callable[[Reservation, float], Awaitable[None]]
+JUMP = 0.5  # seconds by which wall and process clock come apart where a machine was put to sleep from outside
+SOON = 0.001  # seconds; a wait no longer than that is not told
+LATE = 0.05  # seconds past a call's deadline after which nothing more is expected of the node
+MAX_CLOSED = 10_000
+
+Tell = Callable[[Wait], Awaitable[None]]
+
+
+class Node(Protocol):
+    """`core/quota/node.py`."""
+
+    def on(self, event: Event, now: float, jitter: float) -> Iterable[Effect]: ...
+
+
+class Outside(Protocol):
+    """The other sidecars and the store. What comes of it is told to `hear`."""
+
+    def attach(self, hear: Callable[[Event], None]) -> None: ...
+
+    def perform(self, effect: Send | SendAll | Put | Get) -> None: ...
+
+
+class Timer(Protocol):
+    """One moment at which `woke` is called."""
+
+    def attach(self, woke: Callable[[], None]) -> None: ...
+
+    def wake(self, at: float | None) -> None:
+        """At this moment, on the clock of `Quotas`, in place of the one before; None: not at all."""
+
+    async def until(self, settled: asyncio.Future[None]) -> None:
+        """Return when it is settled."""
 
 
 class Quotas:
-    """Buckets in memory, made when they are first needed and dropped when they say no more than a new one would."""
+    """Gives leave to exchanges. `elapsed` is a clock of this machine that counts sleep too; by default `clock`'s."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(
+        self,
+        node: Node,
+        outside: Outside,
+        timer: Timer,
+        clock: Clock,
+        random: Random,
+        elapsed: Callable[[], float] | None = None,
+    ) -> None:
+        self.counts = Counts()
+        self.elapsed = elapsed or clock.now
+        self._node = node
+        self._outside = outside
+        self._timer = timer
         self._clock = clock
-        self._buckets: dict[Key, Bucket] = {}
+        self._random = random
+        self._names = itertools.count(1)
+        self._lines: dict[str, Line] = {}
+        self._closed: dict[str, float] = {}
+        self._events: deque[Event] = deque()
+        self._busy = False
+        self._ahead = clock.wall() - self.elapsed()
+        self._gone = anyio.Event()
+        outside.attach(self.hear)
+        timer.attach(self._woke)
 
-    async def reserve(self, wanted: Budgets, deadline: float, told: Told) -> Failure | None:
-        """Wait for a unit of every budget; None when the exchange may start now.
+    @property
+    def waiting(self) -> list[Line]:
+        """Who waits now."""
+        return [line for line in self._lines.values() if line.answer is None]
 
-        Before each wait `told` gets the reservation and the seconds to wait.
+    async def reserve(self, run_id: str, demand: Demand, deadline: float, tell: Tell) -> Permit | Failure:
+        """Leave for one exchange, in time for it to begin before the deadline; else at once why not, and when it could.
+
+        Each wait is told to `tell` before it begins.
         """
-        lines: frozenset[Key] = frozenset()
-        try:
-            while True:
-                now = self._clock.now()
-                if now >= deadline:
-                    return Failure(reason=Reason.BEFORE_SEND, detail="the deadline passed before anything was sent")
-                reserved = reserve(wanted, self._buckets, now, deadline, lines)
-                if isinstance(reserved, Failure):
-                    return reserved
-                self._keep(reserved.buckets, now)
-                lines, wait = reserved.lines, reserved.at - now
-                if wait <= 0:
-                    return None
-                await told(reserved, wait)
-                await self._clock.sleep(wait)
-        finally:
-            self._buckets.update(leave(lines, self._buckets))
+        while True:
+            now = self._clock.now()
+            if now >= deadline:
+                return Failure(reason=Reason.BEFORE_SEND, detail="the deadline passed before anything was sent")
+            given = await self._given(run_id, demand, deadline, self.elapsed() + deadline - now, tell)
+            if isinstance(given, Failure) or given.may_send():
+                return given
+            self.give_back(given)
 
-    def closed(self, wanted: Budgets) -> bool:
+    def give_back(self, permit: Permit) -> None:
+        """Its time was over before its exchange began."""
+        self.counts.void += 1
+        permit.unused()
+
+    def told(self, keys: tuple[str, ...], seconds: float, reason: str = "") -> None:
+        """The provider said "not before": obeyed here at once, and by all who share these limits."""
+        self._close(keys, seconds)
+        self.hear(Told(keys, seconds, reason))
+
+    def hinted(self, hints: Iterable[Hinted]) -> None:
+        """What an answer said of limits."""
+        for hint in hints:
+            self.hear(hint)
+
+    def closed(self, keys: Iterable[str]) -> bool:
         """Whether the provider said to wait, and the time has not come."""
-        until = self._clock.now() + SOON
-        return any(self._buckets.get(key, Bucket()).closed_until > until for key, _ in wanted)
+        if not self._closed:
+            return False
+        now = self.elapsed()
+        return any(self._closed.get(key, 0.0) > now for key in keys)
 
-    def close(self, wanted: Budgets, seconds: float) -> None:
-        """Obey what the provider said, for every call of that budget."""
-        now = self._clock.now()
-        self._keep(close(wanted, self._buckets, now + seconds), now)
+    async def leave(self, within: float) -> bool:
+        """Hand over what is owned and give back what is held; false where that was not done in so many seconds."""
+        self.hear(Leaving())
+        with anyio.move_on_after(within):
+            await self._gone.wait()
+        return self._gone.is_set()
 
-    def _keep(self, changed: Mapping[Key, Bucket], now: float) -> None:
-        self._buckets.update(changed)
-        if len(self._buckets) > MAX_BUCKETS:
-            self._buckets = {key: bucket for key, bucket in self._buckets.items() if not idle(bucket, now)}
+    def hear(self, event: Event) -> None:
+        """Tell the node what happened, and do what it wants. What that brings about at once is heard behind it."""
+        self._events.append(event)
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._events:
+                self._step(self._events.popleft())
+        finally:
+            self._busy = False
+
+    def _step(self, event: Event) -> None:
+        now = self.elapsed()
+        if abs(self._clock.wall() - now - self._ahead) > JUMP:
+            self._jumped(now)
+        if isinstance(event, Heard) and isinstance(event.message, Closed):
+            self._close(event.message.keys, event.message.seconds)
+        try:
+            for effect in self._node.on(event, now, self._random.jitter()):
+                self._perform(effect)
+        except Exception as error:
+            log.exception("a defect in the quotas, at %s", type(event).__name__, exc_info=defect(error))
+            if isinstance(event, Asked):
+                self._settle(event.call, Refuse(event.call, 1.0, "", away=True))
+
+    def _jumped(self, now: float) -> None:
+        self._ahead = self._clock.wall() - now
+        self.counts.jumps += 1
+        log.warning("the wall clock jumped: quotas that were held are asked for anew, the machine may have been asleep")
+        for effect in self._node.on(Jumped(), now, self._random.jitter()):
+            self._perform(effect)
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case Go() | Refuse():
+                self._settle(effect.call, effect)
+            case Wake():
+                self._timer.wake(effect.at)
+            case Send() | SendAll() | Put() | Get():
+                self._outside.perform(effect)
+            case Wait():
+                line = self._lines.get(effect.call)
+                if line is not None:
+                    line.bucket = effect.bucket
+                    if effect.seconds > SOON:
+                        line.waits.append(effect)
+                        line.wake()
+            case Say():
+                log.info("quotas%s: %s", f" ({effect.bucket})" if effect.bucket else "", effect.what)
+            case Gone():
+                self._gone.set()
+
+    def _settle(self, call: str, answer: Go | Refuse) -> None:
+        line = self._lines.get(call)
+        if line is not None:
+            line.answer = answer
+            line.wake()
+
+    def _woke(self) -> None:
+        self.hear(Woke())
+
+    # --- one exchange ------------------------------------------------------------------------------------------------
+
+    async def _given(self, run_id: str, demand: Demand, deadline: float, latest: float, tell: Tell) -> Permit | Failure:
+        if not demand.wants and not self._closed:
+            self.counts.at_once += 1
+            return Permit(self, "", demand.keys, latest)
+        call = f"{next(self._names):x}"
+        line = self._lines[call] = Line(run_id, demand)
+        try:
+            self.hear(Asked(call, demand, latest))
+            answer = line.answer
+            waited = answer is None or bool(line.waits)
+            if waited:
+                answer = await self._answer(line, deadline, tell)
+            if isinstance(answer, Go) and answer.earliest > self.elapsed():
+                waited = True
+                await self._clock.sleep(answer.earliest - self.elapsed())
+        except BaseException:
+            self.hear(Left(call))
+            raise
+        finally:
+            del self._lines[call]
+        return self._taken(call, line, answer, waited=waited)
+
+    def _taken(self, call: str, line: Line, answer: Go | Refuse | None, *, waited: bool) -> Permit | Failure:
+        """What the answer means to the call."""
+        counts = self.counts
+        if isinstance(answer, Go):
+            if waited:
+                counts.waited += 1
+            else:
+                counts.at_once += 1
+            return Permit(self, call, line.demand.keys, answer.latest)
+        if answer is None:
+            log.error("quotas: a call had no answer by its deadline, for bucket %s", line.bucket or "?")
+            self.hear(Left(call))
+            answer = Refuse(call, 1.0, line.bucket, away=True)
+        counts.refused += 1
+        counts.closed += answer.closed
+        counts.away += answer.away
+        return _refused(line.demand, answer)
+
+    async def _answer(self, line: Line, deadline: float, tell: Tell) -> Go | Refuse | None:
+        """The answer, when it comes; None where it does not. Waits are told meanwhile."""
+        loop = asyncio.get_running_loop()
+        while True:
+            while line.waits:
+                await tell(line.waits.popleft())
+            if line.answer is not None:
+                return line.answer
+            line.settled = loop.create_future()
+            with anyio.move_on_after(deadline + LATE - self._clock.now()):
+                await self._timer.until(line.settled)
+                continue
+            return None
+
+    def _close(self, keys: Iterable[str], seconds: float) -> None:
+        now = self.elapsed()
+        if len(self._closed) > MAX_CLOSED:
+            self._closed = {key: until for key, until in self._closed.items() if until > now}
+        for key in keys:
+            self._closed[key] = max(self._closed.get(key, 0.0), now + seconds)
+
+
+def _refused(demand: Demand, answer: Refuse) -> Failure:
+    provider, wait = demand.family.partition("|")[0], answer.retry_after
+    who = f"bucket {answer.bucket} of {provider}"
+    reason = Reason.LOCAL_RATE_LIMITED
+    if answer.closed:
+        detail = f"the provider said to wait; {who} opens in {wait:.1f} s, after the deadline"
+        reason = Reason.PROVIDER_RATE_LIMITED
+    elif answer.away:
+        detail = (
+            f"{who} is shared with other sidecars, and none of them could be asked, nor the store; try in {wait:.1f} s"
+        )
+    else:
+        detail = f"{who} is used up; the next unit comes in {wait:.1f} s, after the deadline"
+    return Failure(reason=reason, detail=detail, retry_after=wait, bucket=answer.bucket or None)

@@ -58,7 +58,7 @@ class QuotaAdministrator:
         await self._bus.subscribe(self._subjects.look, self._looked)
         await self._bus.subscribe(self._subjects.shown(self._me, "*"), self._shown)
 
-    async def answer(self, address: AdminAddress) -> Outcome:
+    async def answer(self, address: AdminAddress, _payload: bytes = b"") -> Outcome:
         """How the quotas stand that the subject names."""
         connection, provider = (None if name == EVERY else name for name in (address.connection, address.provider))
         look, number = Look(address.tenant, connection, provider), str(next(self._numbers))

@@ -17,6 +17,7 @@ from sidecar.kept import Done
 from sidecar.kinds import Auth
 from sidecar.model import Call, Failure, Outcome, Request, SideEffect
 from sidecar.once import Held
+from sidecar.permit import Permit
 from sidecar.provider import Operation, Provider
 from sidecar.stop import Stop
 from sidecar.wire.event import Event
@@ -73,7 +74,8 @@ class Run:
     have done, not the last one alone. `began`: when the exchange began that has not ended yet, and `entry` what its
     end tells the breaker. `refused`: how the provider refused its token, which is then renewed, once. `retry_cost`:
     what the last retry took from the tenant's budget. Of a call with an idempotency key: `held` is its record, or
-    `replayed` what the first one ended in; `again`: the same call may be sent again, whatever came of it.
+    `replayed` what the first one ended in; `again`: the same call may be sent again, whatever came of it. `permit`:
+    leave for its next exchange, or for the one under way.
     """
 
     call: Call
@@ -96,7 +98,17 @@ class Run:
     held: Held | None = None
     replayed: Done | None = None
     again: bool = False
+    permit: Permit | None = None
     why: list[str] = field(default_factory=list)
+
+    def may_send(self) -> bool:
+        """Whether its leave for an exchange holds now."""
+        return self.permit is None or self.permit.may_send()
+
+    @property
+    def held_back(self) -> bool:
+        """Whether its leave ended before the first byte of the exchange: nothing was sent."""
+        return self.permit is not None and self.permit.void
 
     @property
     def repeatable(self) -> bool:

@@ -20,6 +20,7 @@ from sidecar.run import Limits
 from sidecar.sandbox.case import Case, Exchange, response_body, response_headers
 from sidecar.sandbox.compare import canonical, differences, seen
 from sidecar.sandbox.credential import query_name, sandbox_credential
+from sidecar.sandbox.lone import lone_quotas
 from sidecar.sandbox.scripted import EventLog, FixedRandom, ManualClock, ScriptedSender
 from sidecar.wire.request import call_id_at, decode_cursor
 
@@ -53,19 +54,21 @@ async def play(provider: Provider, case: Case) -> list[str]:
     auth = provider.manifest.auth[0] if case.auth is None else auth_of(provider.manifest.auth, case.auth)
     if auth is None:
         return [f"the manifest has no auth kind {case.auth!r}"]
-    clock, sender = ManualClock(), ScriptedSender(answer(exchange) for exchange in case.exchanges)
+    clock, random = ManualClock(), FixedRandom()
+    sender = ScriptedSender(answer(exchange) for exchange in case.exchanges)
     credential = sandbox_credential(provider, auth)
     executor = Executor(
         catalogue=Catalogue({provider.name: _unpaced(provider)}, provider.digest),
         credentials=Stored(credential),
         sender=sender,
         clock=clock,
-        random=FixedRandom(),
+        random=random,
         observer=EventLog(),
         prefix="sidecar",
         sidecar_id="check",
         user_agent="check",
         limits=Limits(),
+        quotas=lone_quotas(clock, random),
     )
     ended = await executor.run(_call(provider, case, operation.access, clock))
     return [

@@ -90,6 +90,7 @@ MESSAGES = {
     "queueRequest": Message("QueueRequest", "What is asked of durable calls."),
     "queue": Message("Queue", "Durable calls, the newest first."),
     "queuedCall": Message("QueuedCall", "How one durable call stands."),
+    "quotas": Message("QuotaView", "What is left of the quotas in use, and who waits."),
     "started": Message("Started", "A call was accepted."),
     "attempt": Message("Attempt", "One HTTP exchange."),
     "wait": Message("Wait", "The call waits."),
@@ -195,6 +196,12 @@ CHANNELS = {
         "Move sealed records under the newest key; connection and provider may be `-`. For operators only.",
         ("batch",),
     ),
+    "adminQuota": Channel(
+        "sidecar.admin.{tenant}.{connection}.{provider}.quota",
+        "What is left of the quotas in use, who keeps them, who waits; connection and provider may be `-`. For "
+        "operators only.",
+        ("nothing",),
+    ),
     "adminExport": Channel(
         "sidecar.admin.{tenant}.{connection}.{provider}.export",
         "Copies of sealed records, which nobody opens without the tenant's key; connection and provider may be `-`. "
@@ -299,6 +306,7 @@ OPERATIONS = {
             "adminChange": "connection",
             "adminKeys": "keyUse",
             "adminRewrap": "keyUse",
+            "adminQuota": "quotas",
             "adminExport": "copies",
             "adminRestore": "restored",
         }.items()

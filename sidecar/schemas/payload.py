@@ -20,6 +20,7 @@ from sidecar.store.rewrap import KeyUse
 from sidecar.wire.connect import ConnectLink, ConnectStatus, StartRequest, StatusRequest
 from sidecar.wire.durable import Queue, QueuedCall, QueueRequest, ResultRequest, SubmitReply
 from sidecar.wire.event import Admin, Attempt, Auth, Finished, Started, Wait
+from sidecar.wire.quota_view import QuotaView
 from sidecar.wire.reply import CancelReply, DryRun, FailureReply
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -47,6 +48,7 @@ PAYLOADS: dict[str, tuple[Any, str]] = {
     "admin-connections": (list[Connection], "Connections"),
     "admin-batch": (BatchRequest, "BatchRequest"),
     "admin-key-use": (KeyUse, "KeyUse"),
+    "admin-quotas": (QuotaView, "QuotaView"),
     "admin-export": (ExportRequest, "ExportRequest"),
     "admin-copies": (Copies, "Copies"),
     "admin-restore": (RestoreRequest, "RestoreRequest"),

@@ -26,6 +26,7 @@ from sidecar.kinds import OAuth2
 from sidecar.ports import Formats
 from sidecar.run import Limits
 from sidecar.sandbox.play import Stored
+from sidecar.sandbox.lone import lone_quotas
 from sidecar.sandbox.scripted import EventLog, FixedRandom, ManualClock, ScriptedSender
 from sidecar.secret import Secret
 from sidecar.verify import Verification
@@ -514,6 +515,7 @@ async def test_each_kind_is_verified_by_a_call_that_it_can_make(
         sidecar_id="test",
         user_agent="test",
         limits=Limits(),
+        quotas=lone_quotas(clock, random),
     )
     told = await Verification(executor, clock, random).account("default", "alice", CATALOGUE.providers[provider], made)
     assert told == account

@@ -34,8 +34,9 @@ from sidecar.ports import Formats
 from sidecar.run import Limits
 from sidecar.sandbox import case
 from sidecar.sandbox.check import check_provider
+from sidecar.sandbox.lone import lone_quotas
 from sidecar.sandbox.play import Stored
-from sidecar.sandbox.scripted import EventLog
+from sidecar.sandbox.scripted import EventLog, FixedRandom
 from sidecar.secret import Secret
 from sidecar.settings import load_settings
 from sidecar.wire.request import call_id_at, decode_cursor
@@ -218,6 +219,7 @@ async def test_the_example_serves_calls_against_a_real_server(example: Path, ser
             sidecar_id="test",
             user_agent="test",
             limits=Limits(),
+            quotas=lone_quotas(clock, FixedRandom()),
         )
         asked = Call(
             call_id=call_id_at(clock.wall(), b"0123456789"),

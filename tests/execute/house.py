@@ -16,6 +16,7 @@ from sidecar.once import Once
 from sidecar.ports import HttpSender
 from sidecar.provider import Catalogue, Provider
 from sidecar.run import Credentials, Ended, Limits, Renewal
+from sidecar.sandbox.lone import lone_quotas
 from sidecar.sandbox.scripted import EventLog, FixedRandom, ManualClock, ScriptedSender
 from sidecar.secret import Secret
 from sidecar.wire.event import Attempt, Finished, Wait
@@ -87,6 +88,7 @@ class House:
             sidecar_id="test",
             user_agent="test",
             limits=self.limits,
+            quotas=lone_quotas(self.clock, FixedRandom()),
             renewal=self.renewal,
             once=self.once,
         )

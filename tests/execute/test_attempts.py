@@ -269,9 +269,9 @@ async def test_a_quota_is_waited_for() -> None:
     here = House([OK, OK], {"acme": provider(quotas=[QUOTA])})
     await here.success(WRITE)
     await here.success(WRITE)
-    assert here.clock.slept == [pytest.approx(10)]
+    assert sum(here.clock.slept) == pytest.approx(10, abs=0.3)  # and what the way to the provider may vary by
     assert [wait.bucket for wait in here.waits] == ["writes"]
-    assert here.waits[0].seconds == pytest.approx(10)
+    assert here.waits[0].seconds == pytest.approx(10, abs=0.3)
 
 
 async def test_a_quota_past_the_deadline() -> None:
@@ -280,7 +280,7 @@ async def test_a_quota_past_the_deadline() -> None:
     await here.success(WRITE)
     failure = await here.failure(WRITE, timeout=5)
     assert (failure.reason, failure.bucket) == (Reason.LOCAL_RATE_LIMITED, "writes")
-    assert failure.retry_after == pytest.approx(10)
+    assert failure.retry_after == pytest.approx(10, abs=0.3)
     assert (len(here.sender.sent), here.clock.slept) == (1, [])
     await here.success(READ, timeout=5)
     await here.success(WRITE, timeout=5, connection="alice")

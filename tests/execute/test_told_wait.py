@@ -14,6 +14,7 @@ from sidecar.execute import Executor
 from sidecar.model import Access, Call, Failure, Success, TraceContext
 from sidecar.provider import Catalogue
 from sidecar.run import Limits
+from sidecar.sandbox.lone import lone_quotas
 from sidecar.sandbox.scripted import EventLog, FixedRandom, ManualClock, ScriptedSender
 from sidecar.secret import Secret
 from sidecar.wire.event import Attempt, Event
@@ -103,6 +104,7 @@ async def test_a_call_that_was_about_to_be_sent_waits_too() -> None:
         sidecar_id="test",
         user_agent="test",
         limits=Limits(),
+        quotas=lone_quotas(clock, FixedRandom()),
     )
     began = clock.now()
     outcomes = []

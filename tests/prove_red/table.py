@@ -13,6 +13,7 @@ from tests.prove_red.promises import (
     limits,
     moving,
     operators,
+    pacing,
     providers,
     records,
     renewing,
@@ -46,5 +47,6 @@ ROWS: tuple[Row, ...] = (
     *secrets.ROWS,
     *sender.ROWS,
     *operators.ROWS,
+    *pacing.ROWS,
     *moving.ROWS,
 )

@@ -36,7 +36,7 @@ from sidecar.core.quota.limit import Demand, Limit, Want, Window
 from sidecar.core.quota.message import Closed
 from sidecar.model import Failure, Reason
 from sidecar.permit import Permit
-from sidecar.quotas import Quotas
+from sidecar.quota import Quotas
 from sidecar.sandbox.scripted import FixedRandom, ManualClock, SleepTimer
 
 pytestmark = pytest.mark.anyio
@@ -86,8 +86,8 @@ class House:
         self.quotas = Quotas(self.node, self.outside, SleepTimer(self.clock), self.clock, FixedRandom())
         self.told: list[tuple[str, float, bool]] = []
 
-    async def tell(self, bucket: str, seconds: float, closed: bool) -> None:
-        self.told.append((bucket, seconds, closed))
+    async def tell(self, wait: Wait) -> None:
+        self.told.append((wait.bucket, wait.seconds, wait.closed))
 
     async def reserve(self, demand: Demand = CORE, within: float = 10) -> Permit | Failure:
         return await self.quotas.reserve("run", demand, self.clock.now() + within, self.tell)

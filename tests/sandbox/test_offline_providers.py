@@ -19,6 +19,7 @@ from sidecar.sandbox.case import Case, succeeds
 from sidecar.sandbox.credential import sandbox_credential
 from sidecar.sandbox.play import Stored
 from sidecar.sandbox.read import all_cases
+from sidecar.sandbox.lone import lone_quotas
 from sidecar.sandbox.scripted import EventLog, FixedRandom, ManualClock
 from sidecar.sandbox.server import Sandbox
 from sidecar.wire.request import call_id_at
@@ -67,6 +68,7 @@ async def test_a_call_that_succeeds_in_its_case_succeeds_offline(name: str, case
         sidecar_id="test",
         user_agent="test",
         limits=Limits(),
+        quotas=lone_quotas(clock, FixedRandom()),
         base_urls=sandbox.base_urls,
     )
     call = Call(

@@ -26,6 +26,7 @@ from sidecar.model import Failure
 from sidecar.ports import BusError, HttpSender, Message, Subscription
 from sidecar.provider import Catalogue, Provider
 from sidecar.run import Limits
+from sidecar.sandbox.lone import lone_quotas
 from sidecar.sandbox.scripted import WALL, EventLog, FixedRandom, ManualClock, ScriptedSender
 from sidecar.scope import Scope
 from sidecar.secret import Secret
@@ -194,6 +195,7 @@ class House:
             sidecar_id="test",
             user_agent="test",
             limits=Limits(),
+            quotas=lone_quotas(self.clock, random),
             base_urls=self.base_urls,
         )
         self.tokens = TokenEndpoint(

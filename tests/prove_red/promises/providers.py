@@ -8,7 +8,6 @@ RENDER = "tests/core/test_render.py"
 OUTCOME = "tests/core/test_outcome.py"
 RETRY = "tests/core/test_retry.py"
 RAW = "tests/core/test_raw.py"
-LIMIT = "tests/core/test_limit.py"
 LOAD = "tests/catalogue/test_load.py"
 
 ROWS = (
@@ -158,27 +157,6 @@ ROWS = (
         good="        if name.lower() not in allowed:\n",
         bad='        if name.lower() in ("authorization", "host"):\n',
         tests=(f"{RAW}::test_no_other_header_can_be_set",),
-    ),
-    Row(
-        promise="Two tenants' connections of one name have two budgets.",
-        file="sidecar/core/limit.py",
-        good='        "connection": (tenant, connection),',
-        bad='        "connection": (connection,),',
-        tests=(f"{LIMIT}::test_a_scope_says_whose_a_budget_is",),
-    ),
-    Row(
-        promise="Who comes later does not go first.",
-        file="sidecar/core/limit.py",
-        good="ahead=0 if key in lines else bucket.waiting)",
-        bad="ahead=0)",
-        tests=(f"{LIMIT}::test_who_comes_later_does_not_go_first",),
-    ),
-    Row(
-        promise="What waits for a quota past its deadline is refused at once.",
-        file="sidecar/core/limit.py",
-        good="    if at >= deadline:\n",
-        bad="    if now >= deadline:\n",
-        tests=(f"{LIMIT}::test_what_waits_past_the_deadline_is_refused_at_once",),
     ),
     Row(
         promise="A subdomain never leads outside of the provider's domain.",

@@ -1,0 +1,74 @@
+"""One call and its quotas: leave before each exchange, and what its answer says of limits."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import httpx
+
+from sidecar.core.quota.event import Wait
+from sidecar.core.quota.observe import Said, hints, limits_said, to_close
+from sidecar.core.retry import THROTTLED, Decision
+from sidecar.model import Failure, Outcome, SideEffect
+from sidecar.ports import Clock
+from sidecar.quota import Quotas
+from sidecar.run import Run
+
+Emit = Callable[[float, str, str], Awaitable[object]]
+
+
+class Pacing:
+    """What an executor asks of the quotas. `first_delay`: seconds to close for where nobody says how long."""
+
+    def __init__(self, quotas: Quotas, clock: Clock, first_delay: float) -> None:
+        self._quotas = quotas
+        self._clock = clock
+        self._first_delay = first_delay
+
+    async def reserve(self, run: Run, emit: Emit) -> Failure | None:
+        """Leave for the next exchange, as `run.permit`; what is left of the one before goes back. Each wait is told to
+        `emit`: seconds, why, and the bucket.
+        """
+        give_back(run)
+
+        async def tell(wait: Wait) -> None:
+            why = "the provider said to wait" if wait.closed else "the quota is used up"
+            run.why.append(f"waited about {wait.seconds:.3f} s for bucket {wait.bucket}: {why}")
+            await emit(wait.seconds, why, wait.bucket)
+
+        given = await self._quotas.reserve(run.call.call_id, run.demand, run.call.deadline, tell)
+        if isinstance(given, Failure):
+            return given
+        run.permit = given
+        return None
+
+    def observe(self, run: Run, answer: httpx.Response | Failure, result: Outcome, decision: Decision) -> None:
+        """What the provider said about its limits holds for every call of those budgets, not for this one alone."""
+        said: tuple[Said, ...] = ()
+        told = run.provider.manifest.limits_told
+        if told and not isinstance(answer, Failure):
+            said = limits_said(told, answer.headers, answer.content, self._clock.wall())
+            if said and run.permit is not None:
+                self._quotas.hinted(hints(said, run.demand, run.permit.call))
+        if isinstance(result, Failure) and result.reason in THROTTLED:
+            wait = result.retry_after or decision.delay or self._first_delay
+            self._quotas.told(to_close(run.demand, said, result.bucket), wait, result.reason)
+        self.over(run, sent=is_sent(answer))
+
+    def over(self, run: Run, *, sent: bool) -> None:
+        """The exchange has ended. Where not one byte was sent, its leave was not used."""
+        if sent and run.permit is not None:
+            run.permit.ended()
+        else:
+            give_back(run)
+
+
+def give_back(run: Run) -> None:
+    """Leave that was not used, if there is any."""
+    if run.permit is not None:
+        run.permit.unused()
+
+
+def is_sent(answer: httpx.Response | Failure) -> bool:
+    """Whether any byte of the request may have left, by what the sender says."""
+    return not isinstance(answer, Failure) or answer.side_effect is not SideEffect.NONE
