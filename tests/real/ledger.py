@@ -120,7 +120,8 @@ class Ledger:
         self.rows.append(row)
         if reply.failed:
             self._check_shape(reply)
-        if kind in {"read", "write"} and "Call-Id" in reply.headers and "Call_Id" not in headers:
+        known = "Call_Id" in headers or "Idempotent-Replayed" in reply.headers
+        if kind in {"read", "write"} and "Call-Id" in reply.headers and not known:
             events = await self.events(reply.headers["Call-Id"])
             told = sum(event["event"] == "attempt" for event in events)
             self.check(told == reply.attempts, f"the trace tells {told} attempts, the reply {reply.attempts}")

@@ -28,7 +28,7 @@ async def story(ledger: Ledger, run: str) -> None:
     await _read(ledger, run, issues)
     await _files_and_time(ledger, issues[0])
     await _delete(ledger, issues)
-    await _refusals(ledger)
+    await _refusals(ledger, run)
 
 
 async def _who_and_where(ledger: Ledger) -> None:
@@ -109,7 +109,7 @@ async def _delete(ledger: Ledger, issues: list[int]) -> None:
     await ledger.refused("PROVIDER_NOT_FOUND", "write.bot.redmine.issues.delete", gone, attempts=1)
 
 
-async def _refusals(ledger: Ledger) -> None:
+async def _refusals(ledger: Ledger, run: str) -> None:
     new = {"project": "demo", "subject": "x"}
     await ledger.refused("CREDENTIAL_REJECTED", "read.wrong.redmine.issues.list", attempts=1, says="REST API")
     await ledger.refused("PROVIDER_FORBIDDEN", "read.bot.redmine.projects.get", {"project": "secret"}, attempts=1)
@@ -135,6 +135,12 @@ async def _refusals(ledger: Ledger) -> None:
     await ledger.refused("UNKNOWN_OPERATION", "read.bot.redmine.issues.lst", attempts=0, says="issues.list")
     await ledger.refused("MALFORMED", "write.bot.redmine.issues.create", b"{bad", attempts=0)
     await ledger.refused("MALFORMED", "read.bot.redmine.issues.list", attempts=0, Cursor="???")
-    await ledger.refused("IDEMPOTENCY_UNSUPPORTED", "write.bot.redmine.issues.create", new, Idempotency_Key="k")
+    first = await ledger.ok("write.bot.redmine.issues.create", new, Idempotency_Key=f"k-{run}")
+    again = await ledger.ok("write.bot.redmine.issues.create", new, Idempotency_Key=f"k-{run}")
+    ledger.check(again == first, f"the same key made issue {first['id']}, then {again['id']}")
+    other = {**new, "subject": "another"}
+    await ledger.refused(
+        "IDEMPOTENCY_MISMATCH", "write.bot.redmine.issues.create", other, Idempotency_Key=f"k-{run}", attempts=0
+    )
     shown = await ledger.ok("write.bot.redmine.issues.create", new, Dry_Run="true")
     ledger.check(shown["dry_run"] and shown["request"]["url"].endswith("/issues.json"), f"dry run {shown}")
