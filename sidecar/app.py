@@ -39,6 +39,7 @@ from sidecar.consent import Consent
 from sidecar.copy_admin import CopyAdministrator
 from sidecar.core.egress import parse_allow
 from sidecar.execute import Executor
+from sidecar.gate import Admission
 from sidecar.key_admin import KeyAdministrator
 from sidecar.keys import keys_to_run
 from sidecar.lifetime import Lifetime
@@ -60,7 +61,7 @@ from sidecar.store.rewrap import SealedRecords
 from sidecar.streams import MAKE, lacking
 from sidecar.trace.publish import TracePublisher
 from sidecar.verify import Verification
-from sidecar.worker import Admission, Worker
+from sidecar.worker import Worker
 
 log = logging.getLogger("sidecar.app")
 
@@ -103,6 +104,20 @@ def catalogue_of(settings: Settings) -> Catalogue:
         known = ", ".join(sorted(whole.providers))
         raise Unfit(tuple(f"SIDECAR_PROVIDERS: there is no provider {name}; there are: {known}" for name in unknown))
     return narrowed(whole, settings.scope)
+
+
+def admission_of(settings: Settings) -> Admission:
+    """What is let in; one tenant may fill half of a sidecar that serves all of them."""
+    total = settings.max_in_flight
+    return Admission(
+        max_in_flight=total,
+        max_timeout_ms=settings.max_timeout_ms,
+        reply_prefixes=settings.reply_prefixes,
+        max_per_tenant=settings.max_per_tenant or (total if settings.tenant else max(1, total // 2)),
+        max_per_provider=settings.max_per_provider or max(1, total * 3 // 4),
+        max_waiting=settings.max_waiting,
+        weights=settings.weights,
+    )
 
 
 @asynccontextmanager
@@ -320,7 +335,7 @@ def _wired(
         clock=clock,
         random=random,
         service=service,
-        admission=Admission(settings.max_in_flight, settings.max_timeout_ms, settings.reply_prefixes),
+        admission=admission_of(settings),
         scope=settings.scope,
     )
     return _Parts(credentials, shared, once, refresher, live, sweep, administrator, site, consent, worker)

@@ -22,6 +22,7 @@ from sidecar.core.refusal import (
     echoing,
     keyless,
     moved,
+    out_of_time,
     stopped,
     untold,
     unusable,
@@ -34,6 +35,7 @@ from sidecar.kept import Done, told_outcome
 from sidecar.log import defect
 from sidecar.model import Access, Call, Failure, Outcome, Reason, SideEffect, Success
 from sidecar.once import Once
+from sidecar.overdue import Overdue
 from sidecar.pacing import Pacing, give_back
 from sidecar.ports import Clock, HttpSender, Random
 from sidecar.prepare import Preparation
@@ -46,6 +48,7 @@ from sidecar.wire.reply import too_large
 
 log = logging.getLogger("sidecar.execute")
 
+TURN_SECONDS = 0.01  # a shorter wait for its turn is not told
 UNTRIED = frozenset({Reason.BEFORE_SEND, Reason.CIRCUIT_OPEN})  # then what the attempt before showed stands
 SURE = (SideEffect.NONE, SideEffect.UNKNOWN, SideEffect.DONE)  # of several attempts the last of these is known
 
@@ -89,6 +92,7 @@ class Executor:
         self._once = once
         self._pacing = Pacing(quotas, clock, limits.retry.first_throttle_delay)
         self.guard = Guard(clock)
+        self._overdue = Overdue()
 
     async def run(self, call: Call, credential: Credential | None = None, stop: Stop | None = None) -> Ended:
         """The call's end. A defect becomes `INTERNAL/BUG`, logged; a cancellation by `stop` becomes its reason, any
@@ -96,11 +100,14 @@ class Executor:
 
         `credential` is used in place of the connection's stored one: it is tried before it is stored.
         """
-        stop = stop or Stop()
-        told = await self._emit(story.started, call, catalog_hash=self.catalogue.digest, sidecar=self._id)
+        stop = stop or Stop.here()
+        due = self._overdue.expect(stop, call.deadline - self._clock.now())
         run: Run | None = None
         try:
-            prepared = await self.preparation.prepare(call, credential, stop, told=told)
+            told = await self._emit(story.started, call, catalog_hash=self.catalogue.digest, sidecar=self._id)
+            prepared = await self._turn(call, stop) or await self.preparation.prepare(
+                call, credential, stop, told=told
+            )
             if isinstance(prepared, Run):
                 run = prepared
                 result = dry_run(run.request, shown(run.auth)) if call.dry_run else await self._done_once(run)
@@ -114,8 +121,22 @@ class Executor:
                 raise
         except Exception as error:  # noqa: BLE001  # logged without the secrets that its words may hold
             result = _defect(call, run, error)
+        finally:
+            due.discard(stop)
         stop.settle()
         return await self._end(call, run, result)
+
+    async def _turn(self, call: Call, stop: Stop) -> Failure | None:
+        """Wait until others have had their turn, and tell of it where that took a while."""
+        if stop.turn is not None:
+            await stop.turn
+        waited = self._clock.now() - call.accepted
+        if waited < TURN_SECONDS:
+            return None
+        if self._clock.now() >= call.deadline:
+            return out_of_time(waited)
+        await self._emit(story.wait, call, waited, "other calls were under way: its turn came then")
+        return None
 
     async def _done_once(self, run: Run) -> Outcome:
         """With an idempotency key: what the first call with it ended in, or this one's outcome as the first."""
@@ -142,11 +163,10 @@ class Executor:
     async def _attempt_until_done(self, run: Run) -> Outcome:
         """The attempt loop: reserve, credential, send, observe limits, outcome, retry?"""
         call = run.call
-        last: Failure | None = None
         while True:
             refused = await self._refusal(run)
             if refused is not None:
-                return last if last and refused.reason in UNTRIED else refused
+                return _instead(run, refused)
             if call.access is Access.WRITE and run.attempts == 0 and not await self._is_told(run):
                 return untold()
             # Time went by: its leave may be over, and the deadline may have passed.
@@ -169,7 +189,7 @@ class Executor:
             run.why.append(f"attempt {run.attempts}: {decision.why}")
             if decision.delay is None:
                 return result
-            last = result
+            run.last = result
             if decision.delay == 0.0:
                 continue
             await self._emit(story.wait, call, decision.delay, decision.why, jitter=jitter)
@@ -290,6 +310,8 @@ class Executor:
         if run is None:
             return stopped(reason, 0, under_way=False, side_effect=SideEffect.NONE)
         began, run.began = run.began, None
+        if began is None and run.last is not None and reason is Reason.BEFORE_SEND:
+            return run.last
         result = stopped(reason, run.attempts, under_way=began is not None, side_effect=run.side_effect)
         if began is not None:
             await self._tell_attempt(run, result, result, Decision(None, "the call was told to stop"), began)
@@ -344,6 +366,11 @@ class Executor:
         except Exception as error:  # logged without the secrets that its words may hold
             log.exception("an event of call %s could not be told", call.call_id, exc_info=defect(error))
             return False
+
+
+def _instead(run: Run, refused: Failure) -> Failure:
+    """What is told in place of a further attempt that is not to be made."""
+    return run.last if run.last and refused.reason in UNTRIED else refused
 
 
 def _defect(call: Call, run: Run | None, error: Exception) -> Failure:

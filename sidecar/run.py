@@ -72,7 +72,8 @@ class Ended(msgspec.Struct, frozen=True):
 class Run:
     """One call under way. `told`: the trace knows that it started. `side_effect` is what all its attempts so far may
     have done, not the last one alone. `began`: when the exchange began that has not ended yet, and `entry` what its
-    end tells the breaker. `refused`: how the provider refused its token, which is then renewed, once. `retry_cost`:
+    end tells the breaker. `last`: what the attempt before ended in.
+    `refused`: how the provider refused its token, which is then renewed, once. `retry_cost`:
     what the last retry took from the tenant's budget. Of a call with an idempotency key: `held` is its record, or
     `replayed` what the first one ended in; `again`: the same call may be sent again, whatever came of it. `permit`:
     leave for its next exchange, or for the one under way.
@@ -92,6 +93,7 @@ class Run:
     side_effect: SideEffect = SideEffect.NONE
     began: float | None = None
     entry: Entry | None = None
+    last: Failure | None = None
     retry_cost: int = 0
     refused: Failure | None = None
     renewed: bool = False

@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from sidecar.scope import Scope
 from sidecar.wire.subject import NAME as PROVIDER
-from sidecar.wire.subject import is_name
+from sidecar.wire.subject import encode_token, is_name
 
 ENVIRONMENT = "SIDECAR_"
 FILE = "sidecar.toml"
@@ -25,7 +25,9 @@ LISTS = {
     "return_urls": ",",
     "connections": ",",
     "providers": ",",
+    "tenant_weights": ",",
 }
+MOST_WEIGHT = 100
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 INBOX = r"^[A-Za-z0-9_%-]{1,128}(\.[A-Za-z0-9_%-]{1,128})*$"
 NAME_RULE = "a name is not empty, is not `-`, and has at most 256 characters as a token of a subject"
@@ -93,7 +95,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     return_urls: Annotated[
         tuple[str, ...], Meta(description="where a page may send a browser back to: URLs, and whatever is below them")
     ] = ()
-    max_in_flight: Annotated[int, Meta(description="calls at once; more are refused at once", ge=1, le=100_000)] = 1024
+    max_in_flight: Annotated[int, Meta(description="calls at once; more wait for a moment", ge=1, le=100_000)] = 1024
+    max_per_tenant: Annotated[
+        int, Meta(description="of them one tenant's; 0: half, or all with `SIDECAR_TENANT`", ge=0, le=100_000)
+    ] = 0
+    max_per_provider: Annotated[
+        int, Meta(description="of them to one provider; 0: three quarters", ge=0, le=100_000)
+    ] = 0
+    max_waiting: Annotated[
+        int, Meta(description="calls of one tenant that wait for a turn; more are refused at once", ge=0, le=100_000)
+    ] = 256
+    tenant_weights: Annotated[
+        tuple[str, ...], Meta(description="tenants that have more turns than others while calls wait, such as `acme=3`")
+    ] = ()
     max_timeout_ms: Annotated[int, Meta(description="longest time that a call may ask for", ge=1_000, le=3_600_000)] = (
         300_000
     )
@@ -142,6 +156,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def scope(self) -> Scope:
         return Scope(self.tenant, self.connections, self.providers)
+
+    @property
+    def weights(self) -> dict[str, int]:
+        """By the token of the tenant. Raises SettingsError."""
+        found: dict[str, int] = {}
+        for text in self.tenant_weights:
+            name, _, weight = text.rpartition("=")
+            if not is_name(name) or not weight.isdecimal() or not 1 <= int(weight) <= MOST_WEIGHT:
+                raise SettingsError(f"SIDECAR_TENANT_WEIGHTS: {text!r} is not such as acme=3, from 1 to {MOST_WEIGHT}")
+            found[encode_token(name)] = int(weight)
+        return found
 
     def __repr__(self) -> str:
         """What is not as it is by itself, but for the URL: it may hold a password."""
@@ -217,6 +242,7 @@ def _check_together(settings: Settings) -> None:
             raise SettingsError(
                 f"{ENVIRONMENT}{variable} says what of one tenant is served: set SIDECAR_TENANT too, or leave it out"
             )
+    _ = settings.weights
     for name in settings.connections:
         if not is_name(name):
             raise SettingsError(f"SIDECAR_CONNECTIONS: {NAME_RULE}")

@@ -11,17 +11,28 @@ from sidecar.model import Reason
 class Stop:
     """One call's. The first who tells it gives the reason; it is obeyed unless the outcome is known by then.
 
-    `task` runs the call; whoever makes it sets it, before anybody can tell anything.
+    `task` runs the call; whoever makes it sets it, before anybody can tell anything. `turn`: what the call waits for
+    before anything else, where it could not begin at once.
     """
 
-    __slots__ = ("_cancelled", "_settled", "reason", "task")
+    __slots__ = ("_cancelled", "_settled", "reason", "task", "turn")
 
     task: asyncio.Task[Any]
 
-    def __init__(self) -> None:
+    def __init__(self, turn: asyncio.Future[None] | None = None) -> None:
+        self.turn = turn
         self.reason: Reason | None = None
         self._settled = False
         self._cancelled = False
+
+    @classmethod
+    def here(cls) -> Stop:
+        """Of a call that the current task runs."""
+        stop, task = cls(), asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a call needs a task")
+        stop.task = task
+        return stop
 
     def tell(self, reason: Reason) -> bool:
         """End it for this reason; false when it was told before, or its outcome is known and it ends by itself."""

@@ -6,8 +6,11 @@ This is the one place that calls `create_task`. A subscription's callback only h
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections import deque
+from collections.abc import Coroutine, Iterable
+from functools import partial
 from typing import Any, Protocol
 
 import anyio
@@ -16,7 +19,9 @@ import msgspec
 from sidecar.admin import Administrator
 from sidecar.answer import Answer, Answers
 from sidecar.connect import Connect
+from sidecar.core.fair import Verdict
 from sidecar.execute import Executor
+from sidecar.gate import Admission, Answerer, Arrived, Gate, refusal
 from sidecar.log import defect
 from sidecar.micro import QUEUE, VERBS, Endpoint, Service
 from sidecar.model import Access, Failure, Reason, SideEffect, Success
@@ -31,17 +36,8 @@ from sidecar.wire.reply import Asked, Reply, cancel_reply, encode_reply
 log = logging.getLogger("sidecar.worker")
 
 LAST_SECONDS = 1.0  # for calls that were told to stop to say so
+REFUSALS_AT_ONCE = 64  # then others have a turn
 EVERYTHING = Scope()
-
-
-class Admission(msgspec.Struct, frozen=True):
-    """What is let in. `reply_prefixes`: a caller may have its answer sent there and nowhere else, since the sidecar
-    may publish where the caller may not; `wire.inbox` says what one may hold.
-    """
-
-    max_in_flight: int = 1024
-    max_timeout_ms: int = 300_000
-    reply_prefixes: tuple[str, ...] = ("_INBOX.", "_R_.")
 
 
 class Counters(Protocol):
@@ -52,9 +48,6 @@ class Counters(Protocol):
     def refused(self, why: str) -> None: ...
 
     def reply_lost(self) -> None: ...
-
-
-Answerer = Callable[[Message, float, Stop], Awaitable[Answer]]
 
 
 class Worker:
@@ -81,7 +74,9 @@ class Worker:
         self._counters = counters
         self._clock = clock
         self._service = service
-        self._admission = admission
+        self._gate = Gate(admission, self._start)
+        self._bounds = admission.bounds
+        self._refusals: deque[tuple[Message, Failure]] = deque()
         self._inboxes = Inboxes(admission.reply_prefixes)
         self._answers = Answers(
             prefix=prefix,
@@ -125,9 +120,11 @@ class Worker:
         """
         with anyio.move_on_after(0 if self._over else grace) as self._grace:
             await _drained(self._subscriptions)
-            while pending := self._tasks.keys() | self._others:
-                await asyncio.wait(pending)
+            while (pending := self._tasks.keys() | self._others) or self._gate.waiting:
+                await (asyncio.wait(pending) if pending else asyncio.sleep(0))
         self._over = True
+        for arrived in self._gate.send_away():
+            self._refuse(arrived.message, _closing(), "shutting_down")
         given_up = [stop.tell(Reason.SHUTTING_DOWN) for stop in self._tasks.values()]
         with anyio.move_on_after(LAST_SECONDS):
             while pending := self._tasks.keys() | self._others:
@@ -154,10 +151,11 @@ class Worker:
 
     async def _subscribe(self, interest: Interest, answer: Answerer) -> None:
         endpoint = self._endpoint(interest, QUEUE)
+        call = interest.kind is Kind.CALL
 
         def hand_over(message: Message) -> None:
             if self._may_answer(message):
-                self._admit(message, answer, endpoint)
+                self._admit(message, answer, endpoint, call=call)
 
         self._subscriptions.append(await self._bus.subscribe(interest.subject, hand_over, queue=QUEUE))
 
@@ -169,7 +167,7 @@ class Worker:
         def hand_over(message: Message) -> None:
             if not message.reply or self._may_answer(message):
                 # A turn of the loop later: a call that came right before it has then begun.
-                loop.call_soon(self._cancel, message, endpoint)
+                loop.call_soon(self._seat_and_cancel, message, endpoint)
 
         self._last_subscriptions.append(await self._bus.subscribe(interest.subject, hand_over))
 
@@ -193,22 +191,34 @@ class Worker:
         self._counters.refused("reply_subject" if reply else "no_reply_subject")
         return False
 
-    def _admit(self, message: Message, answer: Answerer, endpoint: Endpoint) -> None:
-        if self._over or len(self._tasks) >= self._admission.max_in_flight:
-            failure = _closing() if self._over else _full(len(self._tasks))
-            self._counters.refused("shutting_down" if self._over else "queue_full")
-            self._spawn(self._publish(message, encode_reply(Asked(), failure, self._bus.max_payload)))
+    def _admit(self, message: Message, answer: Answerer, endpoint: Endpoint, *, call: bool) -> None:
+        if self._over:
+            self._refuse(message, _closing(), "shutting_down")
             return
-        stop = Stop()
-        work = self._serve(message, answer, endpoint, self._clock.now(), stop)
+        verdict = self._gate.admit(message, answer, endpoint, self._clock.now(), call=call)
+        if verdict in {Verdict.TENANT_FULL, Verdict.ALL_FULL}:
+            failure = refusal(verdict, self._bounds)
+            self._refuse(message, failure, failure.reason.lower())
+
+    def _start(self, arrived: Arrived) -> None:
+        stop = Stop(arrived.turn)
+        work = self._serve(arrived.message, arrived.answer, arrived.endpoint, arrived.accepted, stop)
         task = stop.task = asyncio.get_running_loop().create_task(work)
         self._tasks[task] = stop
-        task.add_done_callback(self._ended)
+        task.add_done_callback(partial(self._ended, arrived))
         self._counters.in_flight(len(self._tasks))
 
-    def _ended(self, task: asyncio.Task[Answer]) -> None:
+    def _ended(self, arrived: Arrived, task: asyncio.Task[Answer]) -> None:
         del self._tasks[task]
         self._counters.in_flight(len(self._tasks))
+        self._gate.leave(arrived)
+
+    def _refuse(self, message: Message, failure: Failure, why: str) -> None:
+        """One task answers all that are refused together: thousands may be, and none of them waits for the others."""
+        self._counters.refused(why)
+        self._refusals.append((message, failure))
+        if len(self._refusals) == 1:
+            self._spawn(self._publish_refusals())
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -236,6 +246,11 @@ class Worker:
         error = answered.outcome.reason if isinstance(answered.outcome, Failure) else None
         endpoint.count(self._clock.now() - accepted, error)
         return answered
+
+    def _seat_and_cancel(self, message: Message, endpoint: Endpoint) -> None:
+        """What stands in a line has no name yet: it is seated first, and known a turn of the loop later."""
+        self._gate.seat_all()
+        asyncio.get_running_loop().call_soon(self._cancel, message, endpoint)
 
     def _cancel(self, message: Message, endpoint: Endpoint) -> None:
         """Stop the call that the subject names, and tell what became of it.
@@ -271,6 +286,19 @@ class Worker:
             log.exception("the reply to call %s could not be written", asked.call_id, exc_info=defect(error))
             return encode_reply(asked, _defective(asked.access), most)
 
+    async def _publish_refusals(self) -> None:
+        known: tuple[Failure, Reply] | None = None
+        for number in itertools.count(1):
+            if not self._refusals:
+                return
+            message, failure = self._refusals[0]
+            if known is None or known[0] != failure:
+                known = failure, encode_reply(Asked(), failure, self._bus.max_payload)
+            await self._publish(message, known[1])
+            self._refusals.popleft()
+            if number % REFUSALS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+
     async def _publish(self, message: Message, reply: Reply) -> None:
         try:
             await self._bus.publish(message.reply, reply.payload, headers=reply.headers or None)
@@ -286,11 +314,6 @@ async def _drained(subscriptions: Iterable[Subscription]) -> None:
     async with anyio.create_task_group() as drains:
         for subscription in subscriptions:
             drains.start_soon(subscription.drain)
-
-
-def _full(number: int) -> Failure:
-    detail = f"{number} calls are in flight, as many as this sidecar takes"
-    return Failure(reason=Reason.QUEUE_FULL, detail=detail, retry_after=1.0)
 
 
 def _closing() -> Failure:

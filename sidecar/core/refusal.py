@@ -12,6 +12,7 @@ MAX_URL = 32 * 1024  # no server that we know takes more; HTTPX takes twice as m
 WHY_STOPPED = {
     Reason.CANCELLED_BY_CALLER: "a message on the call's cancel subject ended it",
     Reason.SHUTTING_DOWN: "the sidecar shuts down and could not finish this call in time: it ended",
+    Reason.BEFORE_SEND: "the deadline passed",
 }
 NO_WORD = 16  # characters; a password may be a word that answers hold, a key or token is longer
 
@@ -22,7 +23,13 @@ def stopped(reason: Reason, attempts: int, *, under_way: bool, side_effect: Side
         when = f"during attempt {attempts}"
     else:
         when = f"before attempt {attempts + 1}" if attempts else "before anything was sent"
-    return Failure(reason=reason, detail=f"{WHY_STOPPED[reason]} {when}", side_effect=side_effect)
+    ended = Reason.OUTCOME_UNKNOWN if under_way and reason is Reason.BEFORE_SEND else reason
+    return Failure(reason=ended, detail=f"{WHY_STOPPED[reason]} {when}", side_effect=side_effect)
+
+
+def out_of_time(waited: float) -> Failure:
+    detail = f"the deadline passed before anything was sent: {waited:.3f} s went by before the call had its turn"
+    return Failure(reason=Reason.BEFORE_SEND, detail=detail)
 
 
 def unknown_operation(call: Call, close_by: str | None) -> Failure:

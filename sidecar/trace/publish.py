@@ -25,6 +25,13 @@ class Counters(Protocol):
     def trace_dropped(self) -> None: ...
 
 
+def _why_waited(event: Wait) -> str:
+    """For a bucket, before another attempt (dice were thrown for how long), or for its turn."""
+    if event.bucket:
+        return "quota"
+    return "turn" if event.jitter is None else "retry"
+
+
 class TracePublisher:
     """Core publishes into a subject that the trace stream captures: 1 us each, lost only with the connection."""
 
@@ -61,7 +68,7 @@ class TracePublisher:
                 result = str(event.status or event.reason or "none")
                 self._counters.attempted(event.provider, result, event.duration_ms / 1000)
             case Wait():
-                self._counters.waited(event.provider, "quota" if event.bucket else "retry", event.seconds)
+                self._counters.waited(event.provider, _why_waited(event), event.seconds)
             case Finished():
                 self._counters.finished(event.provider, event.operation, event.outcome, event.elapsed_ms / 1000)
             case Admin():

@@ -161,5 +161,5 @@ def test_every_setting_is_in_the_table() -> None:
     """With its variable, its default and what it does."""
     rows = table().splitlines()
     assert len(rows) == 2 + len(Settings.__struct_fields__)
-    assert "| `SIDECAR_MAX_IN_FLIGHT` | `1024` | calls at once; more are refused at once |" in rows
+    assert "| `SIDECAR_MAX_IN_FLIGHT` | `1024` | calls at once; more wait for a moment |" in rows
     assert all(row.count("|") == 4 for row in rows)

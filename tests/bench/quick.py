@@ -151,6 +151,8 @@ async def main() -> int:
             "SIDECAR_CONNECTORS": str(Path(__file__).parent / "connectors"),
             "SIDECAR_EGRESS_ALLOW": "127.0.0.1",
             "SIDECAR_MAX_IN_FLIGHT": "6000",
+            "SIDECAR_MAX_PER_TENANT": "6000",
+            "SIDECAR_MAX_PER_PROVIDER": "6000",
             "SSL_CERT_FILE": str(certificate),
         }
         await prepare(server.url, folder / "kek")

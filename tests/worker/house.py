@@ -20,6 +20,7 @@ from sidecar.connect import Connect, Site
 from sidecar.copy_admin import CopyAdministrator
 from sidecar.credential import Credential
 from sidecar.execute import Executor
+from sidecar.gate import Admission
 from sidecar.key_admin import KeyAdministrator
 from sidecar.micro import Service
 from sidecar.model import Failure
@@ -36,7 +37,7 @@ from sidecar.store.credential_form import FORMAT
 from sidecar.store.flow import FlowStore
 from sidecar.store.rewrap import SealedRecords
 from sidecar.wire.event import Admin
-from sidecar.worker import Admission, Worker
+from sidecar.worker import Worker
 from tests.build import provider
 from tests.store.test_credential import MemoryStore
 

@@ -10,10 +10,10 @@ import anyio
 import httpx
 import pytest
 
+from sidecar.gate import Admission
 from sidecar.model import Failure
 from sidecar.sandbox.scripted import ScriptedSender
 from sidecar.wire.event import Event, Finished
-from sidecar.worker import Admission
 from tests.worker.house import House, Letter, Published, StuckSender
 
 pytestmark = pytest.mark.anyio

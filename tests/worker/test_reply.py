@@ -8,11 +8,11 @@ import httpx
 import msgspec
 import pytest
 
+from sidecar.gate import Admission
 from sidecar.log import JsonLines, TextLines
 from sidecar.model import Access, Outcome
 from sidecar.sandbox.scripted import ScriptedSender
 from sidecar.wire.subject import AdminAddress
-from sidecar.worker import Admission
 from tests.build import provider
 from tests.worker.house import House, Letter, StuckSender
 
@@ -180,7 +180,7 @@ async def test_an_inbox_of_the_own_tenant(subject: str, reply: str) -> None:
 async def test_no_more_than_so_many_in_flight() -> None:
     """The excess is refused at once and counted; those in flight are answered; then there is room again."""
     sender = StuckSender([httpx.Response(200, json={"id": 1}) for _ in range(4)])
-    house = House(sender, admission=Admission(max_in_flight=2))
+    house = House(sender, admission=Admission(max_in_flight=2, max_waiting=0))
     await house.start()
     for number in range(5):
         house.bus.hand_in(Letter(READ, b'{"id": "7"}', reply=f"_INBOX.{number}"))

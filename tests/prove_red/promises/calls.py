@@ -170,16 +170,16 @@ ROWS = (
     ),
     Row(
         promise="No more calls at once than the setting says; more are refused at once.",
-        file="sidecar/worker.py",
-        good="len(self._tasks) >= self._admission.max_in_flight:",
-        bad="len(self._tasks) > self._admission.max_in_flight:",
+        file="sidecar/core/fair.py",
+        good="            bounds.total - self.under_way,\n",
+        bad="            bounds.total + 1 - self.under_way,\n",
         tests=("tests/worker/test_reply.py::test_no_more_than_so_many_in_flight",),
     ),
     Row(
         promise="Whoever is refused for want of room is told when to come back.",
-        file="sidecar/worker.py",
-        good="return Failure(reason=Reason.QUEUE_FULL, detail=detail, retry_after=1.0)",
-        bad="return Failure(reason=Reason.QUEUE_FULL, detail=detail)",
+        file="sidecar/gate.py",
+        good="return Failure(reason=reason, detail=detail, retry_after=RETRY_SECONDS)",
+        bad="return Failure(reason=reason, detail=detail)",
         tests=("tests/worker/test_reply.py::test_no_more_than_so_many_in_flight",),
     ),
     Row(

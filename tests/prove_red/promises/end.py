@@ -19,8 +19,8 @@ ROWS = (
         file="sidecar/worker.py",
         good=(
             "            await _drained(self._subscriptions)\n"
-            "            while pending := self._tasks.keys() | self._others:\n"
-            "                await asyncio.wait(pending)\n"
+            "            while (pending := self._tasks.keys() | self._others) or self._gate.waiting:\n"
+            "                await (asyncio.wait(pending) if pending else asyncio.sleep(0))\n"
         ),
         bad="            await _drained(self._subscriptions)\n",
         tests=(f"{STOP}::test_what_is_in_flight_is_finished",),
@@ -28,8 +28,8 @@ ROWS = (
     Row(
         promise="What was received during the drain is answered.",
         file="sidecar/worker.py",
-        good="if self._over or len(self._tasks) >= self._admission.max_in_flight:",
-        bad="if self._grace or len(self._tasks) >= self._admission.max_in_flight:",
+        good="        if self._over:\n            self._refuse(message,",
+        bad="        if self._grace:\n            self._refuse(message,",
         tests=(f"{STOP}::test_what_was_received_during_the_drain_is_answered",),
     ),
     Row(

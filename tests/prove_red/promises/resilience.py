@@ -6,6 +6,8 @@ from tests.prove_red.row import Row
 
 GUARD = "tests/execute/test_guard.py"
 BREAKER = "tests/core/test_breaker.py"
+OVERDUE = "tests/execute/test_overdue.py"
+FAIR = "tests/core/test_fair.py"
 
 ROWS = (
     Row(
@@ -23,13 +25,13 @@ ROWS = (
         file="sidecar/core/breaker.py",
         good="    return PROBE_SECONDS if breaker.probing else max(0.0, breaker.until - now)",
         bad="    return max(0.0, breaker.until - now)",
-        tests=(f"{BREAKER}::test_one_probe_at_a_time", f"{GUARD}::test_a_probe_that_is_cancelled_leaves_its_place"),
+        tests=(f"{BREAKER}::test_one_probe_at_a_time",),
     ),
     Row(
         promise="A breaker closes by itself when the provider works again.",
         file="sidecar/core/breaker.py",
         good="        return Breaker(0, breaker.opened)\n",
-        bad="        return Breaker(0, breaker.opened, breaker.until)\n",
+        bad="        return breaker\n",
         tests=(f"{GUARD}::test_ten_minutes_down_are_one_probe_in_thirty_seconds",),
     ),
     Row(
@@ -87,5 +89,75 @@ ROWS = (
         good="        if refused is not None:\n            return Decision(None,",
         bad="        if refused is not None and run.trial:\n            return Decision(None,",
         tests=(f"{GUARD}::test_no_retry_once_it_is_open",),
+    ),
+    Row(
+        promise="No call outlives its deadline, whatever it waits for.",
+        file="sidecar/execute.py",
+        good="        due = self._overdue.expect(stop, call.deadline - self._clock.now())\n",
+        bad="        due = self._overdue.expect(stop, 100.0)\n",
+        tests=(f"{OVERDUE}::test_a_wait_that_hangs_tells_the_attempt_before",),
+    ),
+    Row(
+        promise="A call that was sent and ends by its deadline is not told as unsent.",
+        file="sidecar/core/refusal.py",
+        good="    ended = Reason.OUTCOME_UNKNOWN if under_way and reason is Reason.BEFORE_SEND else reason\n",
+        bad="    ended = reason\n",
+        tests=(f"{OVERDUE}::test_whatever_hangs",),
+    ),
+    Row(
+        promise="Tenants that wait are served in turn.",
+        file="sidecar/core/fair.py",
+        good="                if line.left <= 0:\n",
+        bad="                if line.number <= 1:\n",
+        tests=(f"{FAIR}::test_lines_are_served_in_turn", f"{FAIR}::test_a_weight_is_so_many_turns"),
+    ),
+    Row(
+        promise="One tenant's bound holds.",
+        file="sidecar/core/fair.py",
+        good="            bounds.tenant - self._tenants[tenant],\n",
+        bad="",
+        tests=("tests/worker/test_fair.py::test_one_tenant_leaves_room_for_others",),
+    ),
+    Row(
+        promise="A provider that hangs does not fill the sidecar.",
+        file="sidecar/core/fair.py",
+        good="            bounds.provider - self._providers[provider],\n",
+        bad="",
+        tests=(f"{FAIR}::test_a_provider_that_is_full_holds_up_no_other",),
+    ),
+    Row(
+        promise="When there is room again whoever waits goes on.",
+        file="sidecar/core/fair.py",
+        good="            self._may_go = self.waiting > 0\n",
+        bad="            self._may_go = self.waiting > self._bounds.line\n",
+        tests=("tests/worker/test_fair.py::test_who_waits_has_its_turn_and_it_is_told",),
+    ),
+    Row(
+        promise="A burst of one caller is spread, so that others have their turn meanwhile.",
+        file="sidecar/core/fair.py",
+        good="        if not self._may_go and self._begun < self._bounds.at_once and",
+        bad="        if not self._may_go and",
+        tests=(f"{FAIR}::test_few_begin_in_one_turn",),
+    ),
+    Row(
+        promise="A call that waits for its turn can be cancelled.",
+        file="sidecar/worker.py",
+        good="        self._gate.seat_all()\n",
+        bad="",
+        tests=("tests/worker/test_fair.py::test_who_waits_can_be_cancelled",),
+    ),
+    Row(
+        promise="Who waits when the sidecar ends has a reply.",
+        file="sidecar/worker.py",
+        good="        for arrived in self._gate.send_away():\n",
+        bad="        for arrived in self._gate.send_away()[:0]:\n",
+        tests=("tests/worker/test_fair.py::test_who_waits_when_the_sidecar_ends",),
+    ),
+    Row(
+        promise="Of many that are refused together each has its reply.",
+        file="sidecar/worker.py",
+        good="            self._refusals.popleft()\n",
+        bad="            self._refusals.clear()\n",
+        tests=("tests/worker/test_fair.py::test_ten_thousand_at_a_stuck_sidecar",),
     ),
 )

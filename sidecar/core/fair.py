@@ -1,0 +1,193 @@
+"""Whose turn it is: how much may be under way in all, of one tenant, at one provider, and who goes on then.
+
+What has no room stands in its tenant's line. Lines are served in turn, a tenant of weight 3 three times where one of
+weight 1 is served once; within a line nobody is held up by somebody else's provider. In one turn of the loop only a few
+begin: what many callers sent at once does not keep waiting whoever comes next.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Generic, TypeVar
+
+import msgspec
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """How many may be under way in all, of one `tenant`, at one `provider`; how many may stand in one tenant's `line`,
+    and in all lines; how many begin in one turn (`at_once`).
+    """
+
+    total: int = 1024
+    tenant: int = 1024
+    provider: int = 1024
+    line: int = 256
+    lines: int = 1024
+    at_once: int = 8
+
+
+class Verdict(Enum):
+    """What happens to what just came."""
+
+    BEGIN = "begin"
+    WAIT = "wait"
+    TENANT_FULL = "the tenant has as much under way as it may, and its line is full"
+    ALL_FULL = "there is no room, and its line or all lines together are full"
+
+
+@dataclass(slots=True, eq=False)
+class Place:
+    """Of one message: under way, in a line, or neither any more."""
+
+    tenant: str
+    provider: str
+    under_way: bool = False
+    waits: bool = False
+
+
+Of = TypeVar("Of", bound=Place)
+
+
+@dataclass(slots=True)
+class _Line(Generic[Of]):
+    """Of one tenant: who waits, by provider in the order of coming. `left`: how often more it is served this round."""
+
+    left: int
+    waiting: dict[str, deque[Of]] = field(default_factory=dict)
+    number: int = 0
+
+
+class Fair(Generic[Of]):
+    """Keeps the places. `turn` is to be called a turn of the loop after anything began or `wants_turn` says so."""
+
+    def __init__(self, bounds: Bounds, weight: Callable[[str], int] = lambda _tenant: 1) -> None:
+        self._bounds = bounds
+        self._weight = weight
+        self._lines: dict[str, _Line[Of]] = {}
+        self._round: deque[str] = deque()  # the tenants that have a line, in the order in which they are served
+        self._tenants: Counter[str] = Counter()
+        self._providers: Counter[str] = Counter()
+        self._begun = 0  # in this turn
+        self._may_go = False  # somebody in a line might begin in the next turn
+        self.under_way = 0
+        self.waiting = 0
+
+    def ask(self, place: Of) -> Verdict:
+        """What becomes of a message that just came."""
+        if not self._may_go and self._begun < self._bounds.at_once and self._has_room(place.tenant, place.provider):
+            self._begin(place)
+            return Verdict.BEGIN
+        line, bounds = self._lines.get(place.tenant), self._bounds
+        room = self._room(place.tenant, place.provider)  # who has room, and waits for a turn of the loop, is in no way
+        if (line.number if line else 0) >= bounds.line + room or self.waiting >= bounds.lines + room:
+            of_its_own = bounds.tenant < bounds.total and self._tenants[place.tenant] >= bounds.tenant
+            return Verdict.TENANT_FULL if of_its_own else Verdict.ALL_FULL
+        self._join(place)
+        return Verdict.WAIT
+
+    @property
+    def wants_turn(self) -> bool:
+        """Whether something is to be done in the next turn of the loop."""
+        return self._may_go or self._begun > 0
+
+    def turn(self) -> list[Of]:
+        """A new turn of the loop: those whose turn it is, now under way."""
+        self._begun = 0
+        going: list[Of] = []
+        while self._may_go and len(going) < self._bounds.at_once:
+            place = self._next()
+            if place is None:
+                self._may_go = False
+            else:
+                self._begin(place)
+                going.append(place)
+        return going
+
+    def leave(self, place: Of) -> None:
+        """It has ended, or waits no more."""
+        if place.under_way:
+            place.under_way = False
+            self.under_way -= 1
+            _less(self._tenants, place.tenant)
+            _less(self._providers, place.provider)
+            self._may_go = self.waiting > 0
+        elif place.waits:
+            self._lines[place.tenant].waiting[place.provider].remove(place)
+            self._shorten(place)
+
+    def _has_room(self, tenant: str, provider: str) -> bool:
+        return self._room(tenant, provider) > 0
+
+    def _room(self, tenant: str, provider: str) -> int:
+        """How many more of them might be under way."""
+        bounds = self._bounds
+        return min(
+            bounds.total - self.under_way,
+            bounds.tenant - self._tenants[tenant],
+            bounds.provider - self._providers[provider],
+        )
+
+    def _begin(self, place: Of) -> None:
+        place.under_way = True
+        self._begun += 1
+        self.under_way += 1
+        self._tenants[place.tenant] += 1
+        self._providers[place.provider] += 1
+
+    def _join(self, place: Of) -> None:
+        line = self._lines.get(place.tenant)
+        if line is None:
+            line = self._lines[place.tenant] = _Line[Of](self._weight(place.tenant))
+            self._round.append(place.tenant)
+        line.waiting.setdefault(place.provider, deque()).append(place)
+        line.number += 1
+        self.waiting += 1
+        place.waits = True
+        self._may_go = self._may_go or self._has_room(place.tenant, place.provider)
+
+    def _next(self) -> Of | None:
+        """Who is next in turn of those that have room; looks at every line at most once."""
+        for _ in range(len(self._round)):
+            tenant = self._round[0]
+            line = self._lines[tenant]
+            place = self._first_with_room(tenant, line)
+            if place is not None:
+                line.left -= 1
+                if line.left <= 0:
+                    line.left = self._weight(tenant)
+                    self._round.rotate(-1)
+                line.waiting[place.provider].popleft()
+                self._shorten(place)
+                return place
+            self._round.rotate(-1)
+        return None
+
+    def _first_with_room(self, tenant: str, line: _Line[Of]) -> Of | None:
+        """Of the line, and of its providers in turn."""
+        for provider, waiting in line.waiting.items():
+            if self._has_room(tenant, provider):
+                line.waiting[provider] = line.waiting.pop(provider)  # others first, the next time
+                return waiting[0]
+        return None
+
+    def _shorten(self, place: Of) -> None:
+        """It stands in its line no more."""
+        place.waits = False
+        self.waiting -= 1
+        line = self._lines[place.tenant]
+        line.number -= 1
+        if not line.waiting[place.provider]:
+            del line.waiting[place.provider]
+        if not line.number:
+            del self._lines[place.tenant]
+            self._round.remove(place.tenant)
+
+
+def _less(counted: Counter[str], name: str) -> None:
+    """One less; what is 0 is not kept, as names are without number."""
+    counted[name] -= 1
+    if not counted[name]:
+        del counted[name]
