@@ -126,8 +126,6 @@ def _limit(quota: Quota) -> Limit:
     """The manifest's figures."""
     windows = tuple(Window(window.units, window.seconds) for window in quota.windows)
     tokens = Tokens(quota.bucket.rate, quota.bucket.burst) if quota.bucket else None
-    if quota.rate:
-        tokens = Tokens(quota.rate / quota.per, quota.burst)
     return Limit("", quota.name, windows, tokens, quota.concurrency, quota.variation_ms / 1000)
 
 

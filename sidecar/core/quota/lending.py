@@ -20,6 +20,7 @@ from sidecar.core.quota.turn import Turn
 if TYPE_CHECKING:
     from sidecar.core.quota.owner import Owner
 
+RENEWED = 5.0  # seconds between two renewals of a credit
 ASKED = 1.0  # seconds; who asked so recently uses its credit and more
 
 
@@ -39,6 +40,7 @@ class Lending:
         self.missing_until = 0.0
         self.slots_until = 0.0
         self._told: set[str] = set()
+        self._heard: dict[str, float] = {}
         self._asked: dict[tuple[str, str], float] = {}
 
     def begin(self, budget: Budget, turn: Turn) -> None:
@@ -67,11 +69,14 @@ class Lending:
         for budget in self.owner.budgets.values():
             holders.update(budget.lent)
             holders.update(sender for sender, _ in budget.slots)
+        lately = turn.now - self.pace.credit_life
+        holders.update(sender for sender, heard in self._heard.items() if heard > lately and sender in self.roster)
         self.roster = self.roster & holders
         return holders
 
     def lend(self, sender: str, keys: Iterable[str], turn: Turn) -> None:
         """Give or renew what this sidecar may use of these limits unseen."""
+        self._heard[sender] = turn.now
         for key in keys:
             self._asked[sender, key] = turn.now
             budget = self.owner.budgets.get(key)
@@ -82,6 +87,8 @@ class Lending:
             if units is None or (lent is not None and lent.recalled):
                 continue
             until = turn.now + self._life(budget)
+            if lent is not None and until - lent.until < RENEWED:
+                continue
             if lent is None:
                 lent = Lent(units, until, (self.owner.epoch, turn.number()))
                 self.hold(budget, sender, lent, turn)
@@ -133,6 +140,12 @@ class Lending:
             if not self.missing:
                 budget.unknown_slots = (0, 0.0)
             self.owner.look_at(budget, turn.now, turn)
+
+    def sweep(self, now: float) -> None:
+        """Forget who has not asked for long."""
+        lately = now - self.pace.credit_life
+        self._heard = {sender: heard for sender, heard in self._heard.items() if heard > lately}
+        self._asked = {name: asked for name, asked in self._asked.items() if asked > lately}
 
     def forgive(self, turn: Turn) -> None:
         """Credits of those who never told have ended by now."""

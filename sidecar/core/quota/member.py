@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sidecar.core.quota.credit import Credits
-from sidecar.core.quota.event import Go, Refuse, Wait
+from sidecar.core.quota.event import Go, Hinted, Refuse, Wait
 from sidecar.core.quota.limit import Demand, Limit
 from sidecar.core.quota.message import Beat, Delay, Denial, Grant, Hint, Item, Permit, Request, Sync
 from sidecar.core.quota.pace import LATEST, lateness
@@ -27,7 +27,7 @@ class Waiter:
         self.deadline = deadline
         self.since = now
         self.asked = float("-inf")
-        self.answered = now
+        self.answered = float("-inf")
         self.ready = now  # when it may start, as far as is known
         self.said: float | None = None  # the moment that the caller was told
         self.bucket = demand.wants[0].limit.bucket
@@ -62,6 +62,7 @@ class Member:
         self.holds = False  # it was granted something that a next owner has to hear of
         self.late = 0.0  # what permits have to hold, where the usual is too short
         self.hints: dict[str, Hint] = {}
+        self.hinted: dict[str, float] = {}  # when something was last said of a limit
         self.ended: list[str] = []
         self.unused: list[str] = []
         self.dropped: list[tuple[str, tuple[int, int]]] = []
@@ -112,6 +113,14 @@ class Member:
         if isinstance(known, Given) and known.slots:
             self.slots -= 1
             self.ended.append(known.name)
+
+    def hint(self, hinted: Hinted, turn: Turn) -> None:
+        """What an answer said of a limit; of each once a second."""
+        if turn.now - self.hinted.get(hinted.key, float("-inf")) < turn.pace.beat:
+            return
+        self.hinted = {key: at for key, at in self.hinted.items() if turn.now - at < turn.pace.beat}
+        self.hinted[hinted.key] = turn.now
+        self.hints[hinted.key] = Hint(hinted.key, hinted.limit, hinted.remaining, hinted.reset, hinted.fixed)
 
     def lateness(self, demand: Demand) -> float:
         usual = lateness(want.limit for want in demand.wants)
@@ -199,7 +208,7 @@ class Member:
             self.late = min(max(self.late, permit.late) * SLOWER, LATEST)
             self.unused.append(permit.call)
             waiter.name = str(turn.number())
-            waiter.asked, waiter.answered = float("-inf"), turn.now
+            waiter.asked = waiter.answered = float("-inf")
             self.waiting[waiter.name] = waiter
             self.anew.append(waiter)
             return

@@ -90,8 +90,11 @@ class Node:
             case Told(keys=keys, seconds=seconds):
                 self._close(keys, seconds)
                 turn.effects.append(SendAll(Closed(keys, seconds)))
-            case Hinted():
-                pass
+            case Hinted(call=call):
+                part = turn.calls.get(call)
+                if isinstance(part, Part):
+                    turn.of(part)
+                    part.hint(event, turn)
             case Jumped():
                 for part in self._parts.values():
                     turn.of(part)
@@ -105,6 +108,10 @@ class Node:
 
     def _ask(self, asked: Asked) -> None:
         turn, demand = self._turn, asked.demand
+        if asked.deadline <= turn.now:
+            bucket = demand.wants[0].limit.bucket if demand.wants else "told"
+            turn.effects.append(Refuse(asked.call, turn.pace.again, bucket))
+            return
         if turn.closed:
             until = self.closed_until(demand)
             if until > turn.now:

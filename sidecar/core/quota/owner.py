@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from sidecar.core.quota.answers import Answers
 from sidecar.core.quota.budget import NEVER, Budget
+from sidecar.core.quota.hints import correct
 from sidecar.core.quota.keeping import Ahead, is_long
 from sidecar.core.quota.lending import Lending
 from sidecar.core.quota.limit import Limit
@@ -98,6 +99,8 @@ class Owner:
         now, idle = turn.now, self.lending.pace.idle
         for key, budget in list(self.budgets.items()):
             longest = max((window.seconds for window in budget.windows), default=0.0)
+            if budget.strict <= now:
+                budget.variation = budget.limit.variation
             if budget.used + idle + longest > now or budget.lines or budget.lent or budget.slots or budget.closed > now:
                 continue
             if now < self.cold + longest + idle or now < self.lending.missing_until:
@@ -106,6 +109,7 @@ class Owner:
             self.ahead.forget(budget)
         self._lines = {name: line for name, line in self._lines.items() if all(key in self.budgets for key in name[1])}
         self._forget(now)
+        self.lending.sweep(now)
 
     # What the sidecars ask and tell.
 
@@ -151,6 +155,8 @@ class Owner:
             self.unused(sender, call, turn)
         for key, serial in beat.dropped:
             self.lending.dropped(sender, key, serial, turn)
+        for hint in beat.hints:
+            correct(self, hint, turn)
         self._under_way(sender, frozenset(beat.under_way), turn)
         self.lending.lend(sender, beat.uses, turn)
 

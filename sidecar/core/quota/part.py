@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sidecar.core.quota.event import Asked, Refuse, Send
+from sidecar.core.quota.event import Asked, Hinted, Refuse, Send
 from sidecar.core.quota.limit import Demand
 from sidecar.core.quota.member import NOBODY, Member, Waiter
 from sidecar.core.quota.message import Beat, Grant, Message, NotMine, Request, Sync, Took
@@ -13,6 +13,7 @@ from sidecar.core.quota.seat import Seat, Step
 from sidecar.core.quota.turn import Turn
 
 NEVER = float("inf")
+AT_ONCE = 100  # requests that are repeated in one message
 TRIED = 1.0  # seconds; a try so long ago says nothing about now
 SOON = 0.0005  # seconds; a look is not planned anew for less
 
@@ -52,6 +53,9 @@ class Part:
 
     def end(self, call: str) -> None:
         self.member.end(call)
+
+    def hint(self, hinted: Hinted, turn: Turn) -> None:
+        self.member.hint(hinted, turn)
 
     def closed(self, keys: frozenset[str], turn: Turn) -> list[Asked]:
         """The provider closed these: who waits for any of them waits for that, not here."""
@@ -239,6 +243,8 @@ class Part:
         """Those whose time is over; requests without an answer; an owner that says nothing; credits meanwhile."""
         self._looks = NEVER
         member, now, pace = self.member, turn.now, turn.pace
+        if not member.waiting:
+            return
         for waiter in [waiter for waiter in member.waiting.values() if waiter.deadline <= now]:
             self._give_up_on(waiter, max(waiter.ready - now, pace.again), turn, away=not self._asks(turn))
         if self._asks(turn):
@@ -249,10 +255,7 @@ class Part:
             if not self.leaving:
                 self.seat.seek(turn)
             self._by_credit(turn)
-            if now - member.lost > pace.patience:
-                for waiter in list(member.waiting.values()):
-                    if self._credit_wait(waiter.demand, turn) == NEVER:
-                        self._give_up_on(waiter, pace.patience, turn, away=True)
+            self._lose_patience(turn)
         if member.waiting:
             soon = self.seat.due() if not self._asks(turn) and self.seat.due() > now else now + pace.resend
             self._look_at(min(soon, *(waiter.deadline for waiter in member.waiting.values())), turn)
@@ -263,11 +266,12 @@ class Part:
             waiters = [waiter for waiter in member.waiting.values() if waiter.asked == float("-inf")]
         else:
             before = now - pace.resend + 0.001
+            quiet = member.heard <= before
             waiters = [
                 waiter
                 for waiter in member.waiting.values()
-                if waiter.asked <= before and (waiter.answered <= before or waiter.ready + pace.resend < now)
-            ]
+                if waiter.asked <= before and (quiet or waiter.answered < waiter.asked or waiter.ready <= before)
+            ][:AT_ONCE]
             first = min((waiter.asked for waiter in waiters if waiter.asked > float("-inf")), default=now)
             if waiters and now - max(member.heard, min(first, now)) >= pace.silence and member.lost == NEVER:
                 member.lost = now
@@ -283,6 +287,14 @@ class Part:
                 break
             member.leave(waiter.call, turn)
             member.by_credit(waiter.call, waiter.demand, turn)
+
+    def _lose_patience(self, turn: Turn) -> None:
+        """Nobody could be asked for long: only who may hope for a credit waits on."""
+        member, patience = self.member, turn.pace.patience
+        if turn.now - member.lost > patience:
+            for waiter in list(member.waiting.values()):
+                if self._credit_wait(waiter.demand, turn) == NEVER:
+                    self._give_up_on(waiter, patience, turn, away=True)
 
     def _give_up_on(self, waiter: Waiter, retry_after: float, turn: Turn, *, away: bool) -> None:
         if waiter.asked > float("-inf"):
