@@ -270,6 +270,25 @@ async def test_an_owner_that_lives_after_all_knows_better(fleet: Fleet) -> None:
     assert not kept.state.judged
 
 
+async def test_nobody_speaks_for_another_one(fleet: Fleet) -> None:
+    """Who stood still for so long that another one did its call does not say that nothing was done."""
+    provider = Blocked(REJECTED)
+    first, second = fleet.sidecar(network=provider, acme=KEYED), fleet.sidecar(OK, acme=KEYED)
+    outcomes: list[Any] = []
+
+    async def stand_still() -> None:
+        outcomes.append(await first.run(timeout=200.0))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stand_still)
+        await provider.has_it.wait()
+        assert isinstance((await second.run()).outcome, Success)
+        provider.go_on.set()
+    [ended] = outcomes
+    assert failed(ended.outcome).side_effect is SideEffect.UNKNOWN
+    assert (await first.run()).replayed is not None
+
+
 @pytest.mark.parametrize(("away", "reason"), [("refusing", Reason.STORE_UNAVAILABLE), ("full", Reason.STORE_FULL)])
 async def test_nothing_is_sent_that_cannot_be_kept(fleet: Fleet, away: Any, reason: Reason) -> None:
     """Without its record a call could be done twice: it is refused before anything leaves."""

@@ -12,6 +12,7 @@ from tests.prove_red.promises import (
     keys,
     limits,
     moving,
+    once,
     operators,
     pacing,
     providers,
@@ -49,4 +50,5 @@ ROWS: tuple[Row, ...] = (
     *operators.ROWS,
     *pacing.ROWS,
     *moving.ROWS,
+    *once.ROWS,
 )

@@ -28,8 +28,8 @@ ROWS = (
     Row(
         promise="A dry run sends nothing, of a write neither.",
         file="sidecar/execute.py",
-        good="if call.dry_run else await self._attempt_until_done(run)",
-        bad="if call.dry_run and call.access is Access.READ else await self._attempt_until_done(run)",
+        good="if call.dry_run else await self._done_once(run)",
+        bad="if call.dry_run and call.access is Access.READ else await self._done_once(run)",
         tests=(f"{REFUSED}::test_a_dry_run_shows_the_request",),
     ),
     Row(

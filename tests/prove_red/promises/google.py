@@ -12,7 +12,7 @@ ROWS = (
     Row(
         promise="An input hook can make an id of the call's own.",
         file="sidecar/prepare.py",
-        good="operation.input_hook({**values, CALL_ID: call.call_id})",
+        good="operation.input_hook({**values, CALL_ID: known_by})",
         bad="operation.input_hook({**values, CALL_ID: call.trace.trace_id})",
         tests=("tests/execute/test_hooks.py::test_an_input_hook_can_make_an_id_of_the_calls_own",),
     ),

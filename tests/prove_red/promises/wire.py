@@ -110,8 +110,8 @@ ROWS = (
     Row(
         promise="`retryable` is a promise: a write only when nothing happened.",
         file="sidecar/model.py",
-        good="return access is Access.READ or failure.side_effect is SideEffect.NONE",
-        bad="return access is Access.READ or failure.side_effect is not SideEffect.DONE",
+        good="return again or access is Access.READ or failure.side_effect is SideEffect.NONE",
+        bad="return again or access is Access.READ or failure.side_effect is not SideEffect.DONE",
         tests=(f"{REPLY}::test_retryable_is_a_promise",),
     ),
     Row(
