@@ -2,8 +2,9 @@
 
 Hooks are pure functions without clock or random, from this closed list of signatures:
 
-- `input(input: dict) -> dict`: shape the validated input before it is rendered; `call_id` in it is the call's own id,
-  for providers that let a client choose an id, so that the same call sent twice is one thing;
+- `input(input: dict) -> dict`: shape the validated input before it is rendered; `call_id` in it is the call's own id
+  (with an idempotency key: one that every call with this key and input has), for providers that let a client choose an
+  id, so that the same call sent twice is one thing;
 - `output(body: object) -> object`: shape the decoded answer of a success into the operation's output;
 - `explain(status: int, headers: Mapping[str, str], body: object) -> Explained`: what a failed answer says, where
   paths cannot say it (header names in lower case; `body` is decoded JSON, or None).

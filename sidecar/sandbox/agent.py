@@ -38,12 +38,16 @@ class Agent:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def ask(self, subject: str, payload: Mapping[str, Any] | bytes) -> Reply:
+    async def ask(
+        self, subject: str, payload: Mapping[str, Any] | bytes, *, headers: Mapping[str, str] | None = None
+    ) -> Reply:
         """The reply to one request. Raises NoReply."""
         began = time.monotonic()
         body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
         try:
-            message = await self._client.request(subject, body, timeout=PATIENCE)
+            message = await self._client.request(
+                subject, body, timeout=PATIENCE, headers=dict(headers) if headers else None
+            )
         except Error as error:
             raise NoReply(f"no reply on {subject}: {error}") from error
         return Reply(json.loads(message.data), message.headers or {}, time.monotonic() - began)

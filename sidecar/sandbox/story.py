@@ -23,6 +23,7 @@ LIST, POST = f"sidecar.read.{TENANT}.{WHO}.github.issues.list", f"sidecar.write.
 HISTORY = f"sidecar.read.{TENANT}.{WHO}.slack.conversations.history"
 ISSUES = {"owner": "acme", "repo": "web", "state": "open"}
 MESSAGE = {"channel": "#ops", "text": "Who looks at 812?"}
+ONCE, KEY = {"channel": "#ops", "text": "Invoice 4711 has arrived"}, "run-7.notify-ops"
 MISSPELT = {"chanel": "#ops", "text": "Who looks at 812?"}
 LIMITED = {"channel": "C0OPS", "limit": 5}  # what a case of Slack answers with 429 first
 TOLD = 2.0  # seconds that the 429 asks for
@@ -71,6 +72,7 @@ class Story:
         await self._write()
         await self._mistake()
         await self._quota()
+        await self._twice()
         await self._why(await self._limit())
 
     def started(self, server: str, took: float) -> None:
@@ -125,6 +127,18 @@ class Story:
         self._say("quota", f"{POSTS} posts at once into a channel that takes 1 per second")
         done = paint(f"{POSTS} done, 0 refused by Slack", Tone.GOOD)
         self._more(f"{done}; the last waited {waited:.1f} s because bucket `channel` was empty")
+
+    async def _twice(self) -> None:
+        """The same write sent again with its key: done once, answered alike."""
+        before, key = len(self._served.received), {"Idempotency-Key": KEY}
+        first = await self._agent.ask(POST, ONCE, headers=key)
+        again = await self._agent.ask(POST, ONCE, headers=key)
+        hold(first.failed is None and first.body == again.body, "both get the same answer", [first, again])
+        hold(again.headers.get("Idempotent-Replayed") == "true", "the second one says so", again.headers)
+        hold(len(self._received(before)) == 1, "Slack is asked once", self._received(before))
+        self._say("twice", f"the same write again with the same Idempotency-Key ({KEY})")
+        answered = paint("answered from the record, nothing sent", Tone.GOOD)
+        self._more(f"{answered}, in {seconds(again.took)}: ts {again.body['ts']} both times")
 
     async def _limit(self) -> str:
         """A 429 is obeyed: no request before its time. Gives the call's id."""

@@ -17,7 +17,7 @@ import pytest
 from sidecar.sandbox.story import ISSUES, LIST
 
 ROOT = Path(__file__).parents[2]
-STEPS = ["start", "connect", "connect", "read", "write", "mistake", "quota", "limit", "why"]
+STEPS = ["start", "connect", "connect", "read", "write", "mistake", "quota", "twice", "limit", "why"]
 BROKEN = "from sidecar.sandbox import demo, story; story.ISSUES['state'] = 'lost'; demo.main()"
 
 
