@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 READ, WRITE, REPLACE = "items.get", "items.create", "items.replace"
 OPERATIONS = {READ: GET_ITEM, WRITE: CREATE_ITEM, REPLACE: CREATE_ITEM | {"method": "PUT"}}
 NONE, UNKNOWN = SideEffect.NONE, SideEffect.UNKNOWN
-SHORT = 0.02
+SHORT = 0.05
 
 
 class DeafSender(ScriptedSender):
@@ -54,7 +54,7 @@ def house(**parts: Any) -> House:
 
 
 async def ended(here: House, operation: str) -> Failure:
-    with anyio.fail_after(30):
+    with anyio.fail_after(10):
         return await here.failure(operation, timeout=SHORT)
 
 

@@ -84,9 +84,10 @@ async def test_a_deadline_is_kept_though_nobody_moves() -> None:
 
 async def test_who_waits_can_be_cancelled() -> None:
     """Also before it was ever looked at; its place is free then."""
-    house, sender = full(max_waiting=1)
+    house, sender = full(max_waiting=21)
     await house.start()
-    house.bus.hand_in(letter(0))
+    for number in (0, *range(100, 120)):
+        house.bus.hand_in(letter(number))
     house.bus.hand_in(letter(1, **{"Call-Id": ID}))
     house.bus.hand_in(Letter(f"sidecar.cancel.default.default.{ID}", reply="_INBOX.canceller"))
     await house.settled()
@@ -98,7 +99,7 @@ async def test_who_waits_can_be_cancelled() -> None:
     sender.gate.set()
     await house.settled()
     assert answers(house)["_INBOX.2"] == "ok"
-    assert len(sender.sent) == 2
+    assert len(sender.sent) == 22
 
 
 async def test_one_tenant_leaves_room_for_others() -> None:

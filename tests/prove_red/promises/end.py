@@ -63,8 +63,8 @@ ROWS = (
     Row(
         promise="What comes when all is over is refused at once.",
         file="sidecar/worker.py",
-        good="if self._over or len(self._tasks)",
-        bad="if len(self._tasks)",
+        good="        if self._over:\n",
+        bad="        if self._over is None:\n",
         tests=(f"{STOP}::test_what_comes_when_all_is_over_is_refused",),
     ),
     Row(
