@@ -82,9 +82,6 @@ class Quota(Fact, frozen=True):
     costs: dict[str, int] = {}
     variation_ms: int = 20
     set_by_connection: bool = False
-    rate: float = 0.0
-    per: float = 1.0
-    burst: int = 1
 
     def cost(self, operation: str) -> int:
         """Units that one exchange of this operation takes; 0 where the quota is not about it."""

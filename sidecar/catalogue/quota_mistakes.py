@@ -68,8 +68,6 @@ def _names(quota: Quota, operations: Mapping[str, Operation]) -> Iterator[str]:
 
 
 def _figures(quota: Quota) -> Iterator[str]:
-    if quota.rate < 0 or quota.per <= 0 or quota.burst < 1:
-        yield ": rate and per are above 0, burst is at least 1"
     for index, window in enumerate(quota.windows):
         if window.units < 1 or window.seconds <= 0:
             yield f".windows.{index}: units are at least 1, seconds above 0"
@@ -82,7 +80,7 @@ def _figures(quota: Quota) -> Iterator[str]:
         yield ".concurrency: is at least 1"
     if not 0 <= quota.variation_ms <= MOST_VARIATION_MS:
         yield f".variation_ms: is 0 to {MOST_VARIATION_MS}"
-    if not (quota.windows or quota.bucket or quota.concurrency or quota.rate or quota.set_by_connection):
+    if not (quota.windows or quota.bucket or quota.concurrency or quota.set_by_connection):
         yield ": says no figure; give windows, a bucket or concurrency, or set_by_connection: true"
 
 
