@@ -20,12 +20,15 @@ from sidecar.core import story
 from sidecar.core.durable import (
     Ack,
     Began,
+    Bury,
     Busy,
     Delivery,
     Event,
     GiveBack,
+    Gone,
     Leave,
     Look,
+    NotGone,
     NotPutOff,
     NotStored,
     Overtaken,
@@ -277,6 +280,8 @@ class DurableCalls:
         match effect:
             case Look():
                 return await self._look(place)
+            case Bury():
+                return Gone() if await self._store.bury(place) else NotGone()
             case Run(call):
                 return await self._run(place, word, call)
             case Write(call, revision, seconds):

@@ -18,7 +18,7 @@ from sidecar.model import Access, Failure, Outcome, Reason, SideEffect, Success,
 MOST_DELIVERIES = 10  # of one word; each time that a call is put off begins anew
 MOST_TRIES = 20  # runs that failed: over about two hours
 MOST_WAITS = 10_000  # runs that found no room in a quota
-LOOKS = 4  # deliveries that find no record, and then there is none
+LOOKS = 4  # deliveries that find no record, and then it is made certain that there is none
 LONGEST_PAUSE = 600.0
 SHORTEST_WAIT = 1.0
 USUAL_WAIT = 5.0  # where a quota does not say when there is room
@@ -60,6 +60,14 @@ class Ran(msgspec.Struct, frozen=True, tag=True):
     again: bool = False
 
 
+class Gone(msgspec.Struct, frozen=True, tag=True):
+    """There is no such record, for certain."""
+
+
+class NotGone(msgspec.Struct, frozen=True, tag=True):
+    """There is one, or nobody knows."""
+
+
 class Stored(msgspec.Struct, frozen=True, tag=True):
     """The write happened."""
 
@@ -92,11 +100,15 @@ class Woke(msgspec.Struct, frozen=True, tag=True):
     """The pause is over."""
 
 
-Event = Began | Shown | Ran | Stored | Overtaken | NotStored | Busy | PutOff | NotPutOff | Told | Woke
+Event = Began | Shown | Gone | NotGone | Ran | Stored | Overtaken | NotStored | Busy | PutOff | NotPutOff | Told | Woke
 
 
 class Look(msgspec.Struct, frozen=True, tag=True):
     """Read the record."""
+
+
+class Bury(msgspec.Struct, frozen=True, tag=True):
+    """Write that there is no such record, over nothing."""
 
 
 class Run(msgspec.Struct, frozen=True, tag=True):
@@ -141,7 +153,7 @@ class Leave(msgspec.Struct, frozen=True, tag=True):
     """Do nothing more: unacknowledged, it is said again."""
 
 
-Todo = Look | Run | Write | SayLater | Tell | Pause
+Todo = Look | Bury | Run | Write | SayLater | Tell | Pause
 Effect = Todo | Ack | GiveBack | Leave
 
 
@@ -175,9 +187,9 @@ def step(state: Delivery, event: Event, wall: float, jitter: float) -> tuple[Del
             return _again(state)
         case Woke():
             return state, state.next or Leave()
-        case PutOff() | Told():
+        case PutOff() | Told() | Gone():
             return state, Ack()
-        case Busy():
+        case Busy() | NotGone():
             return state, Leave()
 
 
@@ -185,8 +197,8 @@ replace = msgspec.structs.replace
 
 
 def _shown(state: Delivery, found: DurableCall | Failure | None, revision: int, wall: float) -> tuple[Delivery, Effect]:
-    if found is None:  # a read may be stale, so a record that was just written may not be there yet
-        return state, Ack() if state.number >= LOOKS else Leave()
+    if found is None:  # a read may be stale, however often: only a write that replaces nothing proves it
+        return state, Bury() if state.number >= LOOKS else Leave()
     if isinstance(found, Failure):
         locked = state.number >= MOST_DELIVERIES and found.reason is not Reason.STORE_UNAVAILABLE
         return _put_off(state, wall + LOCKED_SECONDS) if locked else (state, Leave())

@@ -9,10 +9,11 @@ import msgspec
 
 from sidecar.durable import FORMAT, DurableCall, Place
 from sidecar.model import Failure
-from sidecar.ports import Clock, Keys, Random, Store
+from sidecar.ports import Clock, Keys, Random, Store, StoreUnavailable
 from sidecar.scope import Scope
 from sidecar.store.record import Found, Records, not_written, overtaken, record_key, record_names, record_pattern
 from sidecar.store.write import Written
+from sidecar.store.writer import DELETED_SECONDS, Writer
 from sidecar.wire.interest import denied
 
 BUCKET = "SIDECAR_CALLS"
@@ -39,6 +40,8 @@ class DurableStore:
         self._records: Records[DurableCall] = Records(
             store, keys, clock, random, BUCKET, DurableCall, format_number=FORMAT
         )
+        self._store = store
+        self._writer = Writer(store, clock, random)
         self._scope = scope
 
     async def read(self, place: Place) -> Held | Failure | None:
@@ -69,6 +72,18 @@ class DurableStore:
     async def delete(self, held: Held) -> Failure | None:
         """Delete it, if nobody changed it meanwhile; None when it is deleted."""
         return await self._records.delete(key_of(held.place), held.revision)
+
+    async def bury(self, place: Place) -> bool:
+        """Whether there surely is no such call: only a write that replaces nothing proves it."""
+        key = key_of(place)
+        try:
+            entry = await self._store.get(BUCKET, key)
+        except StoreUnavailable:
+            return False
+        if entry is not None and not entry.deleted:
+            return False
+        revision = entry.revision if entry is not None else None
+        return isinstance(await self._writer.replace(BUCKET, key, None, revision, ttl=DELETED_SECONDS), Written)
 
     async def places(self, tenant: str) -> list[Place] | Failure:
         """Every durable call of the tenant, the newest first: an id begins with its time."""
