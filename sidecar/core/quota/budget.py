@@ -86,9 +86,13 @@ class Budget:
         most = self.limit.slots
         if most is None or len(self.slots) + self._unknown_slots(now) < most:
             return True
+        return self.held(now) + self._unknown_slots(now) < most
+
+    def held(self, now: float) -> int:
+        """Slots that somebody holds."""
         for holder in [holder for holder, until in self.slots.items() if until <= now]:
             del self.slots[holder]
-        return len(self.slots) + self._unknown_slots(now) < most
+        return len(self.slots)
 
     def slot_due(self, now: float) -> float:
         """When a slot is free at the latest; NEVER where none is taken."""

@@ -221,7 +221,8 @@ class Member:
     def _denied(self, denial: Denial, turn: Turn) -> None:
         waiter = self.waiting.get(denial.call)
         if waiter is not None:
-            self.refuse(waiter, denial.retry_after, denial.bucket, turn, closed=denial.closed)
+            retry_after = max(denial.retry_after, waiter.deadline - turn.now)  # the owner's clock may run otherwise
+            self.refuse(waiter, retry_after, denial.bucket, turn, closed=denial.closed)
 
     def refuse(
         self, waiter: Waiter, retry_after: float, bucket: str, turn: Turn, *, closed: bool = False, away: bool = False

@@ -50,7 +50,6 @@ class Node:
         """What is to be done about it. `jitter` is in [0, 1)."""
         turn = self._turn
         turn.begin(now, jitter)
-        turn.look()
         turn.of(None)
         match event:
             case Asked():
@@ -66,6 +65,7 @@ class Node:
                 turn.answer(event)
             case _:
                 self._other(event)
+        turn.look()
         return turn.done()
 
     @property

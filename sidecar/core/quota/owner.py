@@ -71,7 +71,7 @@ class Owner:
         """Nobody asked for a while, nothing is lent, no slot is held."""
         if turn.now - self.active < self.lending.pace.idle or self.waiting:
             return False
-        return not any(budget.lent or budget.slots for budget in self.budgets.values())
+        return not any(budget.lent or budget.held(turn.now) for budget in self.budgets.values())
 
     def recorded(self, written: State, turn: Turn) -> None:
         """The record says this now."""
@@ -101,9 +101,9 @@ class Owner:
             longest = max((window.seconds for window in budget.windows), default=0.0)
             if budget.strict <= now:
                 budget.variation = budget.limit.variation
-            if budget.used + idle + longest > now or budget.lines or budget.lent or budget.slots or budget.closed > now:
+            if budget.used + idle + longest > now or budget.lines or budget.lent or budget.held(now):
                 continue
-            if now < self.cold + longest + idle or now < self.lending.missing_until:
+            if now < max(self.cold + longest + idle, self.lending.missing_until, budget.closed):
                 continue
             del self.budgets[key]
             self.ahead.forget(budget)
