@@ -20,6 +20,7 @@ from sidecar.adapters.app_file import AppFolder
 from sidecar.adapters.authlib_oauth import AuthlibOAuth
 from sidecar.adapters.json_schema import compile_schema
 from sidecar.adapters.nats_bus import NatsBus, connect
+from sidecar.adapters.nats_queue import NatsQueue
 from sidecar.adapters.nats_store import NatsStore
 from sidecar.adapters.nats_supervision import Pace
 from sidecar.adapters.prometheus_metrics import Metrics
@@ -48,19 +49,26 @@ from sidecar.model import VERSION
 from sidecar.once import Once
 from sidecar.ports import BusError, Formats, Keys
 from sidecar.provider import Catalogue
+from sidecar.queue import DurableCalls
+from sidecar.queue_admin import QueueAdministrator
 from sidecar.run import Limits
 from sidecar.settings import Settings
 from sidecar.shared_quotas import SharedQuotas, shared_quotas
+from sidecar.stop import Stop
 from sidecar.store.copies import SealedCopies
 from sidecar.store.credential import BUCKET as CREDENTIALS
 from sidecar.store.credential import CredentialStore
 from sidecar.store.credential_form import FORMAT
+from sidecar.store.durable import BUCKET as CALLS
+from sidecar.store.durable import DurableStore
 from sidecar.store.flow import FlowStore
 from sidecar.store.idempotency import IdempotencyStore
 from sidecar.store.rewrap import SealedRecords
 from sidecar.streams import MAKE, lacking
+from sidecar.submit import Submission
 from sidecar.trace.publish import TracePublisher
 from sidecar.verify import Verification
+from sidecar.wire.subject import CancelAddress
 from sidecar.worker import Worker
 
 log = logging.getLogger("sidecar.app")
@@ -68,7 +76,7 @@ log = logging.getLogger("sidecar.app")
 FORMATS = Formats(read_yaml, compile_schema)
 USER_AGENT = f"connector-sidecar/{VERSION}"
 READY_SECONDS = 2.0  # a round trip through NATS that takes longer is no answer
-SEALED = (CREDENTIALS,)  # the buckets whose records are sealed with tenants' keys
+SEALED = (CREDENTIALS, CALLS)  # the buckets whose records are sealed with tenants' keys
 SETTLE_SECONDS = 5.0  # at the end, for the records of idempotency keys that do not say yet what came of their calls
 QUOTA_SECONDS = 2.0  # at the end, for quotas that are owned here to be handed over
 RENEWAL_SECONDS = 10.0  # at the end, for tokens that were asked for and are not stored yet
@@ -141,7 +149,7 @@ async def sidecar(
         metrics.watch(bus)
         parts = _wired(settings, bus, keys, catalogue, sender, metrics, base_urls)
         lifetime = Lifetime()
-        lifetime.hurry = parts.worker.hurry
+        lifetime.hurry = parts.hurry
         address = connect_address = None
         if settings.operations_address is not None or settings.connect_address is not None:
             from sidecar.listeners import connect_pages, operations_pages  # noqa: PLC0415  # 6 MB, 60 ms of the start
@@ -162,6 +170,8 @@ async def sidecar(
         background.start_soon(parts.live.keep_fresh)
         background.start_soon(parts.sweep.daily)
         await parts.worker.start()
+        if parts.durable is not None:
+            background.start_soon(parts.durable.serve)
         _settle()
         await bus.round_trip(READY_SECONDS)  # the server has our subscriptions before anybody is told that we serve
         lifetime.serving = True
@@ -172,7 +182,7 @@ async def sidecar(
         finally:
             lifetime.ending.set()
             with anyio.CancelScope(shield=True):
-                lifetime.given_up = await parts.worker.stop(settings.grace_seconds)
+                lifetime.given_up = await parts.stop(settings.grace_seconds)
                 if lifetime.given_up:
                     log.warning("%d calls could not be finished in time", lifetime.given_up)
                 unsettled = await parts.once.stop(SETTLE_SECONDS)
@@ -199,6 +209,25 @@ class _Parts:
     site: Site
     consent: Consent
     worker: Worker
+    durable: DurableCalls | None
+
+    async def stop(self, grace: float) -> int:
+        """Take no more, finish what was taken; returns how many calls had to be given up."""
+        given_up: list[int] = []
+
+        async def end(part: Worker | DurableCalls) -> None:
+            given_up.append(await part.stop(grace))
+
+        async with anyio.create_task_group() as parts:
+            for part in (self.worker, self.durable):
+                if part is not None:
+                    parts.start_soon(end, part)
+        return sum(given_up)
+
+    def hurry(self) -> None:
+        self.worker.hurry()
+        if self.durable is not None:
+            self.durable.hurry()
 
 
 def _wired(
@@ -287,7 +316,37 @@ def _wired(
         base_urls=base_urls,
     )
     metrics.watch_breakers(executor.guard)
-    sealed = SealedRecords(store, keys, clock, random, SEALED)
+    held: dict[CancelAddress, Stop] = {}
+    calls = DurableStore(store, keys, clock, random, settings.scope)
+    queue = NatsQueue(bus, settings.prefix)
+    submission = Submission(
+        queue=queue,
+        store=calls,
+        executor=executor,
+        prefix=settings.prefix,
+        clock=clock,
+        random=random,
+        depth=settings.queue_depth,
+        max_payload=bus.max_payload,
+    )
+    durable = DurableCalls(
+        queue=queue,
+        store=calls,
+        submission=submission,
+        executor=executor,
+        bus=bus,
+        prefix=settings.prefix,
+        held=held,
+        observer=trace,
+        counters=metrics,
+        clock=clock,
+        random=random,
+        scope=settings.scope,
+        most=settings.queue_in_flight,
+    )
+    # Whoever takes a durable call must be able to run it, so who serves a part leaves them to those who serve all.
+    whole = not (settings.connections or settings.providers)
+    sealed = SealedRecords(store, keys, clock, random, SEALED if whole else (CREDENTIALS,))
     copies = SealedCopies(store, keys, clock, random, CREDENTIALS, format_number=FORMAT)
     administrator = Administrator(
         executor=executor,
@@ -297,6 +356,7 @@ def _wired(
         keys=KeyAdministrator(sealed),
         copies=CopyAdministrator(copies),
         quota=shared.administrator,
+        queue=QueueAdministrator(calls, submission, clock) if whole else None,
         clock=clock,
         random=random,
     )
@@ -337,8 +397,22 @@ def _wired(
         service=service,
         admission=admission_of(settings),
         scope=settings.scope,
+        submission=submission if whole else None,
+        in_flight=held,
     )
-    return _Parts(credentials, shared, once, refresher, live, sweep, administrator, site, consent, worker)
+    return _Parts(
+        credentials,
+        shared,
+        once,
+        refresher,
+        live,
+        sweep,
+        administrator,
+        site,
+        consent,
+        worker,
+        durable if whole else None,
+    )
 
 
 async def run(settings: Settings, started: Callable[[Sidecar], None]) -> None:

@@ -29,9 +29,11 @@ from sidecar.ports import Bus, BusError, Clock, Message, Random, Subscription
 from sidecar.run import Observer
 from sidecar.scope import Scope
 from sidecar.stop import Stop
+from sidecar.submit import Submission
 from sidecar.wire.inbox import Inboxes
 from sidecar.wire.interest import Interest, Kind, interests
 from sidecar.wire.reply import Asked, Reply, cancel_reply, encode_reply
+from sidecar.wire.subject import CancelAddress
 
 log = logging.getLogger("sidecar.worker")
 
@@ -68,9 +70,15 @@ class Worker:
         service: Service,
         admission: Admission,
         scope: Scope = EVERYTHING,
+        submission: Submission | None = None,
+        in_flight: dict[CancelAddress, Stop] | None = None,
     ) -> None:
+        """Without `submission` durable calls are not served. `in_flight`: as `answer.py` says."""
         self._bus = bus
-        self._interests = interests(prefix, scope, executor.catalogue.providers)
+        wanted = interests(prefix, scope, executor.catalogue.providers)
+        self._interests = [
+            one for one in wanted if submission is not None or one.kind not in (Kind.SUBMIT, Kind.RESULT)
+        ]
         self._counters = counters
         self._clock = clock
         self._service = service
@@ -88,6 +96,8 @@ class Worker:
             clock=clock,
             random=random,
             max_timeout_ms=admission.max_timeout_ms,
+            submission=submission,
+            in_flight=in_flight,
         )
         self._subscriptions: list[Subscription] = []
         self._last_subscriptions: list[Subscription] = []  # drained when nothing is in flight any more
@@ -106,6 +116,8 @@ class Worker:
             Kind.ADMIN: self._answers.admin,
             Kind.CATALOG: self._answers.catalog,
             Kind.CONNECT: self._answers.connect,
+            Kind.SUBMIT: self._answers.submit,
+            Kind.RESULT: self._answers.result,
         }
         for interest in self._interests:
             if interest.kind is Kind.CANCEL:

@@ -123,6 +123,15 @@ class Metrics:
             "sidecar_wait_seconds", "Seconds waited before exchanges.", ["provider", "why"], registry=registry
         )
         self._in_flight = Gauge("sidecar_in_flight", "Messages being answered.", registry=registry)
+        self._durable_in_flight = Gauge(
+            "sidecar_durable_in_flight", "Durable calls taken from the queue.", registry=registry
+        )
+        self._durable = Counter(
+            "sidecar_durable_runs",
+            "Runs of durable calls by what came of them: done, dead, later.",
+            ["how"],
+            registry=registry,
+        )
         self._refused = Counter(
             "sidecar_refused", "Messages refused before they became a call.", ["why"], registry=registry
         )
@@ -143,6 +152,12 @@ class Metrics:
         self._unpersisted = Gauge(
             "sidecar_unpersisted_rotations", "New tokens that are not stored yet.", registry=registry
         )
+
+    def durable_in_flight(self, number: int) -> None:
+        self._durable_in_flight.set(number)
+
+    def durable_ended(self, how: str) -> None:
+        self._durable.labels(how).inc()
 
     def finished(self, provider: str, operation: str, outcome: str, seconds: float) -> None:
         key = (provider, self._operation(provider, operation), outcome)

@@ -20,6 +20,7 @@ COMMANDS = {
     "connection": ("sidecar.cli.connection", "Accounts at providers: list, status, verify, import, export, revoke ..."),
     "provider": ("sidecar.cli.provider", "Providers and their operations: list, show, check."),
     "quota": ("sidecar.cli.quota", "What is left of the providers' quotas, and who waits: show."),
+    "queue": ("sidecar.cli.queue", "Durable calls: list, show, result, redrive."),
     "trace": ("sidecar.cli.trace", "What happened: tail, show."),
     "keys": ("sidecar.cli.keys", "Keys that credentials are sealed with: new, use, list, rotate."),
     "tenant": ("sidecar.cli.tenant", "What is kept of one tenant: delete."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from enum import StrEnum
 
 import msgspec
@@ -20,6 +20,8 @@ class Kind(StrEnum):
     CATALOG = "catalog"
     CANCEL = "cancel"
     CONNECT = "connect"
+    SUBMIT = "submit"
+    RESULT = "result"
 
 
 class Interest(msgspec.Struct, frozen=True):
@@ -30,11 +32,12 @@ class Interest(msgspec.Struct, frozen=True):
     subject: str
 
 
-def interests(prefix: str, scope: Scope, providers: Iterable[str]) -> list[Interest]:
+def interests(prefix: str, scope: Scope, providers: Collection[str]) -> list[Interest]:
     """What to subscribe to: provider by provider, so that one that nobody serves is NATS's own `no responders`; tenant
     and connections by name where the scope names them, so that NATS brings nothing else.
 
-    What spans all connections, or all providers, is left to those who serve them all.
+    What spans all connections, or all providers, is left to those who serve them all; so are durable calls, for whoever
+    takes one from the queue must be able to run it.
     """
     tenant = "*" if scope.tenant is None else encode_token(scope.tenant)
     found: list[Interest] = []
@@ -53,6 +56,12 @@ def interests(prefix: str, scope: Scope, providers: Iterable[str]) -> list[Inter
         if not scope.providers:
             found.append(Interest(Kind.ADMIN, f"admin{of_this}", f"{prefix}.admin.{place}.{EVERY}.*"))
         found.append(Interest(Kind.CANCEL, f"cancel{of_this}", f"{prefix}.cancel.{place}.*"))
+    if not scope.connections and not scope.providers:
+        found += [
+            Interest(Kind.SUBMIT, f"submit_{provider}", f"{prefix}.submit.{tenant}.*.{provider}.>")
+            for provider in providers
+        ]
+        found.append(Interest(Kind.RESULT, "result", f"{prefix}.read.{tenant}.*.{EVERY}.result.get"))
     return [*found, Interest(Kind.CATALOG, "catalog", f"{prefix}.catalog.{tenant}.>")]
 
 

@@ -30,6 +30,8 @@ def test_every_tenant() -> None:
         *(f"sidecar.{kind}.*.*.{name}.>" for kind in ("read", "write") for name in BOTH),
         *(f"sidecar.admin.*.*.{name}.*" for name in (*BOTH, "-")),
         *(f"sidecar.connect.*.*.{name}.*" for name in BOTH),
+        *(f"sidecar.submit.*.*.{name}.>" for name in BOTH),
+        "sidecar.read.*.*.-.result.get",
         "sidecar.cancel.*.*.*",
         "sidecar.catalog.*.>",
     }
