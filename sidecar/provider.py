@@ -59,7 +59,9 @@ class Parameter(msgspec.Struct, frozen=True):
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """One operation, from a curated manifest or built in (`http.get`, `http.request`)."""
+    """One operation, from a curated manifest or built in (`http.get`, `http.request`). `looked_up_by`: inputs that its
+    look-up asks for too, all that it needs; None where it needs others.
+    """
 
     provider: str
     name: str
@@ -70,6 +72,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     raw: bool = False
     input_hook: InputHook | None = None
     output_hook: OutputHook | None = None
+    looked_up_by: tuple[str, ...] | None = None
 
     @property
     def access(self) -> Access:

@@ -70,7 +70,10 @@ def load_provider(folder: Path, formats: Formats) -> Provider:
     hooks = _hooks(hooks_path, manifest.name) if hooks_path.is_file() else None
     facts = _operation_facts(files[1:], formats)
     operations = {
-        name: _operation(manifest.name, file, name, fact, hooks, formats.compile_schema)
+        name: msgspec.structs.replace(
+            _operation(manifest.name, file, name, fact, hooks, formats.compile_schema),
+            looked_up_by=_looked_up_by(fact, facts),
+        )
         for name, (file, fact) in facts.items()
     }
     if manifest.raw is not None:
@@ -103,6 +106,12 @@ def _operation_facts(files: Iterable[Path], formats: Formats) -> dict[str, tuple
         if fact.look_up is not None and (fact.look_up not in facts or facts[fact.look_up][1].access is Access.WRITE):
             refuse(file, [f"{name}: look_up: {fact.look_up!r} is not a read operation of this provider"])
     return facts
+
+
+def _looked_up_by(fact: OperationFact, facts: Mapping[str, tuple[Path, OperationFact]]) -> tuple[str, ...] | None:
+    """What the look-up needs, where the write has it by the same name."""
+    needs = facts[fact.look_up][1].required if fact.look_up else ()
+    return needs if needs and all(name in fact.input for name in needs) else None
 
 
 def _operation(

@@ -8,6 +8,9 @@ import msgspec
 
 from sidecar.model import Call, Failure, Reason, SideEffect
 from sidecar.provider import Operation
+from sidecar.wire.request import decode_input
+
+MOST = 200  # characters of a value that is repeated in a hint
 
 
 def with_hint(failure: Failure, call: Call, operation: Operation | None) -> Failure:
@@ -45,8 +48,19 @@ def _look_up(call: Call, operation: Operation) -> str:
     """How to find out whether an uncertain write happened."""
     if operation.fact.look_up is None:
         return "look at the provider whether it happened before sending it again"
-    command = f"sidecar call {call.provider}.{operation.fact.look_up} {_options(call)}"
-    return f"look whether it happened before sending it again: {command}"
+    command = f"sidecar call {call.provider}.{operation.fact.look_up}"
+    with_input = _filled_in(call, operation.looked_up_by or ())
+    return f"look whether it happened before sending it again: {command}{with_input} {_options(call)}"
+
+
+def _filled_in(call: Call, names: tuple[str, ...]) -> str:
+    """The look-up's input, of what the write was given; nothing where that is not all it needs, or no short word."""
+    values = decode_input(call.payload) if names else {}
+    if isinstance(values, Failure) or not names:
+        return ""
+    known = {name: values.get(name) for name in names}
+    plain = all(isinstance(value, str | int) and len(str(value)) <= MOST for value in known.values())
+    return f" {shlex.quote(msgspec.json.encode(known).decode())}" if plain else ""
 
 
 def _options(call: Call) -> str:

@@ -81,6 +81,35 @@ def test_an_uncertain_write_says_how_to_look() -> None:
     )
 
 
+KEYED = CREATE_ITEM | {"input": CREATE_ITEM["input"] | {"id": {"in": "query"}}, "look_up": "items.get"}
+FILLED = provider(operations={"items.get": GET_ITEM, "items.create": KEYED}).operations["items.create"]
+
+
+@pytest.mark.parametrize(
+    ("payload", "filled"),
+    [
+        pytest.param(b'{"title": "x", "id": "7"}', """ '{"id":"7"}'""", id="what it needs"),
+        pytest.param(b'{"id": 7}', """ '{"id":7}'""", id="a number"),
+        pytest.param(b'{"id": "a\'; rm -rf ~"}', """ '{"id":"a'"'"'; rm -rf ~"}'""", id="quoted for a shell"),
+        pytest.param(b'{"title": "x"}', "", id="not given"),
+        pytest.param(b'{"id": ["7"]}', "", id="no word"),
+        pytest.param(b'{"id": "%s"}' % (b"7" * 201), "", id="too long to repeat"),
+        pytest.param(b"{", "", id="no JSON"),
+    ],
+)
+def test_a_look_up_is_filled_in(payload: bytes, filled: str) -> None:
+    """With what the write was given, where the look-up needs no more: the command can be pasted."""
+    call = msgspec.structs.replace(CALL, payload=payload)
+    failure = Failure(reason=Reason.OUTCOME_UNKNOWN, detail="d", side_effect=SideEffect.UNKNOWN)
+    told = with_hint(failure, call, FILLED).hint or ""
+    assert told == f"look whether it happened before sending it again: sidecar call acme.items.get{filled} -c alice"
+
+
+def test_a_look_up_that_needs_more_is_named_alone() -> None:
+    """Half an input would be refused."""
+    assert ACME.operations["items.create"].looked_up_by is None
+
+
 def test_a_failures_own_hint_is_kept() -> None:
     """The one who failed knows best."""
     failure = Failure(reason=Reason.NO_CREDENTIAL, detail="d", hint="mine")

@@ -160,4 +160,18 @@ ROWS = (
         bad="            self._refusals.clear()\n",
         tests=("tests/worker/test_fair.py::test_ten_thousand_at_a_stuck_sidecar",),
     ),
+    Row(
+        promise="What a hint repeats of an input cannot put a command into a shell.",
+        file="sidecar/core/hint.py",
+        good="{shlex.quote(msgspec.json.encode(known).decode())}",
+        bad="'{msgspec.json.encode(known).decode()}'",
+        tests=("tests/core/test_hint.py::test_a_look_up_is_filled_in",),
+    ),
+    Row(
+        promise="A look-up is filled in only where that is all it needs.",
+        file="sidecar/catalogue/load.py",
+        good="return needs if needs and all(name in fact.input for name in needs) else None",
+        bad="return needs or None",
+        tests=("tests/core/test_hint.py::test_a_look_up_that_needs_more_is_named_alone",),
+    ),
 )
