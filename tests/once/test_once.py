@@ -330,12 +330,15 @@ async def test_an_answer_does_not_wait_for_its_record(fleet: Fleet) -> None:
     sidecar = fleet.sidecar(CREATED)
 
     def go_away() -> None:
-        fleet.memory.away = "refusing"
+        fleet.memory.away, back = "refusing", fleet.clock.now() + 12.0
+
+        def come_back() -> None:
+            fleet.memory.away = "no" if fleet.clock.now() >= back else "refusing"
+
+        fleet.memory.before_write = come_back
 
     sidecar.house.before = go_away
     assert isinstance((await sidecar.run()).outcome, Success)
-    sidecar.house.before = lambda: None
-    fleet.memory.away = "no"
     again = await sidecar.run()
     assert succeeded(again.outcome).body == CREATED.content
     assert sidecar.sent == 1
