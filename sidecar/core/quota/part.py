@@ -213,10 +213,10 @@ class Part:
     def _credit_wait(self, demand: Demand, turn: Turn) -> float:
         """How long it would wait behind those that wait here, if there were nothing but credits."""
         wait = 0.0
+        if not self._has_credit(demand, turn):
+            return NEVER
         for want in demand.wants:
-            held = self.member.credits.held.get(want.limit.key)
-            if held is None or held.until <= turn.now or held.limit != want.limit:
-                return NEVER
+            held = self.member.credits.held[want.limit.key]
             ahead = sum(
                 other.cost
                 for waiter in self.member.waiting.values()
@@ -224,13 +224,21 @@ class Part:
                 if other.limit.key == want.limit.key
             )
             for window in held.windows:
-                if want.cost > window.units:
-                    return NEVER
                 rounds, rest = divmod(ahead + want.cost - 1, window.units)
                 again = window.seconds + want.limit.variation + LATEST
                 fit = window.fit(rest + 1, window.units, turn.now) - turn.now
                 wait = max(wait, fit + rounds * again)
         return wait
+
+    def _has_credit(self, demand: Demand, turn: Turn) -> bool:
+        """Whether it can be served without asking, now or later."""
+        for want in demand.wants:
+            held = self.member.credits.held.get(want.limit.key)
+            if held is None or held.until <= turn.now or held.limit != want.limit:
+                return False
+            if any(want.cost > window.units for window in held.windows):
+                return False
+        return True
 
     # Looking after those that wait.
 
@@ -293,7 +301,7 @@ class Part:
         member, patience = self.member, turn.pace.patience
         if turn.now - member.lost > patience:
             for waiter in list(member.waiting.values()):
-                if self._credit_wait(waiter.demand, turn) == NEVER:
+                if not self._has_credit(waiter.demand, turn):
                     self._give_up_on(waiter, patience, turn, away=True)
 
     def _give_up_on(self, waiter: Waiter, retry_after: float, turn: Turn, *, away: bool) -> None:
