@@ -38,6 +38,8 @@ def correct(owner: Owner, hint: Hint, turn: Turn) -> None:
         _lower(budget, at, hint.limit, turn)
     if hint.remaining is not None:
         _occupy(budget, at, hint, turn)
+        if hint.remaining < sum(lent.units[at] for lent in budget.lent.values()):
+            owner.lending.recall_all(budget)
     if hint.fixed and hint.reset is not None:
         moment = turn.now - hint.age + hint.reset
         turn.later(max(turn.now, moment + SPARE), partial(_start_anew, owner, budget, window, moment), owner.life)

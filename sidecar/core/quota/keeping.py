@@ -59,7 +59,7 @@ class Ahead:
             return 0.0
         budgets = [budget for budget in self._owner.budgets.values() if budget.ahead < NEVER]
         if any(budget.wants_ahead for budget in budgets):
-            return 0.1
+            return 0.02
         low = any(budget.ahead < self._promised.get(budget, (1, 0))[0] / 2 for budget in budgets)
         return 1.0 if low else None
 
@@ -75,7 +75,7 @@ class Ahead:
             rate = (budget.granted - self._last.get(budget, budget.granted)) / past
             before = self._promised.get(budget, (0, 0))[0]
             much = max(ceil(least / PART_AHEAD), ceil(rate * SECONDS_AHEAD), 2 * before if budget.wants_ahead else 0)
-            much = max(min(much, least), int(budget.ahead), budget.wants_ahead)
+            much = max(min(max(much, budget.waiting), least), int(budget.ahead), budget.wants_ahead)
             self._last[budget] = budget.granted
             self._promised[budget] = (much, budget.granted)
 

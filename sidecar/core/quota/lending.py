@@ -39,6 +39,7 @@ class Lending:
         self.missing: set[str] = set()
         self.missing_until = 0.0
         self.slots_until = 0.0
+        self._put_off: dict[str, set[str]] = {}  # credits of those that the record does not name yet
         self._told: set[str] = set()
         self._heard: dict[str, float] = {}
         self._asked: dict[tuple[str, str], float] = {}
@@ -62,6 +63,13 @@ class Lending:
         self.missing = set(last.roster) - {turn.me}
         self.missing_until = turn.now + self.pace.credit_life + self.pace.credit_spare + self.pace.lendable
         self.slots_until = turn.now + last.longest + self.pace.slot_spare
+
+    def recorded(self, roster: frozenset[str], turn: Turn) -> None:
+        """These stand in the record now: what they were not lent for that, they are."""
+        self.roster = roster
+        self.wanted -= roster
+        for sender in [sender for sender in self._put_off if sender in roster]:
+            self.lend(sender, self._put_off.pop(sender), turn)
 
     def holders(self, turn: Turn) -> set[str]:
         """Who may hold something, or is to. Until that is written, nobody else is given anything."""
@@ -112,8 +120,16 @@ class Lending:
         short = any(costs.get(key, 0) > budget.cap(at, turn.now) for at in range(len(budget.windows)))
         for holder, lent in budget.lent.items():
             if short or lent.recalled or turn.now - self._asked.get((holder, key), 0.0) > ASKED:
-                lent.recalled = True
-                self.owner.answers.to(holder).recalled.append((key, lent.serial))
+                self._recall(holder, key, lent)
+
+    def recall_all(self, budget: Budget) -> None:
+        """The provider has less left than is lent."""
+        for holder, lent in budget.lent.items():
+            self._recall(holder, budget.limit.key, lent)
+
+    def _recall(self, holder: str, key: str, lent: Lent) -> None:
+        lent.recalled = True
+        self.owner.answers.to(holder).recalled.append((key, lent.serial))
 
     def dropped(self, sender: str, key: str, serial: Serial, turn: Turn) -> None:
         """It does not use that credit any more: what it used until now counts as used now."""
@@ -189,7 +205,10 @@ class Lending:
             out = sum(lent.units[at] for lent in budget.lent.values()) + budget.unknown[at] + share
             if out > window.units * self.pace.share or window.taken(turn.now) + share > budget.cap(at, turn.now):
                 return None
-        return units if self.listed(sender) else None
+        if self.listed(sender):
+            return units
+        self._put_off.setdefault(sender, set()).add(limit.key)
+        return None
 
     def _life(self, budget: Budget) -> float:
         """Until nothing of a credit counts any more, from when its use was last allowed."""

@@ -75,9 +75,8 @@ class Owner:
 
     def recorded(self, written: State, turn: Turn) -> None:
         """The record says this now."""
-        self.lending.roster = frozenset(written.roster)
-        self.lending.wanted -= self.lending.roster
         self.ahead.recorded(written.longest)
+        self.lending.recorded(frozenset(written.roster), turn)
         self.resume(turn)
 
     def resume(self, turn: Turn) -> None:

@@ -1,0 +1,245 @@
+"""Who owns a partition: one at a time, the next one counts what the last one may have granted."""
+
+from __future__ import annotations
+
+import pytest
+
+from sidecar.core.quota.event import Ended, Jumped, Leaving, SendAll
+from sidecar.core.quota.limit import Limit, Tokens
+from sidecar.core.quota.message import Request
+from tests.core.quota.company import Company, demand, limit
+
+FIVE = demand(limit(5))
+LONG = demand(limit(100, 60.0))
+
+
+@pytest.fixture
+def two() -> Company:
+    """A owns the partition, b asks it."""
+    company = Company()
+    company.hire("a")
+    company.hire("b")
+    company.ask("a", FIVE)
+    return company
+
+
+def worst(moments: list[float], seconds: float) -> int:
+    """The most in any half-open window."""
+    return max(sum(start <= at < start + seconds for at in moments) for start in moments)
+
+
+def test_two_share_one_limit(two: Company) -> None:
+    """Whoever asks, no window has more than its units; and all of them are used."""
+    for _ in range(40):
+        two.ask("a", FIVE, 3.0)
+        two.ask("b", FIVE, 3.0)
+        two.move(0.1)
+    went = two.went()
+    assert worst(went, 1.0) <= 5
+    assert len(went) >= 4 * 5
+
+
+def test_two_share_it_fairly(two: Company) -> None:
+    """One that asks for twenty times as much gets no more than the other, which waits as little as it can."""
+    calls: dict[str, list[str]] = {"a": [], "b": []}
+    for _ in range(30):
+        calls["a"].extend(two.ask("a", FIVE, 8.0) for _ in range(20))
+        calls["b"].extend(two.ask("b", FIVE, 8.0) for _ in range(1))
+        two.move(0.2)
+    two.move(8.0)
+    served = sum(two.go(call) is not None for call in calls["b"])
+    assert served >= 25
+
+
+def test_a_dead_owner_is_followed_without_a_unit_too_many() -> None:
+    """The next owner counts everything as used that the last one may have granted until its lease ended."""
+    company = Company()
+    company.hire("a")
+    company.hire("b")
+    for _ in range(60):
+        company.ask("a", FIVE, 2.0)
+        company.ask("b", FIVE, 2.0)
+        company.move(0.1)
+        if company.now - company.start == pytest.approx(3.0, abs=0.05):
+            company.kill("a")
+    for _ in range(60):
+        if "b" in company.nodes:
+            company.ask("b", FIVE, 2.0)
+        company.move(0.1)
+    went = company.went()
+    assert worst(went, 1.0) <= 5
+    gap = [at for at in went if at > company.start + 3.2]
+    assert min(gap) - company.start < 3.0 + 4.5 + 0.7
+
+
+def test_without_the_store_the_owner_goes_on_until_its_lease_ends(two: Company) -> None:
+    """Three seconds of full speed; then only what was lent, for a minute; then a refusal that says so."""
+    two.storeless.update(("a", "b"))
+    two.move(2.5)
+    assert two.go(two.ask("a", FIVE, 1.0)) is not None
+    two.move(1.5)
+    late = two.ask("a", FIVE, 9.0)
+    two.move(6.0)
+    refusal = two.refusal(late)
+    assert refusal is not None
+    assert refusal.away
+    at_once = two.refusal(two.ask("a", FIVE, 9.0))
+    assert at_once is not None
+    assert at_once.away
+
+
+def test_credits_go_on_without_owner_and_store() -> None:
+    """What is lent is used without asking: of 200 a second five, and never more."""
+    company = Company()
+    company.hire("a")
+    many = demand(limit(200))
+    company.ask("a", many)
+    company.move(0.1)
+    company.storeless.add("a")
+    company.move(10.0)
+    before = len(company.went())
+    for _ in range(40):
+        company.ask("a", many, 0.05)
+        company.move(0.1)
+    went = company.went()[before:]
+    assert worst(went, 1.0) == 5
+    assert len(went) >= 3 * 5
+
+
+def test_an_owner_that_comes_back_knows_its_ledger() -> None:
+    """Nobody owned it while the store was away: a window that is full is still full, and nothing else is lost."""
+    company = Company()
+    company.hire("a")
+    six = demand(limit(6, 9.0))
+    for _ in range(4):
+        company.ask("a", six)
+    company.storeless.add("a")
+    company.move(5.0)
+    company.storeless.clear()
+    company.move(0.5)
+    again = [company.ask("a", six, 1.0) for _ in range(3)]
+    assert [company.go(call) is not None for call in again] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    "wanted", [limit(6, 9.0), Limit("p|acme|calls", "calls", tokens=Tokens(0.5, 6)), limit(0, slots=6)], ids=str
+)
+def test_who_leaves_in_order_leaves_its_ledger(wanted: Limit) -> None:
+    """The next owner starts at once, and knows what is used, to the unit."""
+    company = Company()
+    company.hire("a")
+    company.hire("b")
+    for _ in range(4):
+        company.ask("a", demand(wanted))
+    company.do("a", Leaving())
+    assert company.gone("a")
+    company.kill("a")
+    later = [company.ask("b", demand(wanted), 0.9) for _ in range(3)]
+    assert [company.go(call) is not None for call in later] == [True, True, False]
+
+
+def test_a_restart_alone_remembers() -> None:
+    """One sidecar that ends in order and starts again does not begin with a full minute."""
+    company = Company()
+    company.hire("a")
+    for _ in range(60):
+        company.ask("a", LONG)
+    company.move(1.0)
+    company.do("a", Leaving())
+    company.kill("a")
+    company.move(20.0)
+    company.hire("a2")
+    later = [company.ask("a2", LONG, 5.0) for _ in range(60)]
+    assert sum(company.go(call) is not None for call in later) == 40
+    company.move(43.0)
+    assert company.go(company.ask("a2", LONG, 5.0)) is not None
+
+
+def test_a_long_window_outlives_its_owner() -> None:
+    """What was granted stands in the record before it is granted: a crash costs a part of the limit, no minute."""
+    company = Company()
+    company.hire("a")
+    company.hire("b")
+    wide = demand(limit(1_000, 60.0))
+    for _ in range(500):
+        company.ask("a", wide)
+        company.move(0.01)
+    company.kill("a")
+    company.move(6.0)
+    first = company.ask("b", wide, 3.0)
+    company.move(2.0)
+    assert company.go(first) is not None
+    for _ in range(800):
+        company.ask("b", wide, 3.0)
+        company.move(0.01)
+    went = company.went()
+    assert worst(went, 60.0) <= 1_000
+    assert len(went) >= 850
+
+
+def test_a_snapshot_holds_nothing() -> None:
+    """After a sleep that no clock tells, nothing that was held counts: it is claimed anew, behind the last owner."""
+    company = Company()
+    company.hire("a")
+    for _ in range(5):
+        company.ask("a", FIVE)
+    company.do("a", Jumped())
+    assert company.go(company.ask("a", FIVE, 0.5)) is None
+
+
+def test_a_lost_request_is_sent_again(two: Company) -> None:
+    """Nobody answered: the same call is asked for again, and goes once."""
+    lost: list[str] = []
+
+    def once(to: str, message: object) -> bool:
+        if isinstance(message, Request) and not lost:
+            lost.append(to)
+            return True
+        return False
+
+    two.lost = once
+    call = two.ask("b", FIVE)
+    assert two.go(call) is None
+    two.move(0.35)
+    assert two.go(call) is not None
+
+
+def test_a_lost_grant_is_said_again(two: Company) -> None:
+    """The answer was lost: the same permit is told once more or given back, and no unit is taken twice."""
+    two.lost = lambda to, _message: to == "b"
+    call = two.ask("b", FIVE)
+    two.move(0.31)
+    two.lost = lambda _to, _message: False
+    two.move(0.7)
+    assert two.go(call) is not None
+    two.move(2.0)
+    assert sum(two.go(two.ask("a", FIVE, 0.5)) is not None for _ in range(6)) == 5
+
+
+def test_one_who_is_gone_gives_back(two: Company) -> None:
+    """A permit that nobody received takes nothing, and its slot is free."""
+    one = demand(limit(0, key="p|acme|one", slots=1))
+    holder = two.ask("a", one)
+    two.ask("b", one)
+    two.kill("b")
+    two.do("a", Ended(holder))
+    assert two.go(two.ask("a", one, 1.0)) is not None
+
+
+def test_who_owns_it_says_so_to_all() -> None:
+    """Those that wait for an owner need not look for it."""
+    company = Company()
+    company.hire("a")
+    company.ask("a", FIVE)
+    assert sum(isinstance(effect, SendAll) for _, _, effect in company.said) == 1
+
+
+def test_it_is_told_that_a_claim_was_written_when_no_answer_came() -> None:
+    """The store was silent, but had written it: the sidecar finds its own name and goes on."""
+    company = Company()
+    company.hire("a")
+    company.records["-.own.29"] = (1, b'{"o":"a"}', company.now, 4)
+    company.revision = 1
+    partition = company.ask("a", FIVE)
+    company.move(1.0)
+    assert company.go(partition) is not None
