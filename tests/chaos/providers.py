@@ -13,19 +13,28 @@ TITLE = {"type": "string", "description": "Its title."}
 PROVIDERS: dict[str, dict[str, Any]] = {
     "plain": {},
     "keyed": {"idempotency": {"header": "Idempotency-Key", "operations": ["items.create"]}},
-    "window": {"quotas": [{"name": "calls", "scope": "app", "windows": [{"units": 250, "seconds": 1}]}]},
-    "bucket": {"quotas": [{"name": "calls", "scope": "app", "bucket": {"rate": 50, "burst": 10}}]},
+    "window": {"quotas": [{"name": "calls", "scope": "tenant", "windows": [{"units": 250, "seconds": 1}]}]},
+    "bucket": {"quotas": [{"name": "calls", "scope": "tenant", "bucket": {"rate": 50, "burst": 10}}]},
     "two": {
         "quotas": [
-            {"name": "calls", "scope": "app", "windows": [{"units": 60, "seconds": 1}, {"units": 400, "seconds": 10}]}
+            {
+                "name": "calls",
+                "scope": "tenant",
+                "windows": [{"units": 60, "seconds": 1}, {"units": 400, "seconds": 10}],
+            }
         ]
     },
     "costly": {
         "quotas": [
-            {"name": "units", "scope": "app", "windows": [{"units": 250, "seconds": 1}], "costs": {"items.create": 100}}
+            {
+                "name": "units",
+                "scope": "tenant",
+                "windows": [{"units": 250, "seconds": 1}],
+                "costs": {"items.create": 100},
+            }
         ]
     },
-    "slots": {"quotas": [{"name": "at_once", "scope": "app", "concurrency": 4}]},
+    "slots": {"quotas": [{"name": "at_once", "scope": "tenant", "concurrency": 4}]},
 }
 UNITS = {"costly": 100}
 

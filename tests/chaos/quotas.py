@@ -86,6 +86,11 @@ class Run:
     struck: float
     stopped: float
 
+    @property
+    def seconds(self) -> list[float]:
+        """Units in each second, from where the figures count."""
+        return units_a_second(self.arrivals, self.began, self.ended)
+
     def used(self, rate: float, since: float, until: float) -> float:
         """Percent of the quota between two moments."""
         units = sum(taken.units for taken in self.arrivals if since <= taken.at < until)
@@ -244,6 +249,7 @@ def _never_limited(run: Run, window: Sliding | None = None) -> list[Figure]:
         told("calls", listed(run.answers.outcomes)),
         equal("429s", run.limited, 0),
         told("the upstream itself stood still for up to", f"{run.stopped:.3f} s"),
+        told("units in each second", " ".join(f"{units:g}" for units in run.seconds)),
     ]
     if window is not None:
         phases = refused_in_any_phase(window.units, window.seconds, run.arrivals)

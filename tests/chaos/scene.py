@@ -28,7 +28,7 @@ class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     overrun_most: float = 0.250
 
 
-SHORT = Counts(members=2, seconds=8.0, posts=400, submits=400, waiting=300, overruns=300, kills=2, outage_seconds=6.0)
+SHORT = Counts(members=2, seconds=8.0, posts=400, submits=400, waiting=1_200, overruns=300, kills=2, outage_seconds=6.0)
 
 
 class Scene(NamedTuple):
