@@ -49,6 +49,31 @@ def test_a_dry_run_sends_nothing(beside: Command, served: Served) -> None:
     assert len(served.offline.received) == before
 
 
+@pytest.mark.parametrize("words", [["--idempotency-key", "k1"], ["--run", "4711", "--step", "buy"]])
+def test_the_same_step_is_done_once(beside: Command, served: Served, words: list[str]) -> None:
+    """Sent twice it is sent to the provider once, and both get the answer; the second one is told so."""
+    first = beside("call", "acme.items.create", MILK, *words)
+    sent = len(served.offline.received)
+    again = beside("call", "acme.items.create", MILK, *words, "--json")
+    assert (first.exit_code, again.exit_code) == (0, 0)
+    assert said(again) == json.loads(first.stdout)
+    assert json.loads(again.stderr)["replayed"] is True
+    assert len(json.loads(again.stderr)["idempotency_key"]) in {2, 64}
+    told = beside("call", "acme.items.create", MILK, *words).stderr
+    assert "answered from the record of its key, nothing sent" in told
+    assert len(served.offline.received) == sent
+
+
+def test_a_key_used_for_another_input_is_refused(beside: Command, served: Served) -> None:
+    """Nothing is sent, and it says what keys are made of."""
+    beside("call", "acme.items.create", MILK, "--idempotency-key", "k2")
+    before = len(served.offline.received)
+    result = beside("call", "acme.items.create", MILK.replace("Milk", "Tea"), "--idempotency-key", "k2")
+    assert result.exit_code == 64
+    assert "IDEMPOTENCY_MISMATCH" in result.stderr
+    assert len(served.offline.received) == before
+
+
 def test_a_page_names_the_next_one(beside: Command) -> None:
     """The word for --cursor is told, and leads to the next page, which is the last."""
     first = beside("call", "acme.items.list", '{"limit": 1}')
