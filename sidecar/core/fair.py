@@ -80,9 +80,8 @@ class Fair(Generic[Of]):
         if not self._may_go and self._begun < self._bounds.at_once and self._has_room(place.tenant, place.provider):
             self._begin(place)
             return Verdict.BEGIN
-        line, bounds = self._lines.get(place.tenant), self._bounds
-        room = self._room(place.tenant, place.provider)  # who has room, and waits for a turn of the loop, is in no way
-        if (line.number if line else 0) >= bounds.line + room or self.waiting >= bounds.lines + room:
+        bounds = self._bounds
+        if self._is_full(place):
             of_its_own = bounds.tenant < bounds.total and self._tenants[place.tenant] >= bounds.tenant
             return Verdict.TENANT_FULL if of_its_own else Verdict.ALL_FULL
         self._join(place)
@@ -129,6 +128,14 @@ class Fair(Generic[Of]):
             bounds.tenant - self._tenants[tenant],
             bounds.provider - self._providers[provider],
         )
+
+    def _is_full(self, place: Of) -> bool:
+        """Whether its line is, or all lines together are: of these every tenant has a share that no other takes."""
+        line, bounds = self._lines.get(place.tenant), self._bounds
+        number = line.number if line else 0
+        share = bounds.lines // (len(self._lines) + (line is None))
+        room = self._room(place.tenant, place.provider)  # who has room, and waits for a turn of the loop, is in no way
+        return number >= bounds.line + room or (self.waiting >= bounds.lines + room and number >= share)
 
     def _begin(self, place: Of) -> None:
         place.under_way = True

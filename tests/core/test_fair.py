@@ -129,6 +129,15 @@ def test_lines_are_bounded(bounds: Bounds, verdict: Verdict) -> None:
     assert [crowd.come("a") for _ in range(6)] == [Verdict.BEGIN] * 2 + [Verdict.WAIT] * 3 + [verdict]
 
 
+def test_a_long_line_leaves_room_for_the_others() -> None:
+    """All lines together are full of one tenant's calls: another has its share of them all the same, and no more."""
+    crowd = Crowd(Bounds(total=1, line=8, lines=8))
+    for _ in range(20):
+        crowd.come("noisy")
+    assert [crowd.come("quiet") for _ in range(6)] == [Verdict.WAIT] * 4 + [Verdict.ALL_FULL] * 2
+    assert crowd.come("noisy") is Verdict.ALL_FULL
+
+
 def test_a_burst_that_has_room_is_taken_whole() -> None:
     """A line is for what has no room: what only waits for a turn of the loop is not sent away."""
     crowd = Crowd(Bounds(total=1_000, tenant=1_000, provider=1_000, line=0))

@@ -112,6 +112,13 @@ ROWS = (
         tests=(f"{FAIR}::test_lines_are_served_in_turn", f"{FAIR}::test_a_weight_is_so_many_turns"),
     ),
     Row(
+        promise="However long one tenant's line is, the others have a share of the room for lines.",
+        file="sidecar/core/fair.py",
+        good="(self.waiting >= bounds.lines + room and number >= share)",
+        bad="self.waiting >= bounds.lines + room",
+        tests=(f"{FAIR}::test_a_long_line_leaves_room_for_the_others",),
+    ),
+    Row(
         promise="One tenant's bound holds.",
         file="sidecar/core/fair.py",
         good="            bounds.tenant - self._tenants[tenant],\n",
