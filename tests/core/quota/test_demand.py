@@ -241,7 +241,7 @@ def test_a_demand_is_made_once() -> None:
     assert tariff.demand(Caller("acme", "bob"), {"channel": "C1"}) != first
 
 
-NAMES = st.text(min_size=1, max_size=100).filter(lambda text: text.isprintable())
+NAMES = st.text(alphabet="ab|@=:~%7C.-/é", min_size=1, max_size=6) | st.sampled_from(["long" * 30, "long" * 31])
 CALLERS = st.builds(Caller, NAMES, NAMES, st.none() | NAMES, st.none() | NAMES)
 
 
