@@ -27,7 +27,10 @@ async def neighbours(scene: Scene) -> list[Figure]:
     """Three tenants at half of their share, first alone, then beside one at ten times its own."""
     tenants = (*QUIET, NOISY)
     slow = Behaviour(delay=DELAY)
-    async with place(scene.folder, slow, tenants=tenants, SIDECAR_MAX_IN_FLIGHT=str(IN_FLIGHT)) as here:
+    room = str(IN_FLIGHT)  # all of it for the one provider that is called here
+    async with place(
+        scene.folder, slow, tenants=tenants, SIDECAR_MAX_IN_FLIGHT=room, SIDECAR_MAX_PER_PROVIDER=room
+    ) as here:
         await here.member()
         for tenant in tenants:
             await here.connect("plain", tenant=tenant)
