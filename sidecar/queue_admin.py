@@ -74,7 +74,12 @@ class QueueAdministrator:
         return await self._store.read(named) or missing
 
     async def _redrive(self, held: Held) -> Outcome:
-        """Run it again, as if it were new. What may have happened is not done again."""
+        """Run it again, as if it were new. What may have happened is not done again.
+
+        Of one that waits the word is said once more: it may be what is gone, and one too many does no harm.
+        """
+        if held.call.stage is Stage.WAITING:
+            return await self._submission.put(held.place, None) or _success(queued(held))
         refusal = _not_again(held)
         if refusal is not None:
             return refusal

@@ -84,7 +84,10 @@ def result(*, call_id: str, tenant: str, connection: str, as_json: bool) -> None
 @tenant_option
 @json_option
 def redrive(*, call_id: str | None, every: bool, connection: str | None, tenant: str, as_json: bool) -> int:
-    """Run a dead durable call again, as if it were new. One that may have changed something is refused: look first."""
+    """Run a dead durable call again, as if it were new. One that may have changed something is refused: look first.
+
+    One that waits is looked at once more; it does not run before its time.
+    """
     if (call_id is None) != every:
         raise stop(USAGE, "name one durable call, or --all", "see sidecar queue list --stage dead")
     driven, refused = anyio.run(_redrive, settings_here(), tenant, connection, call_id and _id(call_id))

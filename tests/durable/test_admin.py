@@ -64,20 +64,34 @@ async def test_a_dead_one_is_driven_again() -> None:
 
 
 async def test_what_may_have_happened_is_not_driven_again() -> None:
-    """Nor what waits, what is done, or what nobody knows."""
-    house = House([LOST])
-    lost = await house.taken()
+    """Nor what is done, or what nobody knows."""
+    house = House([LOST, OK])
+    lost, done = await house.taken(), await house.taken()
     async with house.serving():
-        await until(lambda: house.results)
-    waiting = await house.taken()
+        await until(lambda: len(house.results) == 2)
     for call_id, reason in (
         (lost, Reason.VALIDATION),
-        (waiting, Reason.VALIDATION),
+        (done, Reason.VALIDATION),
         ("0190a8b0-1234-7abc-8def-0123456789ab", Reason.UNKNOWN_CALL),
     ):
         outcome = await asked(house, act="redrive", call_id=call_id)
         assert isinstance(outcome, Failure)
         assert outcome.reason is reason
+
+
+async def test_one_that_waits_is_woken() -> None:
+    """Where its word was lost it waits for ever; what is not due is not run earlier for it."""
+    house = House([OK])
+    call_id = await house.taken()
+    later = await house.taken(Not_Before="2026-11-22T10:00:00Z")
+    house.queue.words.clear()
+    house.queue.later.clear()
+    for one in (call_id, later):
+        assert (await told(house, act="redrive", call_id=one))["stage"] == "waiting"
+    async with house.serving():
+        await until(lambda: house.results and house.queue.later)
+    assert (await told(house, act="show", call_id=call_id))["stage"] == "done"
+    assert (await told(house, act="show", call_id=later))["stage"] == "waiting"
 
 
 async def test_one_that_cannot_be_put_in_stays_dead() -> None:

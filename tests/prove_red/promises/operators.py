@@ -123,8 +123,8 @@ ROWS = (
     Row(
         promise="Sizes that an operator chose stay, but for `setup`.",
         file="sidecar/adapters/nats_streams.py",
-        good="exact = (*ESSENTIAL, *(LIMITS if limits else ()))",
-        bad="exact = (*ESSENTIAL, *LIMITS)",
+        good="exact = [*ESSENTIAL, *(LIMITS if limits else ())]",
+        bad="exact = [*ESSENTIAL, *LIMITS]",
         tests=("tests/nats/test_streams.py::test_sizes_that_an_operator_chose_stay",),
     ),
     Row(

@@ -81,8 +81,8 @@ ROWS = (
     Row(
         promise="A full bucket refuses a write, and throws nothing away.",
         file="sidecar/adapters/nats_streams.py",
-        good='discard="new",',
-        bad='discard="old",',
+        good='discard="new",\n        num_replicas=replicas,\n        max_msgs_per_subject=1,',
+        bad='discard="old",\n        num_replicas=replicas,\n        max_msgs_per_subject=1,',
         tests=(f"{STORE}::test_a_full_bucket_is_full",),
     ),
     Row(

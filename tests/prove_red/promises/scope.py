@@ -17,8 +17,8 @@ ROWS = (
     Row(
         promise="A call of another tenant that arrives all the same is refused, and nothing is looked up.",
         file="sidecar/answer.py",
-        good="refusal = denied(self._scope, call.tenant, call.connection, call.provider)",
-        bad="refusal = None",
+        good="provider)\n        if refusal is None and named in",
+        bad="provider) if call is None else None\n        if refusal is None and named in",
         tests=(f"{WORKER}::test_what_arrives_all_the_same_is_refused",),
     ),
     Row(
