@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
-from tests.sim import durable, once, quota, quota_figures, record, refresh
+from tests.sim import calls, durable, once, quota, quota_figures, record, refresh, turns
 from tests.sim.world import Violated, World
 
 # A protocol comes in with one line: its name, and what runs the world of a seed.
@@ -21,6 +21,8 @@ WORLDS: Mapping[str, Callable[[int], World]] = {
     "once": once.simulate,
     "quota": quota.simulate,
     "durable": durable.simulate,
+    "calls": calls.simulate,
+    "turns": turns.simulate,
 }
 FIGURES: Mapping[str, Callable[[], Iterator[str]]] = {"quota": quota_figures.figures}
 SAY_SECONDS = 10.0
