@@ -288,7 +288,8 @@ async def test_leaving_waits_until_nothing_is_held(house: House) -> None:
 async def test_nobody_waits_past_the_deadline(house: House) -> None:
     """A node that forgets a call keeps it from nothing: it is refused a moment after its deadline."""
     house.node.answers[Asked] = lambda _event, _now: [Wake(None)]
-    failure = await house.reserve(within=0.01)
+    with anyio.fail_after(10):
+        failure = await house.reserve(within=0.01)
     assert isinstance(failure, Failure)
     assert failure.reason is Reason.LOCAL_RATE_LIMITED
     assert [type(event) for event in house.node.heard] == [Asked, Left]
