@@ -12,6 +12,7 @@ import pytest
 from sidecar.auth.flow import Ended, Ending
 from sidecar.connect import Site
 from sidecar.consent import Arrived, Going, Offer
+from sidecar.credential import OwnLimit
 from sidecar.model import Failure, Reason, SideEffect
 from sidecar.pages.html import arrived_page, going_page, offer_page
 from sidecar.pages.listener import unhurried
@@ -98,6 +99,18 @@ async def test_an_old_credential_stays_when_a_new_one_is_not_had() -> None:
         before = await here.stored()
         assert heading(await here.whole()) == "Acme refused to complete this"
         assert await here.stored() == before
+
+
+async def test_what_the_server_s_owner_allows_stays() -> None:
+    """Who connects again changes nothing about the limits of the connection."""
+    async with place(Script(answers=[TOKENS, ALICE, TOKENS, ALICE])) as here:
+        await here.whole()
+        limits = (OwnLimit("requests", 10, 60.0),)
+        await here.house.credentials.set_limits("default", "alice", "acme", limits)
+        assert heading(await here.whole()) == "Connected"
+        stored = await here.stored()
+        assert stored is not None
+        assert stored.limits == limits
 
 
 async def test_a_link_is_looked_at_without_being_used() -> None:
