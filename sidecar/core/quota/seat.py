@@ -42,6 +42,7 @@ class Seat:
         self._revision = 0  # of our own claim
         self._until = float("-inf")  # the end of the lease
         self._claimed = 0.0
+        self._over_own = False  # the claim took the place of one that a past life of this sidecar wrote
         self._state_revision: int | None = None
         self._recording = State(left=False, ep=0)
         self._writing = False
@@ -67,6 +68,7 @@ class Seat:
         """Try to become the owner, unless a try is under way or was made a moment ago."""
         if self.step is Step.IDLE and turn.now >= self._next_try:
             self._next_try = turn.now + turn.pace.again * (1 + 0.4 * turn.jitter)
+            self._over_own = False
             self._claim(turn)
 
     def due(self) -> float:
@@ -96,7 +98,7 @@ class Seat:
             return
         claim = claim_of(answer.value, answer.revision)
         if claim is not None and claim.o == turn.me:
-            self._revision = answer.revision
+            self._revision, self._over_own = answer.revision, True
             self._claim(turn)
         elif claim is not None:
             self._revision = 0
@@ -178,9 +180,9 @@ class Seat:
         owner.lending.roster = frozenset((turn.me,))
         if last is not None:
             if not last.left:
-                # The store frees the claim so much later than its lease ended.
-                lease_end = self._claimed - (turn.pace.ttl - turn.pace.lease)
-                owner.cold = lease_end + turn.pace.horizon + LATEST
+                # The store frees a claim so much later than its lease ended; over our own there was no such time.
+                gap = 0.0 if self._over_own else turn.pace.ttl - turn.pace.lease
+                owner.cold = self._claimed - gap + turn.pace.horizon + LATEST
                 owner.lending.take_over(last, turn)
                 owner.opens = turn.now + turn.pace.sync if owner.lending.missing else turn.now
             restored(owner, last, age, turn)

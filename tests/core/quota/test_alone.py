@@ -55,6 +55,15 @@ def test_what_is_too_late_is_refused_at_once(alone: Company) -> None:
     assert not refusal.away
 
 
+def test_who_would_wait_too_long_in_line_is_refused_at_once(alone: Company) -> None:
+    """Five are served in a second, five wait for the next: the one behind them hears it now."""
+    for _ in range(10):
+        alone.ask("a", FIVE)
+    refusal = alone.refusal(alone.ask("a", FIVE, 1.5))
+    assert refusal is not None
+    assert refusal.retry_after == pytest.approx(2 * AGAIN, abs=0.01)
+
+
 def test_a_permit_holds_for_a_moment(alone: Company) -> None:
     """What is not begun by then has to ask again: its units would leave the window too soon."""
     go = alone.go(alone.ask("a", FIVE))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from sidecar.core.quota.credit import Credits
 from sidecar.core.quota.event import Told
@@ -60,7 +60,8 @@ def test_of_some_limits_nothing_is_lent(two: Company, unlendable: Any) -> None:
 
 def test_a_credit_is_called_back_while_others_wait(two: Company) -> None:
     """Who hardly uses its credit gives it up to those that wait, so that nothing is left unused."""
-    two.ask("b", demand(LIMIT))
+    for name in ("b", "c", "d"):
+        two.ask(two.hire(name) if name not in two.nodes else name, demand(LIMIT))
     two.move(2.0)
     before = len(two.went())
     for _ in range(50):
@@ -229,5 +230,6 @@ def fresh(permit: Permit) -> bool:
     return permit.wait >= 0.0
 
 
-Lending.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
-TestLending = Lending.TestCase
+def test_lent_taken_and_granted_are_never_more_than_the_limit() -> None:
+    """Whatever is asked, used, given back, said late and said twice."""
+    run_state_machine_as_test(Lending, settings=settings(max_examples=60, stateful_step_count=40, deadline=None))

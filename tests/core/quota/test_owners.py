@@ -177,6 +177,22 @@ def test_a_long_window_outlives_its_owner() -> None:
     assert len(went) >= 850
 
 
+def test_an_owner_writes_ahead() -> None:
+    """What it granted since it last wrote is in the record already: after a crash nothing is left of two in a minute."""
+    company = Company()
+    company.hire("a")
+    two = demand(limit(2, 60.0))
+    for _ in range(2):
+        company.ask("a", two)
+    company.move(0.1)
+    company.kill("a")
+    company.move(5.0)
+    company.hire("b")
+    call = company.ask("b", two, 20.0)
+    company.move(1.0)
+    assert company.go(call) is None
+
+
 def test_a_snapshot_holds_nothing() -> None:
     """After a sleep that no clock tells, nothing that was held counts: it is claimed anew, behind the last owner."""
     company = Company()
@@ -184,7 +200,11 @@ def test_a_snapshot_holds_nothing() -> None:
     for _ in range(5):
         company.ask("a", FIVE)
     company.do("a", Jumped())
-    assert company.go(company.ask("a", FIVE, 0.5)) is None
+    call = company.ask("a", FIVE)
+    company.move(5.0)
+    go = company.go(call)
+    assert go is not None
+    assert go.earliest >= company.start + 1.0
 
 
 def test_a_lost_request_is_sent_again(two: Company) -> None:
