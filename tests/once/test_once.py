@@ -15,6 +15,7 @@ import pytest
 from sidecar.core.once import PATIENCE_SECONDS
 from sidecar.kept import Done, Pending
 from sidecar.model import Failure, Reason, SideEffect, Success
+from tests.build import CREATE_ITEM, provider
 from tests.execute.house import LOST, OK, REFUSED
 from tests.once.house import KEY, KEYED, Blocked, Fleet, failed, succeeded
 
@@ -155,6 +156,22 @@ async def test_a_provider_that_takes_keys_is_given_one(fleet: Fleet) -> None:
     assert KEY not in given[0]
 
 
+@pytest.mark.parametrize("operation", ["items.replace", "items.create"])
+async def test_an_id_that_a_client_chooses_is_the_keys(fleet: Fleet, operation: str) -> None:
+    """In a path or by a hook: a call that is sent again after a crash is the same thing at the provider."""
+    chosen = CREATE_ITEM | {"method": "PUT", "path": "/items/{call_id}"}
+    hooked = CREATE_ITEM | {"repeatable": True, "hooks": {"input": "with_id"}}
+    code = "def with_id(values):\n    return {'title': values['call_id']}\n"
+    acme = provider(operations={"items.create": hooked, "items.replace": chosen}, code=code)
+    first, second = fleet.sidecar(LOST, LOST, LOST, acme=acme), fleet.sidecar(OK, acme=acme)
+    assert (await first.run(operation)).again
+    ended = await second.run(operation, call_id="018f0000-0000-7000-8000-00000000000c")
+    assert isinstance(ended.outcome, Success)
+    sent = [(request.url, request.content) for request in (*first.house.sender.sent, *second.house.sender.sent)]
+    assert len(sent) == 4
+    assert len(set(sent)) == 1
+
+
 async def test_a_truncated_answer_is_asked_for_again_where_the_provider_takes_keys(fleet: Fleet) -> None:
     """It was done; under the same key the provider says once more what came of it."""
     sidecar = fleet.sidecar(TRUNCATED, acme=KEYED)
@@ -166,21 +183,21 @@ async def test_a_truncated_answer_is_asked_for_again_where_the_provider_takes_ke
 
 async def test_who_comes_meanwhile_waits_for_the_first_answer(fleet: Fleet) -> None:
     """At another sidecar too: it gets that answer, within its own deadline."""
-    provider = Blocked(CREATED)
-    first, second = fleet.sidecar(network=provider), fleet.sidecar()
+    there = Blocked(CREATED)
+    first, second = fleet.sidecar(network=there), fleet.sidecar()
     outcomes: list[Any] = []
 
     async def repeat() -> None:
-        await provider.has_it.wait()
+        await there.has_it.wait()
         outcomes.append(await second.run())
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(repeat)
         tasks.start_soon(first.run)
-        await provider.has_it.wait()
+        await there.has_it.wait()
         while fleet.memory.reads < 3:
             await anyio.lowlevel.checkpoint()
-        provider.go_on.set()
+        there.go_on.set()
     [again] = outcomes
     assert succeeded(again.outcome).body == CREATED.content
     assert (again.replayed is not None, second.sent) == (True, 0)
@@ -188,15 +205,15 @@ async def test_who_comes_meanwhile_waits_for_the_first_answer(fleet: Fleet) -> N
 
 async def test_who_waits_in_vain_is_told_at_its_own_deadline(fleet: Fleet) -> None:
     """The first call goes on; the other may come again with the same key, and is told when."""
-    provider = Blocked(CREATED)
-    first, second = fleet.sidecar(network=provider), fleet.sidecar()
+    there = Blocked(CREATED)
+    first, second = fleet.sidecar(network=there), fleet.sidecar()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(first.run)
-        await provider.has_it.wait()
+        await there.has_it.wait()
         began = fleet.clock.now()
         ended = await second.run(timeout=2.0)
         took = fleet.clock.now() - began
-        provider.go_on.set()
+        there.go_on.set()
     failure = failed(ended.outcome)
     assert (failure.reason, failure.side_effect) == (Reason.IN_PROGRESS, SideEffect.UNKNOWN)
     assert (failure.retry_after, ended.again) == (1.0, True)
@@ -206,10 +223,10 @@ async def test_who_waits_in_vain_is_told_at_its_own_deadline(fleet: Fleet) -> No
 
 async def dead(fleet: Fleet, operation: str = "items.create", **also: Any) -> None:
     """Leave the record of a sidecar that was killed while it waited for the answer."""
-    sidecar = fleet.sidecar(network=(provider := Blocked(OK)), **also)
+    sidecar = fleet.sidecar(network=(busy := Blocked(OK)), **also)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(lambda: sidecar.run(operation))
-        await provider.has_it.wait()
+        await busy.has_it.wait()
         there = dict(fleet.memory.entries)
         tasks.cancel_scope.cancel()
     for _ in range(20):  # what it would still write, were it alive
@@ -256,13 +273,13 @@ async def test_short_calls_find_out_together_that_an_owner_died(fleet: Fleet) ->
 
 async def test_an_owner_that_lives_after_all_knows_better(fleet: Fleet) -> None:
     """It stood still for so long that it was given up; its answer takes the place of the unknown outcome."""
-    provider = Blocked(CREATED)
-    first, second = fleet.sidecar(network=provider), fleet.sidecar()
+    there = Blocked(CREATED)
+    first, second = fleet.sidecar(network=there), fleet.sidecar()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(lambda: first.run(timeout=200.0))
-        await provider.has_it.wait()
+        await there.has_it.wait()
         assert (await second.failure()).reason is Reason.OUTCOME_UNKNOWN
-        provider.go_on.set()
+        there.go_on.set()
     again = await second.run()
     assert succeeded(again.outcome).body == CREATED.content
     [kept] = fleet.records.values()
@@ -272,8 +289,8 @@ async def test_an_owner_that_lives_after_all_knows_better(fleet: Fleet) -> None:
 
 async def test_nobody_speaks_for_another_one(fleet: Fleet) -> None:
     """Who stood still for so long that another one did its call does not say that nothing was done."""
-    provider = Blocked(REJECTED)
-    first, second = fleet.sidecar(network=provider, acme=KEYED), fleet.sidecar(OK, acme=KEYED)
+    there = Blocked(REJECTED)
+    first, second = fleet.sidecar(network=there, acme=KEYED), fleet.sidecar(OK, acme=KEYED)
     outcomes: list[Any] = []
 
     async def stand_still() -> None:
@@ -281,9 +298,9 @@ async def test_nobody_speaks_for_another_one(fleet: Fleet) -> None:
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(stand_still)
-        await provider.has_it.wait()
+        await there.has_it.wait()
         assert isinstance((await second.run()).outcome, Success)
-        provider.go_on.set()
+        there.go_on.set()
     [ended] = outcomes
     assert failed(ended.outcome).side_effect is SideEffect.UNKNOWN
     assert (await first.run()).replayed is not None
