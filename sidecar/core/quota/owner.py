@@ -28,7 +28,7 @@ Name = tuple[str, str]  # the sidecar, and its name for the call
 class Granted:
     """A permit: from when to when its exchange may start, and what it took."""
 
-    __slots__ = ("budgets", "ends", "late", "slots", "start", "wants")
+    __slots__ = ("budgets", "ends", "late", "named", "slots", "start", "wants")
 
     def __init__(self, budgets: tuple[Budget, ...], wants: Wants, start: float, late: float, ends: float) -> None:
         self.budgets = budgets
@@ -36,6 +36,7 @@ class Granted:
         self.start = start
         self.late = late
         self.ends = ends  # the exchange is over by then, and its slots are free
+        self.named = False  # its sidecar said that it is under way
         self.slots = any(budget.limit.slots is not None for budget in budgets)
 
 
@@ -60,6 +61,7 @@ class Owner:
         self._lines: dict[tuple[str, tuple[str, ...]], Line] = {}
         self._due: list[tuple[float, int, Budget]] = []
         self._looks = NEVER
+        self._holding: dict[str, set[str]] = {}  # the calls of each sidecar that may hold slots
         self._named: dict[str, frozenset[str]] = {}  # the calls that each sidecar had under way in its last message
 
     def grants(self, now: float) -> bool:
@@ -160,14 +162,17 @@ class Owner:
         self.lending.lend(sender, beat.uses, turn)
 
     def _under_way(self, sender: str, calls: frozenset[str], turn: Turn) -> None:
-        """Slots of calls that this sidecar named neither now nor in its message before are free."""
-        before = self._named.get(sender)
+        """Slots of calls that it named once, and neither now nor in its message before, are free. One that it never
+        named may be of a permit that it had not received when it said this.
+        """
+        before = self._named.get(sender, frozenset())
         self._named[sender] = calls
-        if before is None:
-            return
-        held = [name for name, granted in self.granted.items() if granted.slots and name[0] == sender]
-        for _, call in held:
-            if call not in calls and call not in before and turn.now - self.granted[sender, call].start > 2 * LATEST:
+        held = self._holding.get(sender, set())
+        held.intersection_update([call for call in held if (sender, call) in self.granted])
+        for call in [*held]:
+            granted = self.granted[sender, call]
+            granted.named |= call in calls
+            if granted.named and call not in calls and call not in before:
                 self.ended(sender, call, turn)
 
     def gone(self, sender: str, turn: Turn) -> None:
@@ -198,6 +203,7 @@ class Owner:
         budgets = tuple(self.budgets[key] for key in keys if key in self.budgets)
         ends = ends or max(self.lending.slots_until, turn.now)
         self.granted[sender, call] = Granted(budgets, tuple((b.limit.key, 0) for b in budgets), turn.now, 0.0, ends)
+        self._holding.setdefault(sender, set()).add(call)
         self._remembered.append((ends, (sender, call)))
         for budget in budgets:
             if budget.limit.slots is not None:
@@ -289,6 +295,8 @@ class Owner:
             if budget.ahead < NEVER:
                 self.ahead.spent(budget)
         self.granted[name] = granted
+        if granted.slots:
+            self._holding.setdefault(line.sender, set()).add(call.call)
         self._remembered.append((max(start, turn.now) + self.lending.pace.remembered, name))
         self._forget(turn.now)
         self.answers.to(line.sender).permits.append(Permit(call.call, start - turn.now, call.late))

@@ -348,7 +348,7 @@ class Part:
                 self._request(waiters, turn)
         if member.to_say() and self._asks(turn):
             self._beat_now(turn)
-        if not member.beats and (member.used or member.slots):
+        if not member.beats and (member.used or member.slots) and self._asks(turn):
             member.beats = True
             turn.later(turn.now + turn.pace.beat, self._beat)
 

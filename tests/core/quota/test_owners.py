@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from zlib import crc32
+
 import pytest
 
-from sidecar.core.quota.event import Ended, Jumped, Leaving, SendAll
+from sidecar.core.quota.event import Ended, Heard, Jumped, Leaving, SendAll
 from sidecar.core.quota.limit import Limit, Tokens
-from sidecar.core.quota.message import Request
+from sidecar.core.quota.message import Beat, Request
 from tests.core.quota.company import Company, demand, limit
 
 FIVE = demand(limit(5))
+PARTITION = crc32(b"p|acme") % 32
 LONG = demand(limit(100, 60.0))
 
 
@@ -178,7 +181,7 @@ def test_a_long_window_outlives_its_owner() -> None:
 
 
 def test_an_owner_writes_ahead() -> None:
-    """What it granted since it last wrote is in the record already: after a crash nothing is left of two in a minute."""
+    """What it granted is in its record already: after a crash nothing is left of two in a minute."""
     company = Company()
     company.hire("a")
     two = demand(limit(2, 60.0))
@@ -263,3 +266,25 @@ def test_it_is_told_that_a_claim_was_written_when_no_answer_came() -> None:
     partition = company.ask("a", FIVE)
     company.move(1.0)
     assert company.go(partition) is not None
+
+
+def test_what_was_said_before_a_permit_came_frees_no_slot(two: Company) -> None:
+    """Late messages of a sidecar that did not know its permit yet name other calls, twice: its slot is held."""
+    one = demand(limit(0, key="p|acme|one", slots=1))
+    two.ask("b", one)
+    for _ in range(3):
+        two.do("a", Heard("b", Beat(PARTITION, two.now)))
+    assert two.go(two.ask("a", one, 2.0)) is None
+
+
+def test_a_slot_whose_end_was_not_heard_is_free(two: Company) -> None:
+    """The message was lost: those that follow name the call no more."""
+    one = demand(limit(0, key="p|acme|one", slots=1))
+    first = two.ask("b", one)
+    two.move(1.1)
+    two.lost = lambda to, message: to == "a" and isinstance(message, Beat)
+    two.do("b", Ended(first))
+    two.lost = lambda _to, _message: False
+    for _ in range(2):
+        two.do("a", Heard("b", Beat(PARTITION, two.now)))
+    assert two.go(two.ask("a", one, 2.0)) is not None
