@@ -20,7 +20,7 @@ import msgspec
 from nats.errors import Error as NatsError
 
 from tests.auth_real.figure import Figure, say, table
-from tests.chaos import durable, failing, kills, late, noisy, quotas
+from tests.chaos import core_cost, durable, failing, kills, late, noisy, quotas
 from tests.chaos.scene import SHORT, Counts, Scene
 from tests.real.servers import CannotStart
 
@@ -37,6 +37,7 @@ SCENES: dict[str, tuple[str, Story]] = {
     "quota-skewed": ("Three times the quota, wall clocks 2 s off", quotas.skewed),
     "quota-store": ("Three times the quota, JetStream away", quotas.store_away),
     "quota-cost": ("What a quota adds to a call", quotas.cheap),
+    "quota-core": ("What the pure part of a quota costs", core_cost.core),
     "down": ("A provider that fails every request", failing.provider_down),
     "plain-kills": ("SIGKILL of sidecars, writes without a key", kills.plain_calls),
     "keyed-kills": ("SIGKILL of sidecars, writes with a key", kills.keyed_calls),

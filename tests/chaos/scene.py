@@ -10,7 +10,8 @@ import msgspec
 
 class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How much of everything. The defaults are what the promises name. `call_ms`: the time of a call that may be hit;
-    `overrun` and `overrun_most`: how late a reply may be, in seconds.
+    `overrun` and `overrun_most`: how late a reply may be, in seconds; `full`: how much of the bars for what is used of
+    a quota is asked for.
     """
 
     members: int = 4
@@ -26,6 +27,7 @@ class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     call_ms: int = 5_000
     overrun: float = 0.050
     overrun_most: float = 0.250
+    full: float = 1.0
 
 
 SHORT = Counts(members=2, seconds=8.0, posts=400, submits=400, waiting=1_200, overruns=300, kills=2, outage_seconds=6.0)
