@@ -198,7 +198,10 @@ class Keyed:
                 self._deeds.told(asked, outcome)
 
         hold.over = True
-        begin = lambda: self._begin_to_settle(hold, wanted, tell)  # noqa: E731  # said now or when the beat ended
+
+        def begin() -> None:
+            self._begin_to_settle(hold, wanted, tell)
+
         self.actor.after(max(0.0, min(SETTLED_SECONDS, asked.deadline - self.actor.now)), tell)
         if hold.busy:
             hold.waiting.append(begin)

@@ -11,7 +11,7 @@ from tests.sim.network import Network, Weather
 from tests.sim.provider import Provider, Temper
 from tests.sim.world import World
 
-RUN_SECONDS = 100.0
+RUN_SECONDS = 60.0
 SETTLE_SECONDS = 150.0
 FINAL_SECONDS = 60.0
 AWAY_SECONDS = (5.0, 40.0)
