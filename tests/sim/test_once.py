@@ -15,7 +15,7 @@ from tests.sim.keyed import ClaimStep, SettleStep, claim_step, settle_step
 from tests.sim.once import simulate
 from tests.sim.world import Violated
 
-SEEDS = range(150)
+SEEDS = range(120)
 Claimed = tuple[Claiming, tuple[once.Effect, ...]]
 Settled = tuple[Settling, tuple[settle.Effect, ...]]
 replace = msgspec.structs.replace
