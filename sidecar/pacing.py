@@ -9,10 +9,14 @@ import httpx
 from sidecar.core.quota.event import Wait
 from sidecar.core.quota.observe import Said, hints, limits_said, to_close
 from sidecar.core.retry import THROTTLED, Decision
-from sidecar.model import Failure, Outcome, SideEffect
+from sidecar.model import Call, Failure, Outcome, SideEffect
 from sidecar.ports import Clock
 from sidecar.quota import Quotas
 from sidecar.run import Run
+
+KEPT_PART = 0.1  # of a call's time is kept for its exchange: leave at the last moment would cut it off under way
+KEPT_SECONDS = 1.0  # at most
+NOW = 0.05  # seconds; who has less than that part left may still go without a wait
 
 Emit = Callable[[float, str, str], Awaitable[object]]
 
@@ -36,11 +40,16 @@ class Pacing:
             run.why.append(f"waited about {wait.seconds:.3f} s for bucket {wait.bucket}: {why}")
             await emit(wait.seconds, why, wait.bucket)
 
-        given = await self._quotas.reserve(run.call.call_id, run.demand, run.call.deadline, tell)
+        given = await self._quotas.reserve(run.call.call_id, run.demand, self._latest(run.call), tell)
         if isinstance(given, Failure):
             return given
         run.permit = given
         return None
+
+    def _latest(self, call: Call) -> float:
+        """When a wait must be over at the latest, so that there is time for the exchange."""
+        kept = min(KEPT_SECONDS, KEPT_PART * (call.deadline - call.accepted))
+        return max(call.deadline - kept, min(call.deadline, self._clock.now() + NOW))
 
     def observe(self, run: Run, answer: httpx.Response | Failure, result: Outcome, decision: Decision) -> None:
         """What the provider said about its limits holds for every call of those budgets, not for this one alone."""

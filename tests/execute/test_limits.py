@@ -126,3 +126,24 @@ async def test_a_dear_call_takes_its_price() -> None:
     assert sum(here.clock.slept) <= WRITTEN
     failure = await here.failure(READ, timeout=5)
     assert failure.reason is Reason.LOCAL_RATE_LIMITED
+
+
+async def test_a_wait_leaves_time_for_the_exchange() -> None:
+    """Leave at the last moment would have the exchange cut off under way, and nobody would know what it did."""
+    one = quota(windows=[{"units": 1, "seconds": 9.5}])
+    here = house(*[OK] * 2, quotas=[one])
+    await here.success(WRITE)
+    refused = await here.failure(WRITE, timeout=10)
+    assert (refused.reason, refused.bucket) == (Reason.LOCAL_RATE_LIMITED, "calls")
+    assert here.clock.slept == []
+    await here.success(WRITE, timeout=12)
+    assert sum(here.clock.slept) == pytest.approx(9.5, abs=0.3)
+
+
+async def test_who_need_not_wait_goes_with_little_time_left() -> None:
+    """There may be time enough for it, and the provider's answer is no worse than ours."""
+    here = house(OK, quotas=[quota(windows=[{"units": 5, "seconds": 1}])])
+    late = here.call(READ, timeout=0.5)
+    here.clock.advance(0.48)
+    ended = await here.executor.run(late)
+    assert ended.attempts == 1

@@ -104,6 +104,13 @@ ROWS = (
         tests=(f"{ADMIN}::test_limits_that_make_no_sense",),
     ),
     Row(
+        promise="A wait for a quota leaves time for the exchange.",
+        file="sidecar/pacing.py",
+        good="kept = min(KEPT_SECONDS, KEPT_PART * (call.deadline - call.accepted))",
+        bad="kept = 0.0",
+        tests=("tests/execute/test_limits.py::test_a_wait_leaves_time_for_the_exchange",),
+    ),
+    Row(
         promise="A quota that can never be kept is told when it is loaded.",
         file="sidecar/catalogue/quota_mistakes.py",
         good="if most is not None and quota.cost(name) > most:",
