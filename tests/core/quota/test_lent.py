@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from zlib import crc32
 
 import pytest
 from hypothesis import settings
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from sidecar.core.quota.credit import Credits
-from sidecar.core.quota.event import Told
+from sidecar.core.quota.event import Heard, Told
 from sidecar.core.quota.limit import Want
 from sidecar.core.quota.message import Beat, Credit, Grant, Item, Permit, Request
 from sidecar.core.quota.owner import Owner
@@ -18,6 +19,7 @@ from sidecar.core.quota.pace import Pace
 from sidecar.core.quota.turn import Turn
 from tests.core.quota.company import LATER, Company, demand, limit
 
+PARTITION = crc32(b"p|acme") % 32
 UNITS = 200
 LIMIT = limit(UNITS)
 SENDERS = ("b", "c", "d", "e", "f", "g")
@@ -233,3 +235,16 @@ def fresh(permit: Permit) -> bool:
 def test_lent_taken_and_granted_are_never_more_than_the_limit() -> None:
     """Whatever is asked, used, given back, said late and said twice."""
     run_state_machine_as_test(Lending, settings=settings(max_examples=60, stateful_step_count=40, deadline=None))
+
+
+def test_an_old_return_frees_no_new_credit(two: Company) -> None:
+    """What was said of a credit before this one, and comes late, takes nothing from who holds this one."""
+    two.ask("b", demand(LIMIT))
+    two.do("a", Heard("b", Beat(PARTITION, two.now, dropped=((LIMIT.key, (0, 1)),))))
+    two.move(1.5)
+    before = len(two.went())
+    for _ in range(UNITS):
+        two.ask("a", demand(LIMIT), 0.2)
+    for _ in range(5):
+        two.ask("b", demand(LIMIT), 0.2)
+    assert len(two.went()) - before <= UNITS

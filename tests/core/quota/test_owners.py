@@ -6,9 +6,9 @@ from zlib import crc32
 
 import pytest
 
-from sidecar.core.quota.event import Ended, Heard, Jumped, Leaving, SendAll
+from sidecar.core.quota.event import Ended, Heard, Jumped, Leaving, Send, SendAll
 from sidecar.core.quota.limit import Limit, Tokens
-from sidecar.core.quota.message import Beat, Request
+from sidecar.core.quota.message import Beat, Grant, Permit, Request
 from tests.core.quota.company import Company, demand, limit
 
 FIVE = demand(limit(5))
@@ -288,3 +288,17 @@ def test_a_slot_whose_end_was_not_heard_is_free(two: Company) -> None:
     for _ in range(2):
         two.do("a", Heard("b", Beat(PARTITION, two.now)))
     assert two.go(two.ask("a", one, 2.0)) is not None
+
+
+def test_a_permit_that_comes_late_is_void(two: Company) -> None:
+    """Its units leave the window by the owner's clock: after some seconds on the way nothing may start by it."""
+    two.lost = lambda _to, message: isinstance(message, Request)
+    call = two.ask("b", FIVE)
+    request = next(
+        effect.message for _, _, effect in two.said if isinstance(effect, Send) and isinstance(effect.message, Request)
+    )
+    two.lost = lambda _to, _message: True
+    two.move(2.0)
+    permit = Permit(request.items[0].call, 0.0, 0.01)
+    two.do("b", Heard("a", Grant(PARTITION, 99, request.sent, 0.0, (permit,))))
+    assert two.go(call) is None

@@ -126,11 +126,11 @@ ROWS = (
         tests=(f"{LENT}::test_a_dropped_credit_does_not_come_back",),
     ),
     Row(
-        promise="An owner frees a credit by its own serial only: what was lent is never more than its share.",
+        promise="An owner frees a credit by its own serial only.",
         file=f"{QUOTA}/lending.py",
         good="if budget is None or lent is None or lent.serial != serial:",
         bad="if budget is None or lent is None:",
-        tests=(f"{LENT}::test_lent_taken_and_granted_are_never_more_than_the_limit",),
+        tests=(f"{LENT}::test_an_old_return_frees_no_new_credit",),
     ),
     Row(
         promise="While others wait, a credit that is hardly used is called back.",
@@ -152,5 +152,19 @@ ROWS = (
         good="    window.forget(max(turn.now, moment + window.seconds))\n",
         bad="    window.forget(turn.now)\n",
         tests=(f"{HINTS}::test_a_fixed_window_starts_anew",),
+    ),
+    Row(
+        promise="A slot is held although messages of before its permit do not name it.",
+        file=f"{QUOTA}/owner.py",
+        good="if granted.named and call not in calls and call not in before:",
+        bad="if call not in calls and call not in before:",
+        tests=(f"{OWNERS}::test_what_was_said_before_a_permit_came_frees_no_slot",),
+    ),
+    Row(
+        promise="A permit's last moment counts from when it was asked for, never from when it came.",
+        file=f"{QUOTA}/member.py",
+        good="        latest = grant.sent + grant.hold + permit.wait + permit.late\n",
+        bad="        latest = turn.now + permit.wait + permit.late\n",
+        tests=(f"{OWNERS}::test_a_permit_that_comes_late_is_void",),
     ),
 )
