@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -55,7 +55,7 @@ class Admission(msgspec.Struct, frozen=True):
 class Arrived(Place):
     """A message at the gate. `turn`: what it waits for once it is seated."""
 
-    message: Message
+    message: Message = field(repr=False)  # an import holds a secret
     answer: Answerer
     endpoint: Endpoint
     accepted: float
