@@ -20,6 +20,7 @@ from sidecar.model import Failure, Reason
 from sidecar.ports import Message
 from sidecar.stop import Stop
 
+LINES = 8  # full lines that there is room for: one tenant's is not all of it
 RETRY_SECONDS = 1.0  # until whoever was refused should try again
 
 Answerer = Callable[[Message, float, Stop], Awaitable[Answer]]
@@ -47,7 +48,7 @@ class Admission(msgspec.Struct, frozen=True):
             tenant=min(total, self.max_per_tenant or total),
             provider=min(total, self.max_per_provider or total),
             line=self.max_waiting,
-            lines=max(total, self.max_waiting),
+            lines=max(total, LINES * self.max_waiting),
         )
 
 

@@ -7,7 +7,7 @@ begin: what many callers sent at once does not keep waiting whoever comes next.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -68,8 +68,8 @@ class Fair(Generic[Of]):
         self._weight = weight
         self._lines: dict[str, _Line[Of]] = {}
         self._round: deque[str] = deque()  # the tenants that have a line, in the order in which they are served
-        self._tenants: Counter[str] = Counter()
-        self._providers: Counter[str] = Counter()
+        self._tenants: dict[str, int] = {}
+        self._providers: dict[str, int] = {}
         self._begun = 0  # in this turn
         self._may_go = False  # somebody in a line might begin in the next turn
         self.under_way = 0
@@ -82,7 +82,7 @@ class Fair(Generic[Of]):
             return Verdict.BEGIN
         bounds = self._bounds
         if self._is_full(place):
-            of_its_own = bounds.tenant < bounds.total and self._tenants[place.tenant] >= bounds.tenant
+            of_its_own = bounds.tenant < bounds.total and self._tenants.get(place.tenant, 0) >= bounds.tenant
             return Verdict.TENANT_FULL if of_its_own else Verdict.ALL_FULL
         self._join(place)
         return Verdict.WAIT
@@ -125,8 +125,8 @@ class Fair(Generic[Of]):
         bounds = self._bounds
         return min(
             bounds.total - self.under_way,
-            bounds.tenant - self._tenants[tenant],
-            bounds.provider - self._providers[provider],
+            bounds.tenant - self._tenants.get(tenant, 0),
+            bounds.provider - self._providers.get(provider, 0),
         )
 
     def _is_full(self, place: Of) -> bool:
@@ -141,8 +141,8 @@ class Fair(Generic[Of]):
         place.under_way = True
         self._begun += 1
         self.under_way += 1
-        self._tenants[place.tenant] += 1
-        self._providers[place.provider] += 1
+        self._tenants[place.tenant] = self._tenants.get(place.tenant, 0) + 1
+        self._providers[place.provider] = self._providers.get(place.provider, 0) + 1
 
     def _join(self, place: Of) -> None:
         line = self._lines.get(place.tenant)
@@ -193,7 +193,7 @@ class Fair(Generic[Of]):
             self._round.remove(place.tenant)
 
 
-def _less(counted: Counter[str], name: str) -> None:
+def _less(counted: dict[str, int], name: str) -> None:
     """One less; what is 0 is not kept, as names are without number."""
     counted[name] -= 1
     if not counted[name]:
