@@ -26,7 +26,7 @@ async def plain_calls(scene: Scene) -> list[Figure]:
         await here.grow(scene.counts.members)
         await here.connect("plain")
         async with here.load(
-            Plan(subjects=(create("plain"),), agents=AGENTS, timeout_ms=(scene.counts.call_ms, scene.counts.call_ms))
+            Plan(subjects=(create("plain"),), agents=AGENTS, timeout_ms=(scene.counts.call_ms,) * 2, margin=1.0)
         ) as load:
             await killing(here, scene.counts.kills)
             answers = await load.stop()
@@ -52,7 +52,8 @@ async def _keyed(scene: Scene, nodes: int) -> list[Figure]:
         plan = Plan(
             subjects=(create("plain"), create("keyed")),
             agents=AGENTS,
-            timeout_ms=(scene.counts.call_ms, scene.counts.call_ms),
+            timeout_ms=(scene.counts.call_ms,) * 2,
+            margin=1.0,
             keys=True,
             until_final=True,
         )

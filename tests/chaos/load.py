@@ -24,7 +24,6 @@ from nats.errors import Error as NatsError
 
 from tests.chaos.told import Plan, Stood, Told, encode
 
-MARGIN = 1.0  # seconds beyond a call's own time for which an agent waits for its reply
 PATIENCE = 40.0  # seconds after the stop for which it asks again
 PAUSE = 0.1  # seconds until it asks again where nobody said how long
 TICK = 0.005
@@ -107,7 +106,7 @@ class Agents:
         began = time.monotonic()
         try:
             answer = await self._client.request(
-                subject, encode({"title": title}), timeout=timeout_ms / 1000 + MARGIN, headers=headers
+                subject, encode({"title": title}), timeout=timeout_ms / 1000 + self._plan.margin, headers=headers
             )
         except NatsError as error:
             told = Told(title, attempt, timeout_ms, began, time.monotonic(), type(error).__name__)

@@ -25,7 +25,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """`rate` calls a second by dice, or `agents` that call one after the other; for so many `seconds` or `calls`, else
     until stopped. Titles are made of `name`; `keys`: each is its call's idempotency key too;
     `call_ids`: and says its call id. `until_final`: the same is
-    asked again while its answer says that it may. `timeout_ms`: least and most, by dice.
+    asked again while its answer says that it may. `timeout_ms`: least and most, by dice; no reply
+    `margin` seconds later is none.
     """
 
     subjects: tuple[str, ...]
@@ -35,6 +36,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     calls: int = 0
     timeout_ms: tuple[int, int] = (5_000, 5_000)
+    margin: float = 5.0
     keys: bool = False
     call_ids: bool = False
     until_final: bool = False
