@@ -122,4 +122,11 @@ ROWS: tuple[Row, ...] = (
         bad='_SCOPED: _may_publish(f"$KV.{QUOTAS}.>"),',
         tests=("tests/permissions/test_table.py::test_names_are_encoded",),
     ),
+    Row(
+        promise="A sidecar that ends in order leaves its quotas to the next one.",
+        file="sidecar/app.py",
+        good="                await parts.shared.leave(QUOTA_SECONDS)\n",
+        bad="",
+        tests=("tests/app/test_quota_end.py::test_quotas_are_handed_over_at_the_end",),
+    ),
 )
