@@ -52,7 +52,7 @@ async def _kept(scene: Scene, nodes: int) -> list[Figure]:
         )
         async with here.load(plan) as load:
             await killing(here, scene.counts.kills, nodes=nodes > 1)
-            while load.answered < scene.counts.submits:
+            while load.succeeded < scene.counts.submits:
                 await killing(here, 1)
             answers = await load.stop()
         acknowledged = [each for each in answers.told if not each.reason]

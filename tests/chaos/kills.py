@@ -59,7 +59,7 @@ async def _keyed(scene: Scene, nodes: int) -> list[Figure]:
         )
         async with here.load(plan) as load:
             await killing(here, scene.counts.kills, nodes=nodes > 1)
-            while load.answered < scene.counts.posts:
+            while load.succeeded < scene.counts.posts:
                 await killing(here, 1)
             answers = await load.stop()
         first, second = (_those_of(answers, parity) for parity in (0, 1))

@@ -132,9 +132,9 @@ class Load:
         return self._answers()
 
     @property
-    def answered(self) -> int:
-        """How many answers there are so far."""
-        return self._log.read_bytes().count(b'"Told"')
+    def succeeded(self) -> int:
+        """How many successes there are so far."""
+        return sum(b'"Told"' in line and b'"reason"' not in line for line in self._log.read_bytes().splitlines())
 
     async def stop(self) -> Answers:
         """Everything they were told; they begin no more."""
