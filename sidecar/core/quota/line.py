@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from sidecar.core.quota.budget import Budget
+from sidecar.core.quota.pace import lateness
 
 Wants = tuple[tuple[str, int], ...]
 
@@ -26,11 +27,12 @@ class Waiting:
 class Line:
     """`sender`: whose calls. `passed`: the budgets whose line the first call has already stood out."""
 
-    __slots__ = ("budgets", "calls", "parked", "passed", "sender")
+    __slots__ = ("budgets", "calls", "late", "parked", "passed", "sender")
 
     def __init__(self, sender: str, budgets: tuple[Budget, ...]) -> None:
         self.sender = sender
         self.budgets = budgets
+        self.late = lateness(budget.limit for budget in budgets)  # how long permits hold at least
         self.calls: deque[Waiting] = deque()
         self.parked: Budget | None = None
         self.passed: set[Budget] = set()

@@ -17,7 +17,7 @@ from sidecar.core.quota.lending import Lending
 from sidecar.core.quota.limit import Limit
 from sidecar.core.quota.line import Line, Waiting, Wants
 from sidecar.core.quota.message import Beat, Delay, Denial, Item, Permit, Request
-from sidecar.core.quota.pace import LATEST, lateness
+from sidecar.core.quota.pace import LATEST
 from sidecar.core.quota.record import State
 from sidecar.core.quota.turn import Life, Turn
 
@@ -189,7 +189,7 @@ class Owner:
             self.lending.begin(budget, turn)
             self.ahead.begin(budget, turn)
             budget.fill([window for window in budget.windows if not is_long(window.seconds, turn)], self.cold, turn.now)
-        elif budget.limit != limit:
+        elif budget.limit is not limit and budget.limit != limit:
             budget.become(limit, turn.now)
         closed = turn.closed.get(limit.key)
         if closed is not None:
@@ -220,8 +220,7 @@ class Owner:
         line = self._line(sender, item.wants)
         if line is None:
             return
-        late = max(late, lateness(budget.limit for budget in line.budgets))
-        call = Waiting(item.call, item.wants, turn.now + item.left, min(late, LATEST))
+        call = Waiting(item.call, item.wants, turn.now + item.left, min(max(late, line.late), LATEST))
         if not line.calls and not any(budget.parked for budget in line.budgets) and self.grants(turn.now):
             blocking, at = self._blocking(line, call, turn.now)
             if blocking is None and at <= call.deadline:
