@@ -9,7 +9,7 @@ from tests.real.ledger import Json, Ledger, Reply
 
 TIMES = 3
 SECONDS = 15.0
-DEADLINE_MS = 4_000
+DEADLINE_MS = 10_000  # a busy machine may take seconds for one message
 LEAST_USED = 0.8
 
 
