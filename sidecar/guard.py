@@ -11,7 +11,7 @@ from collections import Counter
 from sidecar.core.breaker import Breaker, BreakerPolicy, closed_for, entered, left, shown
 from sidecar.core.budget import RetryBudget
 from sidecar.core.retry import Decision
-from sidecar.model import Failure, Outcome, Reason
+from sidecar.model import Failure, Outcome, Reason, Success
 from sidecar.ports import Clock
 from sidecar.run import Run
 
@@ -44,6 +44,8 @@ class Guard:
 
     def refusal(self, run: Run) -> Failure | None:
         """Why an exchange would not be tried now."""
+        if not self._breakers:  # as on most days
+            return None
         origin = _origin(run)
         breaker = self._breakers.get(origin)
         if breaker is None:
@@ -65,7 +67,7 @@ class Guard:
     def leave(self, run: Run, result: Outcome | None) -> None:
         """What the exchange ended in; None when it was cut off."""
         entry, run.entry = run.entry, None
-        if entry is None:
+        if entry is None or (not self._breakers and isinstance(result, Success)):
             return
         origin, now = _origin(run), self._clock.now()
         breaker = self._breakers.get(origin, CLOSED)
