@@ -38,6 +38,20 @@ class Late(Greedy):
         return [Go(event.call, event.deadline + 1, event.deadline + 2)] if isinstance(event, Asked) else []
 
 
+class Tardy(Greedy):
+    """Refuses long after the deadline."""
+
+    def __init__(self, me: str, scope: str) -> None:
+        self._asked: list[Asked] = []
+
+    def on(self, event: Event, now: float, jitter: float) -> list[Effect]:
+        if isinstance(event, Asked):
+            self._asked.append(event)
+            return [Wake(event.deadline + 0.2)]
+        asked, self._asked = self._asked, []
+        return [Refuse(one.call, 1.0, "a") for one in asked]
+
+
 class Stubborn(Greedy):
     """Refuses everything, for a moment at which it could have been served."""
 

@@ -12,28 +12,38 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 QUOTA = "sidecar.core.quota"
 SHARED = frozenset({"event", "limit", "message", "demand"})
 
 
-def planted(file: str, good: str, bad: str, *, package: str = QUOTA, root: str = "node") -> ModuleType:
-    """The module `root` of the package as it would be if `good`, which stands in that file once, were `bad`."""
+class Edit(NamedTuple):
+    """`good`, which stands in that file of the package once, becomes `bad`."""
+
+    file: str
+    good: str
+    bad: str
+
+
+def planted(*edits: Edit, package: str = QUOTA, root: str = "node") -> ModuleType:
+    """The module `root` of the package as it would be with these edits. The package itself stays as it is."""
     parent = importlib.import_module(package)
     folder = Path(parent.__path__[0])
-    text = (folder / f"{file}.py").read_text()
-    if text.count(good) != 1:
-        raise ValueError(f"{file}.py holds {good!r} {text.count(good)} times, not once")
+    texts: dict[str, str] = {}
+    for file, good, bad in edits:
+        text = texts.get(file) or (folder / f"{file}.py").read_text()
+        if text.count(good) != 1:
+            raise ValueError(f"{file}.py holds {good!r} {text.count(good)} times, not once")
+        texts[file] = text.replace(good, bad)
     names = [path.stem for path in sorted(folder.glob("*.py")) if path.stem not in SHARED | {"__init__"}]
     kept = {name: sys.modules.pop(f"{package}.{name}", None) for name in names}
+    finder = _Finder(folder, package, texts)
+    sys.meta_path.insert(0, finder)
     try:
-        finder = _Finder(folder, package, file, text.replace(good, bad))
-        sys.meta_path.insert(0, finder)
-        try:
-            return importlib.import_module(f"{package}.{root}")
-        finally:
-            sys.meta_path.remove(finder)
+        return importlib.import_module(f"{package}.{root}")
     finally:
+        sys.meta_path.remove(finder)
         for name, module in kept.items():
             sys.modules.pop(f"{package}.{name}", None)
             if module is not None:
@@ -42,21 +52,23 @@ def planted(file: str, good: str, bad: str, *, package: str = QUOTA, root: str =
 
 
 class _Finder(MetaPathFinder, Loader):
-    """Finds one file of a package with another text."""
+    """Finds files of a package with other texts."""
 
-    def __init__(self, folder: Path, package: str, file: str, text: str) -> None:
-        self._path = folder / f"{file}.py"
-        self._name = f"{package}.{file}"
-        self._text = text
+    def __init__(self, folder: Path, package: str, texts: dict[str, str]) -> None:
+        self._folder = folder
+        self._package = package
+        self._texts = texts
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        return ModuleSpec(fullname, self, origin=str(self._path)) if fullname == self._name else None
+        package, _, name = fullname.rpartition(".")
+        return ModuleSpec(fullname, self) if package == self._package and name in self._texts else None
 
     def create_module(self, spec: ModuleSpec) -> None:
         return None
 
     def exec_module(self, module: ModuleType) -> None:
-        code = compile(self._text, str(self._path), "exec")
+        name = module.__name__.rpartition(".")[2]
+        code = compile(self._texts[name], str(self._folder / f"{name}.py"), "exec")
         exec(code, module.__dict__)

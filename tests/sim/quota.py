@@ -11,10 +11,11 @@ from tests.sim.cluster import Climate, Cluster, climate
 from tests.sim.judge import Strict
 from tests.sim.mesh import Loss, Mesh
 from tests.sim.pacer import Habit, MakeNode, Pacer
-from tests.sim.shape import LONGEST_DEADLINE, Shape, draw
+from tests.sim.shape import CROWDED, LOADS, LONGEST_DEADLINE, SHAPES, Draw, Shape, draw
 from tests.sim.shares import SERVED, SILENT, Shares
 from tests.sim.world import World
 
+KINDS = ("fair", "mesh", "processes", "store", "takeover", "pauses", "all")
 RUN_SECONDS = 14.0
 OFFSETS = (0.0, 1e6)  # how far processes' clocks are apart, in seconds
 STILL_SECONDS = (0.05, 8.0)
@@ -51,17 +52,30 @@ class Company:
         self.begin(pacer)
         return pacer
 
+    def owner(self) -> Pacer | None:
+        """The sidecar whom the store names as an owner."""
+        bucket, now = self.cluster.bucket, self.world.now
+        keys = {stored.write.key for stored in bucket.log if ".own." in stored.write.key}
+        values = [held.write.value for key in sorted(keys) if (held := bucket.last(key, now)) is not None]
+        named = [pacer for pacer in self.pacers if any(pacer.me.encode() in value for value in values)]
+        return named[0] if named else None
+
     def begin(self, pacer: Pacer) -> None:
         dice = self.world.random
         rate = 1.0 + dice.uniform(-self.drift, self.drift)
         pacer.start(clock_offset=dice.uniform(*OFFSETS), clock_rate=rate)
 
 
-def simulate(seed: int, make: MakeNode = Node) -> World:
-    """The world of this seed after its run. Raises Violated when a promise was not kept."""
+def simulate(
+    seed: int, make: MakeNode = Node, *, kinds: tuple[str, ...] = KINDS, shapes: tuple[Draw, ...] = SHAPES
+) -> World:
+    """The world of this seed after its run, of one of these kinds and shapes. Raises Violated when a promise was not
+    kept.
+    """
     world = World(seed)
-    shape, dice = draw(world), world.random
-    kind = dice.choice(("fair", "mesh", "processes", "store", "all"))
+    dice = world.random
+    kind = dice.choice(kinds)
+    shape = draw(world, shapes, CROWDED if kind in {"takeover", "pauses"} else LOADS)
     weather = climate(world, RUN_SECONDS) if kind in {"store", "all"} else Climate(clustered=True)
     drift = dice.choice((0.0, 0.0, 0.01))
     loss = Loss(*(dice.choice((0.0, 0.02, 0.2)) for _ in range(3))) if kind in {"mesh", "all"} else Loss()
@@ -132,8 +146,8 @@ def _hint(company: Company) -> None:
 
 def _accident(company: Company, what: Callable[[Company, Pacer], None]) -> Callable[[], None]:
     def happen() -> None:
-        pacer = company.world.random.choice(company.pacers)
-        if pacer.node is not None and not pacer.ending and not company.calm:
+        pacer = company.owner() if what in OWNERS else company.world.random.choice(company.pacers)
+        if pacer is not None and pacer.node is not None and not pacer.ending and not company.calm:
             what(company, pacer)
 
     return happen
@@ -208,10 +222,28 @@ def _nats_away(company: Company, pacer: Pacer) -> None:
     company.world.after(seconds, mend)
 
 
+def _lose_owner(company: Company, owner: Pacer) -> None:
+    """The store is away for the owner alone, or the owner dies or stands still, perhaps while another one cannot be
+    asked what it holds.
+    """
+    others = [pacer for pacer in company.pacers if pacer is not owner and pacer.node is not None]
+    if others and company.world.chance(0.5):
+        _cut_off(company, company.world.random.choice(others))
+    company.world.random.choice((_die, _stand_still, _freeze, _storeless, _storeless))(company, owner)
+
+
 MESH = (_cut_off, _join)
 PROCESSES = (_die, _die, _stand_still, _freeze, _leave, _join)
 STORE = (_storeless, _storeless_all, _nats_away)
-ACCIDENTS = {"mesh": MESH, "processes": PROCESSES, "store": STORE, "all": (*MESH, *PROCESSES, *STORE)}
+OWNERS = (_lose_owner,)
+ACCIDENTS = {
+    "mesh": MESH,
+    "processes": PROCESSES,
+    "store": STORE,
+    "takeover": OWNERS,
+    "pauses": (_stand_still,),
+    "all": (*MESH, *PROCESSES, *STORE, *OWNERS),
+}
 
 
 def _calm(company: Company) -> None:

@@ -10,7 +10,12 @@ from tests.sim.pacer import Habit
 from tests.sim.world import World
 
 LONGEST_DEADLINE = 6.0
+LOADS = (0.3, 0.9, 1.5, 3.0)  # of what the limits allow
+CROWDED = (1.5, 3.0)
 MOST_A_SECOND = 14.0  # more exchanges make worlds slow and find nothing else
+
+
+Draw = Callable[[float], tuple[Demand, ...]]
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,7 @@ def families(variation: float) -> tuple[Demand, ...]:
     return (first, other, Demand("r", "r|told"))
 
 
-SHAPES: tuple[Callable[[float], tuple[Demand, ...]], ...] = (
+SHAPES: tuple[Draw, ...] = (
     second,
     one,
     costs,
@@ -125,15 +130,15 @@ SHAPES: tuple[Callable[[float], tuple[Demand, ...]], ...] = (
 )
 
 
-def draw(world: World) -> Shape:
-    """The shape of this world."""
+def draw(world: World, shapes: tuple[Draw, ...] = SHAPES, loads: tuple[float, ...] = LOADS) -> Shape:
+    """The shape of this world, one of these, with one of these loads."""
     dice = world.random
-    make = dice.choice(SHAPES)
+    make = dice.choice(shapes)
     variation = dice.choice((0.02, 0.02, 0.05))
     demands = make(variation)
-    seconds = (0.1, 1.5) if "slots" in make.__name__ else (0.01, 0.1)
+    seconds = dice.choice(((0.1, 1.5), (2.0, 6.0))) if "slots" in make.__name__ else (0.01, 0.1)
     habit = Habit(seconds, variation, late=dice.choice((0.0, 0.05)), leaves=dice.choice((0.0, 0.0, 0.1)))
-    rate = min(MOST_A_SECOND, dice.choice((0.3, 0.9, 1.5, 3.0)) * allowed(demands))
+    rate = min(MOST_A_SECOND, dice.choice(loads) * allowed(demands))
     return Shape(make.__name__, demands, rate, dice.choice((0.4, 2.0, LONGEST_DEADLINE)), habit)
 
 

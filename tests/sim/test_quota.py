@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections import Counter
 
 import pytest
@@ -11,10 +12,16 @@ from sidecar.core.quota.event import Asked, Effect, Event, Go, Wake
 from sidecar.core.quota.node import Node
 from tests.sim import crude, judge, shares
 from tests.sim.pacer import MakeNode
-from tests.sim.quota import simulate
-from tests.sim.world import Violated
+from tests.sim.planted import Edit, planted
+from tests.sim.quota import KINDS, simulate
+from tests.sim.quota_bugs import BUGS, Bug
+from tests.sim.quota_figures import SCENES, Scene, alone, run, units
+from tests.sim.shape import SHAPES, Draw, demand, limit
+from tests.sim.world import Violated, World
 
-SEEDS = range(150)
+SEEDS = range(80)
+CATCHING = 400
+QUICK = [scene for scene in SCENES if scene.bar is not None and scene.quick]
 
 
 def test_every_promise_holds_in_every_world() -> None:
@@ -83,22 +90,32 @@ def test_no_clock_has_a_meaning_to_others() -> None:
         assert simulate(seed, shifted).trace == simulate(seed).trace
 
 
-def broken(make: MakeNode, seeds: range = SEEDS) -> str | None:
-    """The first promise that is broken with such a node, or None."""
-    for seed in seeds:
+def caught(
+    make: MakeNode,
+    promises: tuple[str, ...],
+    kinds: tuple[str, ...] = KINDS,
+    shapes: tuple[Draw, ...] = SHAPES,
+    first: int = 0,
+) -> bool:
+    """Whether one of these promises is broken in one of so many worlds."""
+    for seed in range(first, first + CATCHING):
         try:
-            simulate(seed, make)
+            simulate(seed, make, kinds=kinds, shapes=shapes)
         except Violated as violated:
-            return violated.invariant
-    return None
+            if violated.invariant in promises:
+                return True
+    return False
 
 
 @pytest.mark.parametrize(
     ("make", "promise"),
     [
         (crude.Greedy, judge.IN_WINDOW),
+        (crude.Greedy, judge.IN_BUCKET),
+        (crude.Greedy, judge.IN_SLOTS),
         (crude.Twice, shares.LET_GO_ONCE),
         (crude.Mute, shares.ANSWERED),
+        (crude.Tardy, shares.IN_TIME),
         (crude.Late, shares.NOT_PAST),
         (crude.Stubborn, shares.AFTER),
         (crude.Never, shares.SERVED),
@@ -109,12 +126,49 @@ def broken(make: MakeNode, seeds: range = SEEDS) -> str | None:
 )
 def test_a_node_that_breaks_its_promise_is_caught(make: MakeNode, promise: str) -> None:
     """Each crude node breaks its promise in one of the first worlds."""
+    assert caught(make, (promise,))
 
-    def breaks(seed: int) -> bool:
-        try:
-            simulate(seed, make)
-        except Violated as violated:
-            return violated.invariant == promise
-        return False
 
-    assert any(breaks(seed) for seed in SEEDS)
+@pytest.mark.parametrize("bug", BUGS, ids=[bug.name for bug in BUGS])
+def test_a_planted_bug_is_caught(bug: Bug) -> None:
+    """Each breaks its promise in one of the first worlds of the kinds where it can show."""
+    node = planted(*bug.edits).Node
+    assert caught(node, bug.breaks, bug.kinds, bug.shapes, bug.first)
+
+
+def test_a_plant_leaves_the_code_as_it_was() -> None:
+    """The module with a bug is another one; and what does not stand there cannot be planted."""
+    node = planted(BUGS[0].edits[0]).Node
+    assert node is not Node
+    assert importlib.import_module("sidecar.core.quota.node").Node is Node
+    with pytest.raises(ValueError, match="0 times, not once"):
+        planted(Edit("node", "no such text", ""))
+
+
+@pytest.mark.parametrize(
+    "scene", [one for one in SCENES if one.bar is not None and one.quick], ids=lambda one: one.name
+)
+def test_a_quota_is_used(scene: Scene) -> None:
+    """As much of it as can be, under loads as in production, and never more than it."""
+    assert scene.bar is not None
+    assert run(scene).used >= scene.bar
+
+
+def test_backlogged_sidecars_get_equal_shares() -> None:
+    """Where each of four could use a third of it and more, each gets a quarter."""
+    counted = run(Scene("fair", units(100), 1.5, seconds=8.0)).shares
+    assert max(counted) - min(counted) <= 0.15 * sum(counted) / len(counted)
+
+
+def test_an_estimate_is_kept() -> None:
+    """Who is told how long it waits, and nobody comes later, starts by then."""
+    world = World(3)
+    company = alone(world, demand(limit("few", (5, 1.0))))
+    for _ in range(18):
+        company.pacers[0].ask(company.shape.demands[0], 60.0)
+    world.run(60.0)
+    waited = [one for one in company.shares.kept if one.estimate is not None]
+    assert len(waited) >= 12
+    for one in waited:
+        assert one.estimate is not None
+        assert one.sent_at - one.began <= one.estimate.seconds + 0.05
