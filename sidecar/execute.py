@@ -105,9 +105,7 @@ class Executor:
         run: Run | None = None
         try:
             told = await self._emit(story.started, call, catalog_hash=self.catalogue.digest, sidecar=self._id)
-            prepared = await self._turn(call, stop) or await self.preparation.prepare(
-                call, credential, stop, told=told
-            )
+            prepared = await self._turn(call, stop) or await self.preparation.prepare(call, credential, stop, told=told)
             if isinstance(prepared, Run):
                 run = prepared
                 result = dry_run(run.request, shown(run.auth)) if call.dry_run else await self._done_once(run)
@@ -164,11 +162,12 @@ class Executor:
         """The attempt loop: reserve, credential, send, observe limits, outcome, retry?"""
         call = run.call
         while True:
+            # Before its leave, which ends within milliseconds: what is left to do then is to write.
+            if call.access is Access.WRITE and run.attempts == 0 and not await self._is_told(run):
+                return untold()
             refused = await self._refusal(run)
             if refused is not None:
                 return _instead(run, refused)
-            if call.access is Access.WRITE and run.attempts == 0 and not await self._is_told(run):
-                return untold()
             # Time went by: its leave may be over, and the deadline may have passed.
             if not run.may_send() or self._clock.now() >= call.deadline or not self.guard.enter(run):
                 continue

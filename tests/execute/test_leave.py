@@ -8,9 +8,8 @@ import httpx
 import pytest
 
 from sidecar.model import Failure, Reason
-from sidecar.sandbox.scripted import EventLog
 from tests.build import provider
-from tests.execute.house import OK, REFUSED, House
+from tests.execute.house import OK, REFUSED, Connections, House, credential
 
 pytestmark = pytest.mark.anyio
 
@@ -68,20 +67,12 @@ async def test_what_becomes_of_leave() -> None:
     await house.failure("items.create", timeout=5)  # and that one took it
 
 
-class Unheard(EventLog):
-    """A trace that does not leave the process, at first."""
-
-    handed = False
-
-    async def handed_over(self) -> bool:
-        return self.handed
-
-
 async def test_leave_goes_back_where_the_call_ends_before_it_is_used() -> None:
-    """A write that could not be told and so was not sent took nothing of the quota."""
-    trace = Unheard()
-    house = House([OK], {"acme": provider(quotas=ONE_IN_TEN)}, trace=trace)
-    await house.failure("items.create")
-    trace.handed = True
+    """A call whose connection was disabled between two attempts took nothing of the quota for the second."""
+    disabled = Failure(reason=Reason.CONNECTION_DISABLED, detail="it is disabled")
+    known = Connections(credential(), disabled, credential())
+    house = House([REFUSED, OK], {"acme": provider(quotas=ONE_IN_TEN)}, connections=known)
+    failure = await house.failure("items.create")
+    assert (failure.reason, len(house.sender.sent)) == (Reason.CONNECTION_DISABLED, 1)
     await house.success("items.create", timeout=5)
     assert sum(house.clock.slept) < 1
