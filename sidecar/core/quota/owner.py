@@ -28,7 +28,7 @@ Name = tuple[str, str]  # the sidecar, and its name for the call
 class Granted:
     """A permit: from when to when its exchange may start, and what it took."""
 
-    __slots__ = ("budgets", "ends", "late", "named", "slots", "start", "wants")
+    __slots__ = ("budgets", "ends", "late", "named", "repeated", "slots", "start", "wants")
 
     def __init__(self, budgets: tuple[Budget, ...], wants: Wants, start: float, late: float, ends: float) -> None:
         self.budgets = budgets
@@ -37,6 +37,7 @@ class Granted:
         self.late = late
         self.ends = ends  # the exchange is over by then, and its slots are free
         self.named = False  # its sidecar said that it is under way
+        self.repeated = False  # it was said more than once
         self.slots = any(budget.limit.slots is not None for budget in budgets)
 
 
@@ -175,8 +176,14 @@ class Owner:
             if granted.named and call not in calls and call not in before:
                 self.ended(sender, call, turn)
 
-    def gone(self, sender: str, turn: Turn) -> None:
-        """Nobody listens there: it waits no more. What it holds it may be using."""
+    def gone(self, sender: str, undelivered: Iterable[Permit], turn: Turn) -> None:
+        """Nobody listens there: it waits no more. What it holds it may be using: that a permit did not reach it is
+        proved for the only one that was said.
+        """
+        for permit in undelivered:
+            granted = self.granted.get((sender, permit.call))
+            if granted is not None and not granted.repeated:
+                self.unused(sender, permit.call, turn)
         for name in [name for name in self.waiting if name[0] == sender]:
             self.unused(*name, turn)
         self.answers.forget(sender)
@@ -251,6 +258,7 @@ class Owner:
         sender, call = name
         granted = self.granted.get(name)
         if granted is not None:
+            granted.repeated = True
             self.answers.to(sender).permits.append(Permit(call, granted.start - turn.now, granted.late))
             return
         line, waiting = self.waiting[name]

@@ -90,9 +90,7 @@ class Part:
     def undelivered(self, to: str, message: Message, turn: Turn) -> None:
         owner = self.seat.owner
         if isinstance(message, Grant) and owner is not None:
-            for permit in message.permits:
-                owner.unused(to, permit.call, turn)
-            owner.gone(to, turn)
+            owner.gone(to, message.permits, turn)
         elif self.member.owner == to:
             self._nobody(turn)
 
