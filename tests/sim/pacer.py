@@ -71,7 +71,7 @@ class Pacer:
         self._waiting: dict[str, Exchange] = {}
         self._asked = 0
         self._alarm = 0
-        self._jumped = False
+        self.jumped = False  # its clock stood still, and it has not been told yet
 
     def start(self, *, clock_offset: float, clock_rate: float = 1.0) -> None:
         self.actor.clock_rate = clock_rate
@@ -91,7 +91,7 @@ class Pacer:
         self._world.fault("snapshot", self.actor.name)
         self.actor.pause(seconds)
         self.actor.clock_offset -= seconds * self.actor.clock_rate
-        self._jumped = True
+        self.jumped = True
 
     def leave(self) -> None:
         """It ends in order: takes no more calls, lets those under way end, and hands over."""
@@ -117,8 +117,8 @@ class Pacer:
         """One step of the node, and all that it wants done."""
         if self.node is None:
             return
-        if self._jumped:
-            self._jumped = False
+        if self.jumped:
+            self.jumped = False
             self.jumps += 1
             self.on(event.Jumped())
         actor, world = self.actor, self._world
@@ -188,7 +188,7 @@ class Pacer:
         world, actor, habit = self._world, self.actor, self.habit
         if exchange.name not in self._waiting:
             return
-        if self._jumped or exchange.jumps != self.jumps or actor.now > latest:
+        if self.jumped or exchange.jumps != self.jumps or actor.now > latest:
             self._shares.missed(exchange)
             del self._waiting[exchange.name]
             self.on(event.Unused(exchange.name))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sidecar.core.quota.event import Effect, Event, Go, Refuse, Send, Told, Wait
 from sidecar.core.quota.limit import Demand
 from sidecar.core.quota.message import Grant
+from sidecar.core.quota.seat import Seat
 from tests.sim.cluster import Cluster
 from tests.sim.world import World
 
@@ -24,6 +25,7 @@ IN_TIME = "an exchange is let go or refused by its deadline"
 NOT_PAST = "nothing is let go for a moment past its deadline"
 AFTER = "a refusal names a moment past the deadline"
 ONE_OWNER = "only the one whom the store names as owner grants"
+ONE_LEASE = "no two sidecars believe that they own a partition"
 CLOSED = "what the provider closed stays closed"
 ANSWERED = "every exchange of a living process is answered"
 SERVED = "when all trouble is over everything is served again"
@@ -58,6 +60,9 @@ class Shares:
     kept: list[Exchange] = field(default_factory=list)
     _closed: dict[tuple[str, str], float] = field(default_factory=dict)
     _open: dict[str, Exchange] = field(default_factory=dict)
+    _owner: dict[int, tuple[Pacer, str, Seat]] = field(
+        default_factory=dict
+    )  # who last believed that it owns a partition
 
     def begun(self, pacer: Pacer, name: str, demand: Demand, deadline: float) -> Exchange:
         exchange = Exchange(name, demand, deadline, pacer, self.world.now, pacer.actor.stood_still)
@@ -133,6 +138,9 @@ class Shares:
         for effect in effects:
             if type(effect) is Send and type(effect.message) is Grant and effect.message.permits:
                 self._owns(pacer, effect.message.partition)
+        for part in getattr(pacer.node, "parts", ()):
+            if part.seat.owns(pacer.actor.now):
+                self._alone(pacer, part.partition, part.seat)
 
     def settle(self) -> None:
         """When everything that was asked must have been answered."""
@@ -154,6 +162,15 @@ class Shares:
         held = self.cluster.bucket.last(f"-.own.{partition}", self.world.now)
         named = held is not None and pacer.me.encode() in held.write.value
         self.world.check(ONE_OWNER, named, (pacer.me, partition, held))
+
+    def _alone(self, pacer: Pacer, partition: int, seat: Seat) -> None:
+        before = self._owner.get(partition)
+        if before is not None and before[2] is not seat:
+            other, me, its = before
+            lives = other.node is not None and other.me == me and not other.jumped
+            believes = lives and its.owns(other.actor.now)
+            self.world.check(ONE_LEASE, not believes, (pacer.me, other.me, partition))
+        self._owner[partition] = (pacer, pacer.me, seat)
 
     def _close(self, pacer: Pacer, keys: Sequence[str], until: float) -> None:
         for key in keys:

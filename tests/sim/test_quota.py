@@ -43,6 +43,7 @@ def test_every_promise_holds_in_every_world() -> None:
         shares.NOT_PAST,
         shares.AFTER,
         shares.ONE_OWNER,
+        shares.ONE_LEASE,
         shares.CLOSED,
         shares.ANSWERED,
         shares.SERVED,
