@@ -251,7 +251,11 @@ class Seat:
             self._later(turn.now + turn.pace.again, self._renew, turn)
         elif claim is not None and isinstance(answer, Stored) and claim.o == turn.me:
             self._revision = answer.revision
-            self._renew(turn)
+            if claim.ep == self._epoch:
+                self._renew(turn)
+            else:  # a claim of ours that came late, when the record had ended: others may have owned it in between
+                self.step = Step.IDLE
+                self._claim(turn)
         elif claim is not None:
             self._lose(turn)
             self._named(claim.o, claim.ep, turn)
