@@ -25,6 +25,7 @@ from tests.prove_red.promises import (
     scope,
     secrets,
     sender,
+    sharing,
     tokens,
     wire,
 )
@@ -49,6 +50,7 @@ ROWS: tuple[Row, ...] = (
     *connecting.ROWS,
     *secrets.ROWS,
     *sender.ROWS,
+    *sharing.ROWS,
     *operators.ROWS,
     *pacing.ROWS,
     *quotas.ROWS,
