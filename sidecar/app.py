@@ -51,7 +51,7 @@ from sidecar.ports import BusError, Formats, Keys
 from sidecar.provider import Catalogue
 from sidecar.queue import DurableCalls
 from sidecar.queue_admin import QueueAdministrator
-from sidecar.run import Limits
+from sidecar.run import Limits, Name
 from sidecar.settings import Settings
 from sidecar.shared_quotas import SharedQuotas, shared_quotas
 from sidecar.stop import Stop
@@ -307,9 +307,7 @@ def _wired(
         clock=clock,
         random=random,
         observer=trace,
-        prefix=settings.prefix,
-        sidecar_id=service.id,
-        user_agent=USER_AGENT,
+        name=Name(settings.prefix, service.id, USER_AGENT),
         once=once,
         limits=Limits(max_response_bytes=settings.max_response_bytes, max_output_bytes=bus.max_payload - HEADER_ROOM),
         quotas=shared.quotas,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 import httpx
 
+from sidecar.core import story
 from sidecar.core.quota.event import Wait
 from sidecar.core.quota.observe import Said, hints, limits_said, to_close
 from sidecar.core.retry import THROTTLED, Decision
@@ -13,32 +12,30 @@ from sidecar.model import Call, Failure, Outcome, SideEffect
 from sidecar.ports import Clock
 from sidecar.quota import Quotas
 from sidecar.run import Run
+from sidecar.telling import Telling
 
 KEPT_PART = 0.1  # of a call's time is kept for its exchange: leave at the last moment would cut it off under way
 KEPT_SECONDS = 1.0  # at most
 NOW = 0.05  # seconds; who has less than that part left may still go without a wait
 
-Emit = Callable[[float, str, str], Awaitable[object]]
-
 
 class Pacing:
     """What an executor asks of the quotas. `first_delay`: seconds to close for where nobody says how long."""
 
-    def __init__(self, quotas: Quotas, clock: Clock, first_delay: float) -> None:
+    def __init__(self, quotas: Quotas, telling: Telling, clock: Clock, first_delay: float) -> None:
         self._quotas = quotas
+        self._telling = telling
         self._clock = clock
         self._first_delay = first_delay
 
-    async def reserve(self, run: Run, emit: Emit) -> Failure | None:
-        """Leave for the next exchange, as `run.permit`; what is left of the one before goes back. Each wait is told to
-        `emit`: seconds, why, and the bucket.
-        """
+    async def reserve(self, run: Run) -> Failure | None:
+        """Leave for the next exchange, as `run.permit`; what is left of the one before goes back. Each wait is told."""
         give_back(run)
 
         async def tell(wait: Wait) -> None:
             why = "the provider said to wait" if wait.closed else "the quota is used up"
             run.why.append(f"waited about {wait.seconds:.3f} s for bucket {wait.bucket}: {why}")
-            await emit(wait.seconds, why, wait.bucket)
+            await self._telling.emit(story.wait, run.call, wait.seconds, why, bucket=wait.bucket)
 
         given = await self._quotas.reserve(run.call.call_id, run.demand, self._latest(run.call), tell)
         if isinstance(given, Failure):

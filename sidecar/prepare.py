@@ -1,4 +1,7 @@
-"""Before anything is sent: look up, validate, find the credential, render. What refuses a call here costs nothing."""
+"""Before anything is sent: look up, validate, find the credential, render. What refuses a call here costs nothing.
+
+Before a further attempt the credential is found again: it may be another one by then, or need a new token.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,20 @@ from typing import Any
 
 import msgspec
 
-from sidecar.auth.kind import auth_of
+from sidecar.auth.kind import auth_of, is_issued
 from sidecar.catalogue.validate import nearest, validate
 from sidecar.core.base_url import connection_url
 from sidecar.core.idempotency import handed_on, identity
 from sidecar.core.page import secret_parameters, with_page
 from sidecar.core.quota.demand import Tariffs, caller_of
 from sidecar.core.raw import render_raw
-from sidecar.core.refusal import access_mismatch, too_long, unknown_operation, unusable
+from sidecar.core.refusal import access_mismatch, moved, too_long, unknown_operation, unusable
 from sidecar.core.render import CALL_ID, render
 from sidecar.credential import Credential
 from sidecar.model import Call, Failure, Reason, Request
 from sidecar.ports import Clock
 from sidecar.provider import Catalogue, Operation, Provider
-from sidecar.run import Credentials, Run
+from sidecar.run import Credentials, Renewal, Run
 from sidecar.stop import Stop
 from sidecar.wire.request import decode_input
 
@@ -34,7 +37,9 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class Preparation:
-    """Makes runs of calls. `base_urls` replaces what a provider's manifest and connections say (the sandbox does)."""
+    """Makes runs of calls. `base_urls` replaces what a provider's manifest and connections say (the sandbox does).
+    Without `renewal` a token that the provider refused stays so.
+    """
 
     def __init__(
         self,
@@ -44,12 +49,14 @@ class Preparation:
         clock: Clock,
         prefix: str,
         base_urls: Mapping[str, str] | None = None,
+        renewal: Renewal | None = None,
     ) -> None:
         self._catalogue = catalogue
         self._credentials = credentials
         self._clock = clock
         self._prefix = prefix
         self._base_urls = base_urls or {}
+        self._renewal = renewal
         self._tariffs = Tariffs()
 
     def look_up(self, call: Call) -> Asked | Failure:
@@ -90,6 +97,35 @@ class Preparation:
         """The credential of the call's connection, found before its deadline."""
         left = max(0.0, call.deadline - self._clock.now())
         return await self._credentials.load(call.tenant, call.connection, call.provider, within=left)
+
+    async def again(self, run: Run) -> Failure | None:
+        """Before a further attempt: the connection may have been disabled or given another credential meanwhile."""
+        if run.attempts == 0 or run.trial:
+            return None
+        credential = await (self._renewed(run, run.refused) if run.refused else self.load(run.call))
+        if isinstance(credential, Failure):
+            return credential
+        auth = auth_of(run.provider.manifest.auth, credential.kind)
+        if auth is None:
+            return unusable(run.call, credential.kind)
+        fact = run.provider.manifest.base_url  # the request is for the server before: not its secret
+        if connection_url(fact, credential) != connection_url(fact, run.credential):
+            return moved(run.call)
+        run.credential, run.auth = credential, auth
+        return None
+
+    def may_renew(self, run: Run) -> bool:
+        """Whether a token that the provider refused is renewed, once in a call."""
+        return self._renewal is not None and run.refused is None and not run.trial and is_issued(run.auth)
+
+    async def _renewed(self, run: Run, refused: Failure) -> Credential | Failure:
+        """The credential with a new token, in place of the one that was refused just now; later as any other."""
+        call, left = run.call, max(0.0, run.call.deadline - self._clock.now())
+        if self._renewal is None or run.renewed:
+            return await self.load(call)
+        run.renewed = True
+        found = await self._renewal.rejected(call.tenant, call.connection, call.provider, run.credential, within=left)
+        return refused if found is None else found
 
     def _render(self, call: Call, asked: Asked, credential: Credential) -> Request | Failure:
         provider, operation, values = asked.provider, asked.operation, asked.values

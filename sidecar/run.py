@@ -22,6 +22,8 @@ from sidecar.provider import Operation, Provider
 from sidecar.stop import Stop
 from sidecar.wire.event import Event
 
+SURE = (SideEffect.NONE, SideEffect.UNKNOWN, SideEffect.DONE)  # of several attempts the last of these is known
+
 
 class Credentials(Protocol):
     """Where the credentials of connections are kept."""
@@ -55,6 +57,14 @@ class Limits(msgspec.Struct, frozen=True):
     retry: RetryPolicy = RetryPolicy()
     max_response_bytes: int = 4 * 1024 * 1024
     max_output_bytes: int = 1024 * 1024
+
+
+class Name(msgspec.Struct, frozen=True):
+    """What this process is called: by the first token of its subjects, in the trace, and at providers."""
+
+    prefix: str
+    sidecar: str
+    user_agent: str
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -126,3 +136,8 @@ class Run:
     def proofs(self) -> list[str]:
         """What nobody is shown though the provider means to say it."""
         return proofs_of(self.auth, self.credential.revealed())
+
+
+def surest(one: SideEffect, other: SideEffect) -> SideEffect:
+    """What two attempts may have done together."""
+    return max(one, other, key=SURE.index)

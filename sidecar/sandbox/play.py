@@ -16,7 +16,7 @@ from sidecar.execute import Executor
 from sidecar.kinds import Auth
 from sidecar.model import Access, Call, Failure, Outcome, Reason, SideEffect, Success, TraceContext
 from sidecar.provider import Catalogue, Provider
-from sidecar.run import Limits
+from sidecar.run import Limits, Name
 from sidecar.sandbox.case import Case, Exchange, response_body, response_headers
 from sidecar.sandbox.compare import canonical, differences, seen
 from sidecar.sandbox.credential import query_name, sandbox_credential
@@ -64,9 +64,7 @@ async def play(provider: Provider, case: Case) -> list[str]:
         clock=clock,
         random=random,
         observer=EventLog(),
-        prefix="sidecar",
-        sidecar_id="check",
-        user_agent="check",
+        name=Name("sidecar", "check", "check"),
         limits=Limits(),
         quotas=lone_quotas(clock, random),
     )

@@ -24,9 +24,9 @@ from sidecar.credential import Credential, Tokens
 from sidecar.execute import Executor
 from sidecar.kinds import OAuth2
 from sidecar.ports import Formats
-from sidecar.run import Limits
-from sidecar.sandbox.play import Stored
+from sidecar.run import Limits, Name
 from sidecar.sandbox.lone import lone_quotas
+from sidecar.sandbox.play import Stored
 from sidecar.sandbox.scripted import EventLog, FixedRandom, ManualClock, ScriptedSender
 from sidecar.secret import Secret
 from sidecar.verify import Verification
@@ -511,9 +511,7 @@ async def test_each_kind_is_verified_by_a_call_that_it_can_make(
         clock=clock,
         random=random,
         observer=EventLog(),
-        prefix="sidecar",
-        sidecar_id="test",
-        user_agent="test",
+        name=Name("sidecar", "test", "test"),
         limits=Limits(),
         quotas=lone_quotas(clock, random),
     )

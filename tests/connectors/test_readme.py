@@ -31,7 +31,7 @@ from sidecar.credential import Credential
 from sidecar.execute import Executor
 from sidecar.model import Access, Call, Failure, Reason, Success, TraceContext
 from sidecar.ports import Formats
-from sidecar.run import Limits
+from sidecar.run import Limits, Name
 from sidecar.sandbox import case
 from sidecar.sandbox.check import check_provider
 from sidecar.sandbox.lone import lone_quotas
@@ -215,9 +215,7 @@ async def test_the_example_serves_calls_against_a_real_server(example: Path, ser
             clock=clock,
             random=SystemRandom(),
             observer=log,
-            prefix="sidecar",
-            sidecar_id="test",
-            user_agent="test",
+            name=Name("sidecar", "test", "test"),
             limits=Limits(),
             quotas=lone_quotas(clock, FixedRandom()),
         )

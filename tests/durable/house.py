@@ -18,7 +18,7 @@ from sidecar.ports import HttpSender, QueueFull, StoreUnavailable, Word
 from sidecar.provider import Catalogue, Provider
 from sidecar.queue import DurableCalls
 from sidecar.queue_admin import QueueAdministrator
-from sidecar.run import Limits
+from sidecar.run import Limits, Name
 from sidecar.sandbox.lone import lone_quotas
 from sidecar.sandbox.scripted import EventLog, FixedRandom, ManualClock, ScriptedSender
 from sidecar.scope import Scope
@@ -166,9 +166,7 @@ class House:
             clock=self.clock,
             random=self.random,
             observer=self.trace,
-            prefix="sidecar",
-            sidecar_id="test",
-            user_agent="test",
+            name=Name("sidecar", "test", "test"),
             limits=Limits(),
             quotas=lone_quotas(self.clock, self.random),
             once=self.once,

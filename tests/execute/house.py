@@ -15,7 +15,7 @@ from sidecar.model import Access, Call, Failure, Reason, SideEffect, Success, Tr
 from sidecar.once import Once
 from sidecar.ports import HttpSender
 from sidecar.provider import Catalogue, Provider
-from sidecar.run import Credentials, Ended, Limits, Renewal
+from sidecar.run import Credentials, Ended, Limits, Name, Renewal
 from sidecar.sandbox.lone import lone_quotas
 from sidecar.sandbox.scripted import EventLog, FixedRandom, ManualClock, ScriptedSender
 from sidecar.secret import Secret
@@ -84,9 +84,7 @@ class House:
             clock=self.clock,
             random=FixedRandom(),
             observer=self.trace,
-            prefix="sidecar",
-            sidecar_id="test",
-            user_agent="test",
+            name=Name("sidecar", "test", "test"),
             limits=self.limits,
             quotas=lone_quotas(self.clock, FixedRandom()),
             renewal=self.renewal,

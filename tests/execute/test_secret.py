@@ -126,7 +126,7 @@ async def test_a_hook_that_raises(
     assert here.told == told
     assert "KeyError" not in shown(here, ended)
     assert PLAIN not in shown(here, ended)
-    [record] = [record for record in caplog.records if record.name == "sidecar.execute"]
+    [record] = [record for record in caplog.records if record.name == "sidecar.attempt"]
     assert record.levelno == logging.ERROR
     for form in (JsonLines(), TextLines()):
         line = form.format(record)

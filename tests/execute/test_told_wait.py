@@ -13,7 +13,7 @@ from sidecar.credential import Credential
 from sidecar.execute import Executor
 from sidecar.model import Access, Call, Failure, Success, TraceContext
 from sidecar.provider import Catalogue
-from sidecar.run import Limits
+from sidecar.run import Limits, Name
 from sidecar.sandbox.lone import lone_quotas
 from sidecar.sandbox.scripted import EventLog, FixedRandom, ManualClock, ScriptedSender
 from sidecar.secret import Secret
@@ -100,9 +100,7 @@ async def test_a_call_that_was_about_to_be_sent_waits_too() -> None:
         clock=clock,
         random=FixedRandom(),
         observer=trace,
-        prefix="sidecar",
-        sidecar_id="test",
-        user_agent="test",
+        name=Name("sidecar", "test", "test"),
         limits=Limits(),
         quotas=lone_quotas(clock, FixedRandom()),
     )

@@ -14,12 +14,12 @@ from sidecar.catalogue.load import load_catalogue
 from sidecar.execute import Executor
 from sidecar.model import Call, Failure, Success, TraceContext
 from sidecar.ports import Formats
-from sidecar.run import Limits
+from sidecar.run import Limits, Name
 from sidecar.sandbox.case import Case, succeeds
 from sidecar.sandbox.credential import sandbox_credential
+from sidecar.sandbox.lone import lone_quotas
 from sidecar.sandbox.play import Stored
 from sidecar.sandbox.read import all_cases
-from sidecar.sandbox.lone import lone_quotas
 from sidecar.sandbox.scripted import EventLog, FixedRandom, ManualClock
 from sidecar.sandbox.server import Sandbox
 from sidecar.wire.request import call_id_at
@@ -64,9 +64,7 @@ async def test_a_call_that_succeeds_in_its_case_succeeds_offline(name: str, case
         clock=clock,
         random=FixedRandom(),
         observer=EventLog(),
-        prefix="sidecar",
-        sidecar_id="test",
-        user_agent="test",
+        name=Name("sidecar", "test", "test"),
         limits=Limits(),
         quotas=lone_quotas(clock, FixedRandom()),
         base_urls=sandbox.base_urls,

@@ -26,7 +26,7 @@ from sidecar.micro import Service
 from sidecar.model import Failure
 from sidecar.ports import BusError, HttpSender, Message, Subscription
 from sidecar.provider import Catalogue, Provider
-from sidecar.run import Limits
+from sidecar.run import Limits, Name
 from sidecar.sandbox.lone import lone_quotas
 from sidecar.sandbox.scripted import WALL, EventLog, FixedRandom, ManualClock, ScriptedSender
 from sidecar.scope import Scope
@@ -192,9 +192,7 @@ class House:
             clock=self.clock,
             random=random,
             observer=self.trace,
-            prefix="sidecar",
-            sidecar_id="test",
-            user_agent="test",
+            name=Name("sidecar", "test", "test"),
             limits=Limits(),
             quotas=lone_quotas(self.clock, random),
             base_urls=self.base_urls,

@@ -14,7 +14,7 @@ ROWS = (
     Row(
         promise="A write whose `started` cannot be handed to NATS is not sent.",
         file="sidecar/execute.py",
-        good="and run.attempts == 0 and not await self._is_told(run):",
+        good="and run.attempts == 0 and not await self._telling.is_told(run):",
         bad="and run.attempts == 0 and not run.told:",
         tests=(f"{REFUSED}::test_a_write_that_cannot_be_told_is_not_sent",),
     ),
@@ -28,8 +28,8 @@ ROWS = (
     Row(
         promise="A dry run sends nothing, of a write neither.",
         file="sidecar/execute.py",
-        good="if call.dry_run else await self._done_once(run)",
-        bad="if call.dry_run and call.access is Access.READ else await self._done_once(run)",
+        good="        if run.call.dry_run:\n",
+        bad="        if run.call.dry_run and run.call.access is Access.READ:\n",
         tests=(f"{REFUSED}::test_a_dry_run_shows_the_request",),
     ),
     Row(
@@ -41,23 +41,23 @@ ROWS = (
     ),
     Row(
         promise="A connection disabled meanwhile is not used for a further attempt.",
-        file="sidecar/execute.py",
+        file="sidecar/prepare.py",
         good="if run.attempts == 0 or run.trial:",
         bad="if run.attempts >= 0 or run.trial:",
         tests=(f"{ATTEMPTS}::test_disabled_between_two_attempts",),
     ),
     Row(
         promise="A secret imported for another server meanwhile is not sent to the one before.",
-        file="sidecar/execute.py",
+        file="sidecar/prepare.py",
         good="if connection_url(fact, credential) != connection_url(fact, run.credential):",
         bad="if credential.kind != run.credential.kind:",
         tests=(f"{AROUND}::test_a_credential_for_another_server_is_not_sent_to_the_old_one",),
     ),
     Row(
         promise="What an earlier attempt may have done is not forgotten for the last one's sake.",
-        file="sidecar/execute.py",
-        good="run.side_effect = max(before, done, key=SURE.index)",
-        bad="run.side_effect = done",
+        file="sidecar/attempt.py",
+        good="run.side_effect = surest(before, SideEffect.DONE if isinstance(result, Success) else result.side_effect)",
+        bad="run.side_effect = SideEffect.DONE if isinstance(result, Success) else result.side_effect",
         tests=(f"{ATTEMPTS}::test_what_an_exchange_ends_in",),
     ),
     Row(
@@ -76,7 +76,7 @@ ROWS = (
     ),
     Row(
         promise="A cancelled write of which no byte was sent ends with `none`.",
-        file="sidecar/execute.py",
+        file="sidecar/attempt.py",
         good="                run.side_effect = before\n            self._pacing",
         bad="                run.side_effect = SideEffect.UNKNOWN\n            self._pacing",
         tests=(f"{STOPPED}::test_wherever_it_waits",),
@@ -141,7 +141,7 @@ ROWS = (
         promise="The exchange that a cancel cut off is told in the trace.",
         file="sidecar/execute.py",
         good=(
-            "        if began is not None:\n            await self._tell_attempt(run, result, result, "
+            "        if began is not None:\n            await self._telling.attempt(run, result, result, "
             'Decision(None, "the call was told to stop"), began)\n'
         ),
         bad="",

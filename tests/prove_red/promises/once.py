@@ -95,9 +95,9 @@ ROWS = (
     ),
     Row(
         promise="Without its record a call with a key is not sent.",
-        file="sidecar/execute.py",
+        file="sidecar/keyed.py",
         good="        if isinstance(claimed, Failure):\n            run.again = True\n            return claimed",
-        bad="        if isinstance(claimed, Failure):\n            return await self._attempt_until_done(run)",
+        bad="        if isinstance(claimed, Failure):\n            return None",
         tests=(f"{ONCE}::test_nothing_is_sent_that_cannot_be_kept",),
     ),
     Row(

@@ -26,7 +26,7 @@ ROWS: tuple[Row, ...] = (
     ),
     Row(
         promise="An exchange that was held back is no attempt, and it asks again.",
-        file="sidecar/execute.py",
+        file="sidecar/attempt.py",
         good="run.attempts, run.side_effect = run.attempts - 1, before",
         bad="run.side_effect = before",
         tests=("tests/execute/test_leave.py::test_held_back_it_asks_again",),
@@ -41,8 +41,8 @@ ROWS: tuple[Row, ...] = (
     Row(
         promise="What a call was given and did not use goes back at its end.",
         file="sidecar/execute.py",
-        good="            give_back(run)\n",
-        bad="            pass\n",
+        good="        give_back(run)\n",
+        bad="",
         tests=("tests/execute/test_leave.py::test_leave_goes_back_where_the_call_ends_before_it_is_used",),
     ),
     Row(

@@ -110,7 +110,7 @@ ROWS = (
     ),
     Row(
         promise="A call on a refused token is sent once more, and no oftener.",
-        file="sidecar/execute.py",
+        file="sidecar/prepare.py",
         good="return self._renewal is not None and run.refused is None and not run.trial",
         bad="return self._renewal is not None and not run.trial",
         tests=("tests/execute/test_renewed.py::test_a_second_refusal_is_the_end",),

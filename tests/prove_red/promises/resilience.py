@@ -43,9 +43,9 @@ ROWS = (
     ),
     Row(
         promise="A probe that was cut off is not a probe for good.",
-        file="sidecar/execute.py",
-        good="        finally:\n            self.guard.leave(run, result)\n",
-        bad="        finally:\n            if result is not None:\n                self.guard.leave(run, result)\n",
+        file="sidecar/attempt.py",
+        good="        finally:\n            self._guard.leave(run, result)\n",
+        bad="        finally:\n            if result is not None:\n                self._guard.leave(run, result)\n",
         tests=(f"{GUARD}::test_a_probe_that_is_cancelled_leaves_its_place",),
     ),
     Row(

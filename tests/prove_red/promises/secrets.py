@@ -24,14 +24,14 @@ ROWS = (
     ),
     Row(
         promise="What a provider says reaches the agent without the credential.",
-        file="sidecar/execute.py",
+        file="sidecar/attempt.py",
         good="            return redact_failure(result, run.secrets)\n",
         bad="            return result\n",
         tests=(f"{SECRET}::test_of_an_answer_that_echoes_it",),
     ),
     Row(
         promise="A cursor that repeats the credential is not handed to the agent.",
-        file="sidecar/execute.py",
+        file="sidecar/attempt.py",
         good="return echoing(result, run.secrets, run.proofs, run.provider.manifest.title, run.side_effect) or result",
         bad="return result",
         tests=("tests/execute/test_around.py::test_no_cursor_carries_the_credential_to_the_agent",),

@@ -1,0 +1,91 @@
+"""One attempt of a call: its request sent, what came back, what that means, and what may have been done."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import httpx
+import msgspec
+
+from sidecar.auth.kind import authorise
+from sidecar.core.outcome import outcome
+from sidecar.core.redact import redact_failure
+from sidecar.core.refusal import echoing
+from sidecar.guard import Guard
+from sidecar.log import defect
+from sidecar.model import Access, Call, Failure, Outcome, Reason, SideEffect, Success
+from sidecar.pacing import Pacing
+from sidecar.ports import Clock, HttpSender
+from sidecar.run import Run, surest
+
+log = logging.getLogger("sidecar.attempt")
+
+
+class Attempts:
+    """Makes attempts. `most`: bytes of an answer, where the manifest says nothing."""
+
+    def __init__(
+        self, sender: HttpSender, pacing: Pacing, guard: Guard, clock: Clock, *, user_agent: str, most: int
+    ) -> None:
+        self._sender = sender
+        self._pacing = pacing
+        self._guard = guard
+        self._clock = clock
+        self._user_agent = user_agent
+        self._most = most
+
+    async def make(self, run: Run) -> tuple[httpx.Response | Failure, Outcome]:
+        """What came back, and what it means. With `run.held_back` after it nothing was sent: it was no attempt."""
+        before = run.side_effect
+        run.attempts += 1
+        if run.call.access is Access.WRITE:  # until its end is known
+            run.side_effect = SideEffect.UNKNOWN
+        request = authorise(run.request, run.auth, run.credential.revealed(), self._user_agent)
+        request.extensions["may_send"] = run.may_send
+        most = run.provider.manifest.max_response_bytes or self._most
+        result: Outcome | None = None
+        try:
+            answer = await self._sender.send(request, deadline=run.call.deadline, max_body=most)
+            if run.held_back and isinstance(answer, Failure):
+                run.attempts, run.side_effect = run.attempts - 1, before
+                return answer, answer
+            result = self._outcome(run, answer)
+        except BaseException as error:
+            sent = not isinstance(error, asyncio.CancelledError) or request.extensions.get("sent", True)
+            if not sent:
+                run.side_effect = before
+            self._pacing.over(run, sent=sent)
+            raise
+        finally:
+            self._guard.leave(run, result)
+        if run.call.access is Access.WRITE:
+            run.side_effect = surest(before, SideEffect.DONE if isinstance(result, Success) else result.side_effect)
+        return answer, result
+
+    def _outcome(self, run: Run, answer: httpx.Response | Failure) -> Outcome:
+        """What it means, in words that do not repeat the credential."""
+        try:
+            result = self._meaning(run, answer)
+        except Exception as error:  # noqa: BLE001  # of a hook; the exchange is told all the same
+            return bug(run.call, run, error)
+        if isinstance(result, Failure):
+            return redact_failure(result, run.secrets)
+        return echoing(result, run.secrets, run.proofs, run.provider.manifest.title, run.side_effect) or result
+
+    def _meaning(self, run: Run, answer: httpx.Response | Failure) -> Outcome:
+        if not isinstance(answer, Failure):
+            return outcome(run.provider, run.operation, answer, self._clock.wall())
+        if run.operation.access is Access.READ:  # a read changes nothing, whatever was sent of it
+            return msgspec.structs.replace(answer, side_effect=SideEffect.NONE)
+        return answer
+
+
+def bug(call: Call, run: Run | None, error: Exception) -> Failure:
+    """What a call ends in that met a defect; it is logged without the secrets that its words may hold."""
+    log.error("call %s ended in a defect", call.call_id, exc_info=defect(error, run.secrets if run else ()))
+    return Failure(
+        reason=Reason.BUG,
+        detail=f"a defect of the sidecar ended this call; its log names call {call.call_id}",
+        side_effect=run.side_effect if run else SideEffect.NONE,
+    )
