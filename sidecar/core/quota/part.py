@@ -243,7 +243,12 @@ class Part:
     def _look_at(self, at: float, turn: Turn) -> None:
         if at < self._looks - SOON:
             self._looks = at
-            turn.later(at, self._look)
+            turn.later(at, self._look_now)
+
+    def _look_now(self, turn: Turn) -> None:
+        """Unless an earlier look has put this one off."""
+        if turn.now >= self._looks:
+            self._look(turn)
 
     def _look(self, turn: Turn) -> None:
         """Those whose time is over; requests without an answer; an owner that says nothing; credits meanwhile."""
