@@ -37,12 +37,13 @@ MakeNode = Callable[[str, str], Node]
 
 @dataclass(frozen=True, slots=True)
 class Habit:
-    """What the exchanges of a world are like: how long the provider takes, how much its way varies, how often the loop
-    is late with a write, and how often a caller gives up.
+    """What the exchanges of a world are like: how long the provider takes, how much its way varies, by how much the
+    loop is late with a write, how often by much more, and how often a caller gives up.
     """
 
     seconds: tuple[float, float] = (0.01, 0.1)
     variation: float = 0.02
+    punctual: float = PUNCTUAL_SECONDS
     late: float = 0.0
     leaves: float = 0.0
 
@@ -179,7 +180,7 @@ class Pacer:
         exchange = self._waiting.get(go.call)
         if exchange is None:
             return
-        late = LATE_SECONDS if self._world.chance(self.habit.late) else PUNCTUAL_SECONDS
+        late = LATE_SECONDS if self._world.chance(self.habit.late) else self.habit.punctual
         wait = max(0.0, go.earliest - self.actor.now) + self._world.random.uniform(0.0, late)
         self.actor.after(wait, lambda: self._write(exchange, go.latest))
 

@@ -19,7 +19,8 @@ from tests.sim.world import World
 SEED = 1
 WARM_SECONDS = 3.0
 PHASES = 8
-HABIT = Habit(seconds=(0.01, 0.1), variation=0.01)
+AGAIN = 0.9
+HABIT = Habit(seconds=(0.01, 0.1), variation=0.01, punctual=0.0)  # waits are those of quotas alone
 Trouble = Callable[[Company], None]
 
 
@@ -55,13 +56,15 @@ class Figure:
     writes: float
     refused: int
     shares: tuple[int, ...]
+    again: float | None  # how long after the trouble began nine tenths were used for good
 
     def __str__(self) -> str:
         bar = "" if self.scene.bar is None else f"(bar {self.scene.bar:.0%})"
+        again = "" if self.again is None else f"  90 % again after {self.again:.0f} s"
         return (
             f"{self.scene.name:<44} {self.used:7.1%} used {bar:<10} worst {self.worst:6.1%}"
             f"  wait p50 {self.p50 * 1e3:8.2f} p99 {self.p99 * 1e3:8.2f} ms"
-            f"  {self.messages:6.1f} messages/s {self.writes:4.1f} writes/s  refused {self.refused}"
+            f"  {self.messages:6.1f} messages/s {self.writes:4.1f} writes/s  refused {self.refused}{again}"
         )
 
 
@@ -99,7 +102,8 @@ def _load(company: Company, until: float) -> None:
     world, shape = company.world, company.shape
     if world.now >= until:
         return
-    world.random.choice(company.pacers).ask(world.random.choice(shape.demands), shape.deadline)
+    living = [pacer for pacer in company.pacers if pacer.node is not None and not pacer.ending]
+    world.random.choice(living).ask(world.random.choice(shape.demands), shape.deadline)
     world.after(world.random.expovariate(shape.rate), lambda: _load(company, until))
 
 
@@ -121,6 +125,9 @@ def _figure(scene: Scene, company: Company, end: float) -> Figure:
         sum(pacer.written for pacer in company.pacers) / end,
         refused,
         tuple(_sent_by(sent, pacer) for pacer in company.pacers),
+        None
+        if scene.trouble is None
+        else slot * max((at for at, part in enumerate(each, 1) if part < AGAIN), default=0),
     )
 
 
