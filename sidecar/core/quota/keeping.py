@@ -2,6 +2,9 @@
 
 Windows of some seconds are not: a new owner waits until nothing of before can be in them. For the long ones the owner
 writes ahead: what it may grant until it writes again stands in the record before it is granted.
+
+A record has room for some hundred budgets. Of those beyond, it says once that they are not all there: a next owner
+takes what is not named for used, for as long as its window lasts, so that nothing of them has to be written at all.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.core.quota.budget import NEVER, Budget, Lent
 from sidecar.core.quota.level import Level
+from sidecar.core.quota.pace import LATEST
 from sidecar.core.quota.record import Log, State
 from sidecar.core.quota.turn import Turn
 from sidecar.core.quota.window import Sliding
@@ -34,11 +38,42 @@ class Ahead:
         self._promised: dict[Budget, tuple[int, int]] = {}  # how much, and what was granted when it was written
         self._at: float | None = None
         self._last: dict[Budget, int] = {}
+        self._room = owner.lending.pace.room
+        self._named: dict[Budget, int] = {}  # the long ones that the record has room for, and what they take of it
+        self._unnamed: dict[Budget, float] = {}  # the others, and their longest windows
+        self._omitted_recorded = 0.0
+        self._inherited = (0.0, float("-inf"))  # what the last owner omitted, and until when that counts
         self.dirty = False  # the record may have to be written
 
     def begin(self, budget: Budget, turn: Turn) -> None:
-        if any(is_long(window.seconds, turn) for window in budget.limit.windows):
+        longest = max((window.seconds for window in budget.limit.windows), default=0.0)
+        if not is_long(longest, turn):
+            return
+        size = _largest(budget)
+        if size <= self._room:
+            self._room -= size
+            self._named[budget] = size
             budget.ahead = 0
+        else:
+            self._unnamed[budget] = longest
+            budget.ahead = NEVER if longest <= self._omitted_recorded else 0
+
+    def inherit(self, omitted: float, until: float) -> None:
+        """The last owner's record did not name everything; that counts until then."""
+        self._inherited = (omitted, until)
+
+    def unknown(self, seconds: float, now: float) -> bool:
+        """Whether a window of which nothing is written down may have been used under the last owner."""
+        omitted, until = self._inherited
+        return seconds <= omitted and now < until
+
+    def omitted(self, now: float) -> float:
+        """The longest window of those that the record does not name."""
+        omitted, until = self._inherited
+        return max(omitted if now < until else 0.0, max(self._unnamed.values(), default=0.0))
+
+    def named(self) -> tuple[Budget, ...]:
+        return tuple(self._named)
 
     def spent(self, budget: Budget) -> None:
         """Some of it was granted."""
@@ -68,9 +103,8 @@ class Ahead:
         self.dirty = False
         past = max(turn.now - self._at, 0.1) if self._at is not None else 1.0
         self._at = turn.now
-        for budget in self._owner.budgets.values():
-            if budget.ahead == NEVER:
-                continue
+        self._omitted_recorded = min(self._omitted_recorded, self.omitted(turn.now))
+        for budget in self._named:
             least = min(window.units for window in budget.windows)
             rate = (budget.granted - self._last.get(budget, budget.granted)) / past
             before = self._promised.get(budget, (0, 0))[0]
@@ -82,14 +116,20 @@ class Ahead:
     def promised(self, budget: Budget) -> int:
         return self._promised.get(budget, (0, 0))[0]
 
-    def recorded(self, longest: float) -> None:
+    def recorded(self, longest: float, omitted: float = 0.0) -> None:
         """The record is written."""
         self._longest_recorded = longest
+        self._omitted_recorded = omitted
+        for budget, seconds in self._unnamed.items():
+            if budget.ahead < NEVER and seconds <= omitted:
+                budget.ahead, budget.wants_ahead = NEVER, 0
         for budget, (much, granted) in self._promised.items():
             budget.ahead = much - (budget.granted - granted)
             budget.wants_ahead = 0
 
     def forget(self, budget: Budget) -> None:
+        self._room += self._named.pop(budget, 0)
+        self._unnamed.pop(budget, None)
         self._promised.pop(budget, None)
         self._last.pop(budget, None)
 
@@ -104,10 +144,15 @@ def state(owner: Owner, turn: Turn, *, left: bool = False) -> State:
         whole = (_log(budget, turn, 0) for budget in owner.budgets.values())
         return State(left=True, ep=owner.epoch, logs=tuple(log for log in whole if log is not None))
     ahead = owner.ahead
-    long = (_log(budget, turn, ahead.promised(budget)) for budget in owner.budgets.values() if budget.ahead < NEVER)
+    long = (_log(budget, turn, ahead.promised(budget)) for budget in ahead.named())
     roster = tuple(sorted(owner.lending.holders(turn)))
     return State(
-        left=False, ep=owner.epoch, roster=roster, longest=ahead.longest, logs=tuple(log for log in long if log)
+        left=False,
+        ep=owner.epoch,
+        roster=roster,
+        longest=ahead.longest,
+        omitted=ahead.omitted(turn.now),
+        logs=tuple(log for log in long if log),
     )
 
 
@@ -125,6 +170,8 @@ def restored(owner: Owner, last: State, age: float, turn: Turn) -> None:
         budget.closed = max(budget.closed, turn.now + log.closed - age)
         if last.left:
             _whole(budget, owner, log, age, turn)
+    if last.omitted:
+        owner.ahead.inherit(last.omitted, owner.cold + LATEST + last.omitted)
 
 
 def _whole(budget: Budget, owner: Owner, log: Log, age: float, turn: Turn) -> None:
@@ -150,6 +197,13 @@ def _log(budget: Budget, turn: Turn, ahead: int) -> Log | None:
     if not (any(windows) or ahead or closed or slots or lent) and full:
         return None
     return Log(budget.limit, windows, ahead, level, closed, slots, lent)
+
+
+def _largest(budget: Budget) -> int:
+    """Bytes that its log takes at most."""
+    limit = budget.limit
+    names = 2 * len(limit.key.encode()) + 2 * len(limit.bucket.encode())
+    return 300 + names + 40 * (SLICES + 2) * len(limit.windows) + 100 * (limit.slots or 0)
 
 
 def _coarse(window: Sliding, now: float) -> tuple[tuple[float, int], ...]:

@@ -78,7 +78,7 @@ class Owner:
 
     def recorded(self, written: State, turn: Turn) -> None:
         """The record says this now."""
-        self.ahead.recorded(written.longest)
+        self.ahead.recorded(written.longest, written.omitted)
         self.lending.recorded(frozenset(written.roster), turn)
         self.resume(turn)
 
@@ -195,13 +195,19 @@ class Owner:
             budget = self.budgets[limit.key] = Budget(limit, turn.now)
             self.lending.begin(budget, turn)
             self.ahead.begin(budget, turn)
-            budget.fill([window for window in budget.windows if not is_long(window.seconds, turn)], self.cold, turn.now)
+            budget.fill(
+                [window for window in budget.windows if self._untold(window.seconds, turn)], self.cold, turn.now
+            )
         elif budget.limit is not limit and budget.limit != limit:
             budget.become(limit, turn.now)
         closed = turn.closed.get(limit.key)
         if closed is not None:
             budget.closed = max(budget.closed, closed)
         return budget
+
+    def _untold(self, seconds: float, turn: Turn) -> bool:
+        """Whether no record says what the last owner granted of such a window."""
+        return not is_long(seconds, turn) or self.ahead.unknown(seconds, turn.now)
 
     def adopt(self, sender: str, call: str, keys: tuple[str, ...], turn: Turn, ends: float | None = None) -> None:
         """An exchange that the last owner let go: its slots stay taken."""

@@ -37,13 +37,15 @@ class State(msgspec.Struct, frozen=True):
     """`<scope>.st.<partition>`. `left`: its owner ended in order, and the logs are everything. Else they hold the long
     windows alone, and `roster` names all who may hold a credit or a slot.
 
-    `longest`: for how many seconds a slot may be held.
+    `longest`: for how many seconds a slot may be held. `omitted`: there was no room for all long windows; of
+    what is not named, those of up to so many seconds count as used.
     """
 
     left: bool
     ep: int
     roster: tuple[str, ...] = ()
     longest: float = 0.0
+    omitted: float = 0.0
     logs: tuple[Log, ...] = ()
 
 

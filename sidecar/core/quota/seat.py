@@ -335,6 +335,10 @@ class Seat:
         if self.step is not Step.OWNING or owner is None or self._state_revision is None or not self.owns(turn.now):
             self._quit(turn)
             return
+        everything = encode(state(owner, turn, left=True))
+        if len(everything) > turn.pace.room or owner.ahead.unknown(0.0, turn.now):
+            self._quit(turn)  # the record stays as after a crash, and the claim ends by itself
+            return
         self.step = Step.LEAVING
         owner.until = turn.now  # nothing is granted any more: what is written is all
 
@@ -344,7 +348,7 @@ class Seat:
             else:
                 self._quit(turn)
 
-        self._put(turn, "st", encode(state(owner, turn, left=True)), self._state_revision, then)
+        self._put(turn, "st", everything, self._state_revision, then)
 
     def _freed(self, turn: Turn, _answer: Answer) -> None:
         turn.effects.append(SendAll(NotMine(self.partition)))

@@ -44,7 +44,7 @@ def demand(*limits: Limit, cost: int = 1) -> Demand:
 
 @dataclass
 class Company:
-    """`start` is the clock of all; `lost` tells which messages are."""
+    """`start` is the clock of all; `lost` tells which messages are; no record of more than `largest` bytes is taken."""
 
     start: float = 1_000.0
     records: dict[str, tuple[int, bytes, float, int | None]] = field(default_factory=dict)
@@ -52,6 +52,7 @@ class Company:
     storeless: set[str] = field(default_factory=set)
     said: list[tuple[float, str, Effect]] = field(default_factory=list)
     lost: Callable[[str, Message], bool] = lambda _to, _message: False
+    largest: int = 1 << 20
     revision: int = 0
     writes: int = 0
 
@@ -142,7 +143,7 @@ class Company:
         return (0, b"", 0.0) if ttl is not None and at + ttl <= self.now else (revision, value, at)
 
     def _put(self, name: str, put: Put) -> None:
-        if name in self.storeless:
+        if name in self.storeless or len(put.value or b"") > self.largest:
             self._events.append((name, Away(put.ticket)))
             return
         held = self._held(put.key)[0]
