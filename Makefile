@@ -5,8 +5,8 @@ BIN    := $(VENV)/bin
 # Third-party servers and API documents to test against; a plain clone has none and tests that need them say so.
 SHARED ?= ../shared
 export SHARED
-# Test processes beside each other: more than cores, as most tests wait for other processes.
-WORKERS ?= 3
+# Test processes beside each other. More than cores, and tests that give others a time to answer in would fail of it.
+WORKERS ?= 2
 
 .PHONY: permissions demo test check lint types contracts schemas real real-auth chaos deaths drain-test rotate-test bench-quick durability image-test sim prove-red lock clean
 
