@@ -5,6 +5,8 @@ Calls in flight are known here by their id, which is how a cancel finds them.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import msgspec
 
 from sidecar.admin import Administrator
@@ -20,7 +22,7 @@ from sidecar.scope import Scope
 from sidecar.stop import Stop
 from sidecar.submit import Submission
 from sidecar.wire.durable import decode_result_request, decode_submit
-from sidecar.wire.interest import denied
+from sidecar.wire.interest import Interest, Kind, denied, interests
 from sidecar.wire.reply import Asked
 from sidecar.wire.request import Arrival, decode_input, decode_request
 from sidecar.wire.subject import (
@@ -47,6 +49,9 @@ class Answer(msgspec.Struct, frozen=True):
     asked: Asked
     outcome: Outcome
     refused: str | None = None
+
+
+Answerer = Callable[[Message, float, Stop], Awaitable[Answer]]  # with when it was accepted
 
 
 class Answers:
@@ -80,6 +85,22 @@ class Answers:
         self._max_timeout_ms = max_timeout_ms
         self._submission = submission
         self._in_flight: dict[CancelAddress, Stop] = {} if in_flight is None else in_flight
+
+    def wanted(self) -> list[tuple[Interest, Answerer | None]]:
+        """What to listen to, for every provider in scope that the catalogue has, and who answers it: of a cancel, the
+        call that it names.
+        """
+        answerers: dict[Kind, Answerer | None] = {
+            Kind.CALL: self.call,
+            Kind.ADMIN: self.admin,
+            Kind.CATALOG: self.catalog,
+            Kind.CONNECT: self.connect,
+            Kind.CANCEL: None,
+        }
+        if self._submission is not None:
+            answerers |= {Kind.SUBMIT: self.submit, Kind.RESULT: self.result}
+        found = interests(self._prefix, self._scope, self._executor.catalogue.providers)
+        return [(one, answerers[one.kind]) for one in found if one.kind in answerers]
 
     async def call(self, message: Message, accepted: float, stop: Stop) -> Answer:
         """A call of an agent."""

@@ -28,6 +28,7 @@ from sidecar.adapters.state_folder import StateFolder
 from sidecar.adapters.system import LoopTimer, SystemClock, SystemRandom, elapsed
 from sidecar.adapters.yaml_file import read_yaml
 from sidecar.admin import Administrator
+from sidecar.answer import Answers
 from sidecar.auth.apps import Apps
 from sidecar.auth.endpoint import TokenEndpoint
 from sidecar.auth.live import LiveCredentials
@@ -382,21 +383,26 @@ def _wired(
         clock=clock,
         random=random,
     )
-    worker = Worker(
-        bus=bus,
+    answers = Answers(
         prefix=settings.prefix,
+        scope=settings.scope,
         executor=executor,
         administrator=administrator,
         connect=connect,
         observer=trace,
-        counters=metrics,
         clock=clock,
         random=random,
-        service=service,
-        admission=admission_of(settings),
-        scope=settings.scope,
+        max_timeout_ms=settings.max_timeout_ms,
         submission=submission if whole else None,
         in_flight=held,
+    )
+    worker = Worker(
+        bus=bus,
+        answers=answers,
+        counters=metrics,
+        clock=clock,
+        service=service,
+        admission=admission_of(settings),
     )
     return _Parts(
         credentials,

@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
 
-from sidecar.answer import Answer
+from sidecar.answer import Answerer
 from sidecar.core.fair import Bounds, Fair, Place, Verdict
 from sidecar.micro import Endpoint
 from sidecar.model import Failure, Reason
 from sidecar.ports import Message
-from sidecar.stop import Stop
 
 LINES = 8  # full lines that there is room for: one tenant's is not all of it
 RETRY_SECONDS = 1.0  # until whoever was refused should try again
-
-Answerer = Callable[[Message, float, Stop], Awaitable[Answer]]
 
 
 class Admission(msgspec.Struct, frozen=True):

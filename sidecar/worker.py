@@ -6,9 +6,7 @@ This is the one place that calls `create_task`. A subscription's callback only h
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-from collections import deque
 from collections.abc import Coroutine, Iterable
 from functools import partial
 from typing import Any, Protocol
@@ -16,30 +14,22 @@ from typing import Any, Protocol
 import anyio
 import msgspec
 
-from sidecar.admin import Administrator
-from sidecar.answer import Answer, Answers
-from sidecar.connect import Connect
+from sidecar.answer import Answer, Answerer, Answers
 from sidecar.core.fair import Verdict
-from sidecar.execute import Executor
-from sidecar.gate import Admission, Answerer, Arrived, Gate, refusal
+from sidecar.gate import Admission, Arrived, Gate, refusal
 from sidecar.log import defect
 from sidecar.micro import QUEUE, VERBS, Endpoint, Service
 from sidecar.model import Access, Failure, Reason, SideEffect, Success
-from sidecar.ports import Bus, BusError, Clock, Message, Random, Subscription
-from sidecar.run import Observer
-from sidecar.scope import Scope
+from sidecar.ports import Bus, Clock, Message, Subscription
+from sidecar.replies import Replies
 from sidecar.stop import Stop
-from sidecar.submit import Submission
 from sidecar.wire.inbox import Inboxes
-from sidecar.wire.interest import Interest, Kind, interests
-from sidecar.wire.reply import Asked, Reply, cancel_reply, encode_reply
-from sidecar.wire.subject import CancelAddress
+from sidecar.wire.interest import Interest, Kind
+from sidecar.wire.reply import Asked, Reply, cancel_reply
 
 log = logging.getLogger("sidecar.worker")
 
 LAST_SECONDS = 1.0  # for calls that were told to stop to say so
-REFUSALS_AT_ONCE = 64  # then others have a turn
-EVERYTHING = Scope()
 
 
 class Counters(Protocol):
@@ -59,46 +49,21 @@ class Worker:
         self,
         *,
         bus: Bus,
-        prefix: str,
-        executor: Executor,
-        administrator: Administrator,
-        connect: Connect,
-        observer: Observer,
+        answers: Answers,
         counters: Counters,
         clock: Clock,
-        random: Random,
         service: Service,
         admission: Admission,
-        scope: Scope = EVERYTHING,
-        submission: Submission | None = None,
-        in_flight: dict[CancelAddress, Stop] | None = None,
     ) -> None:
-        """Without `submission` durable calls are not served. `in_flight`: as `answer.py` says."""
         self._bus = bus
-        wanted = interests(prefix, scope, executor.catalogue.providers)
-        self._interests = [
-            one for one in wanted if submission is not None or one.kind not in (Kind.SUBMIT, Kind.RESULT)
-        ]
+        self._answers = answers
+        self._replies = Replies(bus, counters.reply_lost)
         self._counters = counters
         self._clock = clock
         self._service = service
         self._gate = Gate(admission, self._start)
         self._bounds = admission.bounds
-        self._refusals: deque[tuple[Message, Failure]] = deque()
         self._inboxes = Inboxes(admission.reply_prefixes)
-        self._answers = Answers(
-            prefix=prefix,
-            scope=scope,
-            executor=executor,
-            administrator=administrator,
-            connect=connect,
-            observer=observer,
-            clock=clock,
-            random=random,
-            max_timeout_ms=admission.max_timeout_ms,
-            submission=submission,
-            in_flight=in_flight,
-        )
         self._subscriptions: list[Subscription] = []
         self._last_subscriptions: list[Subscription] = []  # drained when nothing is in flight any more
         self._tasks: dict[asyncio.Task[Answer], Stop] = {}
@@ -111,19 +76,11 @@ class Worker:
         for verb in VERBS:
             for subject in self._service.subjects(verb):
                 await self._subscribe_protocol(verb, subject)
-        answerers = {
-            Kind.CALL: self._answers.call,
-            Kind.ADMIN: self._answers.admin,
-            Kind.CATALOG: self._answers.catalog,
-            Kind.CONNECT: self._answers.connect,
-            Kind.SUBMIT: self._answers.submit,
-            Kind.RESULT: self._answers.result,
-        }
-        for interest in self._interests:
-            if interest.kind is Kind.CANCEL:
+        for interest, answer in self._answers.wanted():
+            if answer is None:
                 await self._subscribe_cancel(interest)
             else:
-                await self._subscribe(interest, answerers[interest.kind])
+                await self._subscribe(interest, answer)
 
     async def stop(self, grace: float) -> int:
         """Take no more, finish what was taken within `grace` seconds; returns how many calls had to be given up.
@@ -186,7 +143,7 @@ class Worker:
     async def _subscribe_protocol(self, verb: str, subject: str) -> None:
         def hand_over(message: Message) -> None:
             if self._may_answer(message):
-                self._spawn(self._publish(message, Reply(self._service.answer(verb), {})))
+                self._spawn(self._replies.publish(message, Reply(self._service.answer(verb), {})))
 
         self._subscriptions.append(await self._bus.subscribe(subject, hand_over))
 
@@ -226,11 +183,9 @@ class Worker:
         self._gate.leave(arrived)
 
     def _refuse(self, message: Message, failure: Failure, why: str) -> None:
-        """One task answers all that are refused together: thousands may be, and none of them waits for the others."""
         self._counters.refused(why)
-        self._refusals.append((message, failure))
-        if len(self._refusals) == 1:
-            self._spawn(self._publish_refusals())
+        if self._replies.refuse(message, failure):
+            self._spawn(self._replies.refusals())
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -250,11 +205,11 @@ class Worker:
             answered = Answer(Asked(), _given_up())
         except Exception as defective:
             log.exception("a message on %s ended in a defect", endpoint.subject, exc_info=defect(defective))
-            answered = Answer(Asked(), _defective(Access.WRITE))
+            answered = Answer(Asked(), defect_told(Access.WRITE))
         stop.settle()
         if answered.refused is not None:
             self._counters.refused(answered.refused)
-        await self._reply(message, answered)
+        await self._replies.send(message, answered)
         error = answered.outcome.reason if isinstance(answered.outcome, Failure) else None
         endpoint.count(self._clock.now() - accepted, error)
         return answered
@@ -285,41 +240,7 @@ class Worker:
             answered: Answer = held.task.result()
             asked = Asked(call_id=answered.asked.call_id, access=Access.READ)
             became = Success(body=msgspec.json.encode(cancel_reply(answered.asked, answered.outcome)))
-            await self._reply(message, Answer(asked, became))
-
-    async def _reply(self, message: Message, answered: Answer) -> None:
-        await self._publish(message, self._encoded(answered))
-
-    def _encoded(self, answered: Answer) -> Reply:
-        asked, most = answered.asked, self._bus.max_payload
-        try:
-            return encode_reply(asked, answered.outcome, most)
-        except Exception as error:  # a hook's words may be no UTF-8; the caller is answered all the same
-            log.exception("the reply to call %s could not be written", asked.call_id, exc_info=defect(error))
-            return encode_reply(asked, _defective(asked.access), most)
-
-    async def _publish_refusals(self) -> None:
-        known: tuple[Failure, Reply] | None = None
-        for number in itertools.count(1):
-            if not self._refusals:
-                return
-            message, failure = self._refusals[0]
-            if known is None or known[0] != failure:
-                known = failure, encode_reply(Asked(), failure, self._bus.max_payload)
-            await self._publish(message, known[1])
-            self._refusals.popleft()
-            if number % REFUSALS_AT_ONCE == 0:
-                await asyncio.sleep(0)
-
-    async def _publish(self, message: Message, reply: Reply) -> None:
-        try:
-            await self._bus.publish(message.reply, reply.payload, headers=reply.headers or None)
-        except BusError as error:
-            self._counters.reply_lost()
-            log.warning("a reply could not be published: %s", error)
-        except Exception as error:
-            self._counters.reply_lost()
-            log.exception("a reply could not be published", exc_info=defect(error))
+            await self._replies.send(message, Answer(asked, became))
 
 
 async def _drained(subscriptions: Iterable[Subscription]) -> None:
@@ -330,11 +251,6 @@ async def _drained(subscriptions: Iterable[Subscription]) -> None:
 
 def _closing() -> Failure:
     return Failure(reason=Reason.SHUTTING_DOWN, detail="the sidecar is shutting down and begins nothing more")
-
-
-def _defective(access: Access) -> Failure:
-    side_effect = SideEffect.NONE if access is Access.READ else SideEffect.UNKNOWN
-    return Failure(reason=Reason.BUG, detail="a defect of the sidecar; see its log", side_effect=side_effect)
 
 
 def _given_up() -> Failure:

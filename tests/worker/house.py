@@ -14,6 +14,7 @@ import msgspec
 from sidecar.adapters.authlib_oauth import AuthlibOAuth
 from sidecar.adapters.cryptography_keys import FileKeys
 from sidecar.admin import Administrator
+from sidecar.answer import Answers
 from sidecar.auth.apps import Apps
 from sidecar.auth.endpoint import TokenEndpoint
 from sidecar.connect import Connect, Site
@@ -179,9 +180,10 @@ class House:
     site: Site = field(default_factory=Site)
     apps: Apps = field(default_factory=Apps)
     began: float = 1_000.0  # what the clock shows
+    bus: ScriptedBus = field(default_factory=ScriptedBus)
 
     def __post_init__(self) -> None:
-        self.bus, self.clock, self.trace, self.counts = ScriptedBus(), ManualClock(self.began), EventLog(), Counts()
+        self.clock, self.trace, self.counts = ManualClock(self.began), EventLog(), Counts()
         self.memory = self.store
         random = FixedRandom()
         self.credentials = CredentialStore(self.memory, KEY, self.clock, random, capacity=10)
@@ -229,19 +231,24 @@ class House:
             random=random,
         )
         self.service = Service("id1", WALL, {"catalog_hash": "digest"})
-        self.worker = Worker(
-            bus=self.bus,
+        answers = Answers(
             prefix="sidecar",
+            scope=self.scope,
             executor=self.executor,
             administrator=self.administrator,
             connect=self.connect,
             observer=self.trace,
-            counters=self.counts,
             clock=self.clock,
             random=random,
+            max_timeout_ms=self.admission.max_timeout_ms,
+        )
+        self.worker = Worker(
+            bus=self.bus,
+            answers=answers,
+            counters=self.counts,
+            clock=self.clock,
             service=self.service,
             admission=self.admission,
-            scope=self.scope,
         )
 
     async def start(self, *, connection: str = "default") -> None:

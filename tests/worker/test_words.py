@@ -64,8 +64,8 @@ class BrokenBus(ScriptedBus):
 
 async def test_a_client_that_raises_anything_costs_one_reply() -> None:
     """Counted as lost; nothing is left in flight, and the next message is answered."""
-    house = House(ScriptedSender([OK]))
-    bus = house.bus = house.worker._bus = BrokenBus()
+    bus = BrokenBus()
+    house = House(ScriptedSender([OK]), bus=bus)
     await house.start()
     letter = Letter(READ, b'{"id": "7"}')
     bus.hand_in(letter)

@@ -162,7 +162,7 @@ ROWS = (
     ),
     Row(
         promise="Of many that are refused together each has its reply.",
-        file="sidecar/worker.py",
+        file="sidecar/replies.py",
         good="            self._refusals.popleft()\n",
         bad="            self._refusals.clear()\n",
         tests=("tests/worker/test_fair.py::test_ten_thousand_at_a_stuck_sidecar",),
