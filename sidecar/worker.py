@@ -21,7 +21,7 @@ from sidecar.log import defect
 from sidecar.micro import QUEUE, VERBS, Endpoint, Service
 from sidecar.model import Access, Failure, Reason, SideEffect, Success
 from sidecar.ports import Bus, Clock, Message, Subscription
-from sidecar.replies import Replies
+from sidecar.replies import Replies, defect_told
 from sidecar.stop import Stop
 from sidecar.wire.inbox import Inboxes
 from sidecar.wire.interest import Interest, Kind
