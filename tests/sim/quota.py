@@ -12,7 +12,7 @@ from tests.sim.judge import Strict
 from tests.sim.mesh import Loss, Mesh
 from tests.sim.pacer import Habit, MakeNode, Pacer
 from tests.sim.shape import CROWDED, LOADS, LONGEST_DEADLINE, SHAPES, Draw, Shape, draw
-from tests.sim.shares import SERVED, SILENT, Shares
+from tests.sim.shares import SERVED, SILENT, VOID, Shares
 from tests.sim.world import World
 
 KINDS = ("fair", "mesh", "processes", "store", "takeover", "pauses", "all")
@@ -269,7 +269,7 @@ def _serve(company: Company) -> None:
     asked = company.shares.kept[before:]
     world.check(SERVED, len(asked) >= len(living) * len(shape.demands), len(asked))
     for exchange in asked:
-        world.check(SERVED, exchange.sent, (exchange.name, exchange.ended))
+        world.check(SERVED, exchange.sent or exchange.ended == VOID, (exchange.name, exchange.ended))
 
 
 def _idle(company: Company) -> None:

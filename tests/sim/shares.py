@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tests.sim.pacer import Pacer
 
 ROUNDING = 1e-6
+VOID = "permit void"
 OVERRUN_SECONDS = 0.05  # what an answer may be late, beyond what the process stood still
 TOLD_SECONDS = 0.1  # in which what one sidecar was told has reached the others
 DRIFT = 0.02  # how far two clocks' rates are apart at most
@@ -101,8 +102,9 @@ class Shares:
         self.world.tell(f"sent {exchange.name}")
 
     def missed(self, exchange: Exchange) -> None:
-        """Its permit was void when it was about to be used."""
-        self.world.outcomes["permit void"] += 1
+        """Its permit was void when it was about to be used; another exchange takes its place."""
+        exchange.ended = VOID
+        self.world.outcomes[VOID] += 1
 
     def left(self, exchange: Exchange) -> None:
         self.world.outcomes["left"] += 1
