@@ -40,6 +40,7 @@ from sidecar.connect import Connect, Site
 from sidecar.consent import Consent
 from sidecar.copy_admin import CopyAdministrator
 from sidecar.core.egress import parse_allow
+from sidecar.delivery import Deliveries
 from sidecar.execute import Executor
 from sidecar.gate import Admission
 from sidecar.key_admin import KeyAdministrator
@@ -328,7 +329,7 @@ def _wired(
         depth=settings.queue_depth,
         max_payload=bus.max_payload,
     )
-    durable = DurableCalls(
+    deliveries = Deliveries(
         queue=queue,
         store=calls,
         submission=submission,
@@ -339,6 +340,13 @@ def _wired(
         observer=trace,
         counters=metrics,
         clock=clock,
+        random=random,
+    )
+    durable = DurableCalls(
+        queue=queue,
+        deliveries=deliveries,
+        submission=submission,
+        counters=metrics,
         random=random,
         scope=settings.scope,
         most=settings.queue_in_flight,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from sidecar.core.durable import DAY, kept_seconds
+from sidecar.core.rerun import DEAD_SECONDS, kept_seconds
 from sidecar.durable import Place, Stage
 from sidecar.kept import KeptFailure
 from sidecar.model import Failure, Outcome, Reason, SideEffect, Success
@@ -98,7 +98,7 @@ class QueueAdministrator:
             )
         failure = await self._submission.put(held.place, None)
         if failure is not None:
-            await self._store.write(held.place, call, written, seconds=7 * DAY)
+            await self._store.write(held.place, call, written, seconds=DEAD_SECONDS)
             return failure
         return _success(queued(Held(held.place, again, written)))
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import msgspec
 
 from sidecar.catalogue.answer import unknown_provider
 from sidecar.catalogue.validate import nearest
-from sidecar.core.durable import kept_seconds
 from sidecar.core.refusal import unknown_operation
+from sidecar.core.rerun import kept_seconds
 from sidecar.durable import DurableCall, Place, Stage, durable
 from sidecar.execute import Executor
 from sidecar.kept import told_outcome
 from sidecar.model import Access, Call, Failure, Outcome, Reason, SideEffect, Success
-from sidecar.ports import Clock, Queue, QueueFull, Random, StoreFull, StoreUnavailable
+from sidecar.ports import Bus, BusError, Clock, Queue, QueueFull, Random, StoreFull, StoreUnavailable
 from sidecar.store.durable import DurableStore, Held
 from sidecar.wire.durable import QueueWord, SubmitReply, Submitted, result_subject
 from sidecar.wire.event import timestamp
-from sidecar.wire.reply import Asked
+from sidecar.wire.reply import Asked, encode_reply
 from sidecar.wire.subject import ResultAddress, encode_token
 
 PLACES_TRIED = 8  # of a tenant's places for later work, drawn by lot
@@ -196,6 +197,16 @@ def asked_of(place: Place, call: DurableCall) -> Asked:
         trace=call.trace,
         attempts=call.attempts,
     )
+
+
+async def publish_result(bus: Bus, prefix: str, place: Place, call: DurableCall) -> None:
+    """Publish what the call ended in as its reply would be. Who does not hear it asks for it."""
+    if call.ended is None:
+        return
+    reply = encode_reply(asked_of(place, call), told_outcome(call.ended), bus.max_payload)
+    subject = result_subject(prefix, ResultAddress(place.tenant, place.connection, place.call_id))
+    with contextlib.suppress(BusError):
+        await bus.publish(subject, reply.payload, headers=reply.headers or None)
 
 
 def unknown_call(place: Place) -> Failure:

@@ -11,34 +11,15 @@ from __future__ import annotations
 
 import msgspec
 
+from sidecar.core.rerun import Ran, after_run, kept_seconds, repeatable
 from sidecar.durable import DurableCall, Stage
-from sidecar.kept import kept_outcome
-from sidecar.model import Access, Failure, Outcome, Reason, SideEffect, Success, retryable
+from sidecar.model import Access, Failure, Reason, SideEffect
 
 MOST_DELIVERIES = 10  # of one word; each time that a call is put off begins anew
-MOST_TRIES = 20  # runs that failed: over about two hours
-MOST_WAITS = 10_000  # runs that found no room in a quota
 LOOKS = 4  # deliveries that find no record, and then it is made certain that there is none
-LONGEST_PAUSE = 600.0
-SHORTEST_WAIT = 1.0
-USUAL_WAIT = 5.0  # where a quota does not say when there is room
 LOCKED_SECONDS = 3600.0  # a record that does not open is tried again after so long
 KEEP_PAUSE = 2.0
 KEEP_TRIES = 30  # of a write: a result that is in memory is precious
-DAY = 24 * 3600
-DONE_SECONDS, DEAD_SECONDS, WAITING_SECONDS = DAY, 7 * DAY, 7 * DAY
-
-# No failure of the call: its turn has not come.
-LIMITED = frozenset(
-    {
-        Reason.LOCAL_RATE_LIMITED,
-        Reason.PROVIDER_RATE_LIMITED,
-        Reason.TENANT_LIMIT,
-        Reason.QUEUE_FULL,
-        Reason.CIRCUIT_OPEN,
-        Reason.IN_PROGRESS,
-    }
-)
 
 
 class Began(msgspec.Struct, frozen=True, tag=True):
@@ -50,14 +31,6 @@ class Shown(msgspec.Struct, frozen=True, tag=True):
 
     found: DurableCall | Failure | None
     revision: int = 0
-
-
-class Ran(msgspec.Struct, frozen=True, tag=True):
-    """The call ended so, after so many attempts; `again`: its key allows to run it again whatever came of it."""
-
-    outcome: Outcome
-    attempts: int = 0
-    again: bool = False
 
 
 class Gone(msgspec.Struct, frozen=True, tag=True):
@@ -217,40 +190,10 @@ def _ran(state: Delivery, ran: Ran, wall: float, jitter: float) -> tuple[Deliver
     call, outcome = state.call, ran.outcome
     if call is None:
         return state, Leave()
-    if isinstance(outcome, Failure) and outcome.reason is Reason.SHUTTING_DOWN and _repeatable(ran, call):
+    if isinstance(outcome, Failure) and outcome.reason is Reason.SHUTTING_DOWN and repeatable(ran, call):
         return state, GiveBack()
     after = after_run(call, ran, wall, jitter)
     return _keep(replace(state, call=after), wall)
-
-
-def after_run(call: DurableCall, ran: Ran, wall: float, jitter: float) -> DurableCall:
-    """How the call stands after a run that ended so."""
-    outcome = ran.outcome
-    ended = replace(call, attempts=call.attempts + ran.attempts, due=None, why=None, ended=kept_outcome(outcome))
-    if isinstance(outcome, Success):
-        return replace(ended, stage=Stage.DONE)
-    if outcome.reason is Reason.CANCELLED_BY_CALLER:
-        return replace(ended, stage=Stage.DONE)
-    limited = outcome.reason in LIMITED
-    tries, waits = call.tries + (not limited), call.waits + limited
-    if not _repeatable(ran, call) or tries > MOST_TRIES or waits > MOST_WAITS:
-        return replace(ended, stage=Stage.DEAD)
-    delay = _wait(outcome, jitter) if limited else _backoff(outcome, tries, jitter)
-    why = f"{outcome.reason}: {outcome.detail}"
-    return replace(ended, ended=None, tries=tries, waits=waits, due=wall + delay, why=why)
-
-
-def _repeatable(ran: Ran, call: DurableCall) -> bool:
-    return isinstance(ran.outcome, Failure) and retryable(ran.outcome, call.access, again=ran.again)
-
-
-def _wait(failure: Failure, jitter: float) -> float:
-    told = USUAL_WAIT if failure.retry_after is None else failure.retry_after
-    return max(SHORTEST_WAIT, told) * (1 + 0.1 * jitter)
-
-
-def _backoff(failure: Failure, tries: int, jitter: float) -> float:
-    return max(failure.retry_after or 0.0, min(LONGEST_PAUSE, 2.0 ** min(tries - 1, 20)) * (0.5 + jitter))
 
 
 def _keep(state: Delivery, wall: float) -> tuple[Delivery, Effect]:
@@ -258,17 +201,6 @@ def _keep(state: Delivery, wall: float) -> tuple[Delivery, Effect]:
         return state, Leave()
     write = Write(state.call, state.revision, kept_seconds(state.call, wall))
     return replace(state, next=write, tries=0), write
-
-
-def kept_seconds(call: DurableCall, wall: float) -> int:
-    """How long the record lasts from now, in whole seconds."""
-    match call.stage:
-        case Stage.DONE:
-            return DONE_SECONDS
-        case Stage.DEAD:
-            return DEAD_SECONDS
-        case Stage.WAITING:
-            return WAITING_SECONDS + max(0, round((call.due or wall) - wall))
 
 
 def _stored(state: Delivery, wall: float) -> tuple[Delivery, Effect]:

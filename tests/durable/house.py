@@ -11,6 +11,7 @@ import anyio
 import httpx
 import msgspec
 
+from sidecar.delivery import Deliveries
 from sidecar.execute import Executor
 from sidecar.model import Failure, Outcome
 from sidecar.once import Once
@@ -188,7 +189,7 @@ class House:
 
     def sidecar(self) -> DurableCalls:
         """Another one on the same queue."""
-        return DurableCalls(
+        deliveries = Deliveries(
             queue=self.queue,
             store=self.store,
             submission=self.submission,
@@ -199,6 +200,13 @@ class House:
             observer=self.trace,
             counters=self.counts,
             clock=self.clock,
+            random=self.random,
+        )
+        return DurableCalls(
+            queue=self.queue,
+            deliveries=deliveries,
+            submission=self.submission,
+            counters=self.counts,
             random=self.random,
             scope=self.scope,
             most=self.most,

@@ -7,13 +7,10 @@ from typing import Any
 import pytest
 
 from sidecar.core.durable import (
-    DAY,
     KEEP_TRIES,
     LOCKED_SECONDS,
     LOOKS,
     MOST_DELIVERIES,
-    MOST_TRIES,
-    MOST_WAITS,
     Ack,
     Began,
     Bury,
@@ -31,7 +28,6 @@ from sidecar.core.durable import (
     Overtaken,
     Pause,
     PutOff,
-    Ran,
     Run,
     SayLater,
     Shown,
@@ -40,9 +36,9 @@ from sidecar.core.durable import (
     Told,
     Woke,
     Write,
-    after_run,
     step,
 )
+from sidecar.core.rerun import DAY, MOST_TRIES, MOST_WAITS, Ran, after_run
 from sidecar.durable import DurableCall, Place, Stage, to_run
 from sidecar.kept import KeptFailure
 from sidecar.model import Access, Failure, Reason, SideEffect, Success, TraceContext

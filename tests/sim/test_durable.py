@@ -17,7 +17,6 @@ from sidecar.core.durable import (
     NotStored,
     Overtaken,
     PutOff,
-    Ran,
     Run,
     SayLater,
     Shown,
@@ -26,6 +25,7 @@ from sidecar.core.durable import (
     Write,
     step,
 )
+from sidecar.core.rerun import Ran
 from sidecar.durable import Stage
 from sidecar.kept import kept_outcome
 from sidecar.model import SideEffect

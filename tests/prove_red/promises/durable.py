@@ -50,8 +50,8 @@ ROWS = (
     ),
     Row(
         promise="An outcome that nobody knows is not repeated.",
-        file="sidecar/core/durable.py",
-        good="    if not _repeatable(ran, call) or tries > MOST_TRIES",
+        file="sidecar/core/rerun.py",
+        good="    if not repeatable(ran, call) or tries > MOST_TRIES",
         bad="    if tries > MOST_TRIES",
         tests=(f"{RUN}::test_an_outcome_that_nobody_knows_is_not_repeated",),
     ),

@@ -1,0 +1,211 @@
+"""One word of the queue, from being taken to its acknowledgement: its call run as any other, and what came of it kept.
+
+`core/durable.py` decides; here its effects are carried out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import msgspec
+
+from sidecar.core import story
+from sidecar.core.durable import (
+    Ack,
+    Began,
+    Bury,
+    Busy,
+    Delivery,
+    Event,
+    GiveBack,
+    Gone,
+    Leave,
+    Look,
+    NotGone,
+    NotPutOff,
+    NotStored,
+    Overtaken,
+    Pause,
+    PutOff,
+    Run,
+    SayLater,
+    Shown,
+    Stored,
+    Tell,
+    Todo,
+    Told,
+    Woke,
+    Write,
+    step,
+)
+from sidecar.core.rerun import Ran
+from sidecar.durable import DurableCall, Place, Stage, to_run
+from sidecar.execute import Executor
+from sidecar.kept import kept_outcome, told_outcome
+from sidecar.model import Failure, Outcome
+from sidecar.ports import Bus, BusError, Clock, Queue, Random, StoreFull, StoreUnavailable, Word
+from sidecar.run import Ended, Observer
+from sidecar.stop import Stop
+from sidecar.store.durable import Beaten, DurableStore, Held
+from sidecar.submit import SEAL_BYTES, Submission, asked_of
+from sidecar.wire.durable import QueueWord, result_subject
+from sidecar.wire.reply import encode_reply, too_large
+from sidecar.wire.subject import CancelAddress, ResultAddress, decode_token
+
+log = logging.getLogger("sidecar.queue")
+
+
+class Counters(Protocol):
+    """What is counted of durable calls."""
+
+    def durable_in_flight(self, number: int) -> None: ...
+
+    def durable_ended(self, how: str) -> None:
+        """Of one run: `done`, `dead`, or `later`."""
+
+
+@dataclass(slots=True, eq=False)
+class Taken:
+    """A word that is being worked on. `stop` ends the run of its call, while there is one."""
+
+    tenant: str
+    word: Word
+    stop: Stop | None = None
+
+
+class Deliveries:
+    """Follows words. `held` are the calls in flight, by what a cancel names them."""
+
+    def __init__(
+        self,
+        *,
+        queue: Queue,
+        store: DurableStore,
+        submission: Submission,
+        executor: Executor,
+        bus: Bus,
+        prefix: str,
+        held: dict[CancelAddress, Stop],
+        observer: Observer,
+        counters: Counters,
+        clock: Clock,
+        random: Random,
+    ) -> None:
+        self._queue = queue
+        self._store = store
+        self._submission = submission
+        self._executor = executor
+        self._bus = bus
+        self._prefix = prefix
+        self._held = held
+        self._observer = observer
+        self._counters = counters
+        self._clock = clock
+        self._random = random
+
+    async def follow(self, taken: Taken) -> None:
+        """Work on the word until it is over, given back, or left to be said again. Raises StoreUnavailable."""
+        word = taken.word
+        place = _place(taken.tenant, word)
+        if place is None:
+            log.warning("a word in the queue of %s that no version wrote is thrown away", taken.tenant)
+            return await self._queue.ack(word)
+        state, event = Delivery(word.number, word.timely), cast("Event", Began())
+        while True:
+            state, effect = step(state, event, self._clock.wall(), self._random.jitter())
+            match effect:
+                case Ack():
+                    return await self._queue.ack(word)
+                case GiveBack():
+                    return await self._queue.give_back(word)
+                case Leave():
+                    return None
+                case _:
+                    event = await self._carried_out(effect, place, taken)
+
+    async def _carried_out(self, effect: Todo, place: Place, taken: Taken) -> Event:
+        match effect:
+            case Look():
+                return await self._look(place)
+            case Bury():
+                return Gone() if await self._store.bury(place) else NotGone()
+            case Run(call):
+                return await self._run(place, taken, call)
+            case Write(call, revision, seconds):
+                return await self._write(place, call, revision, seconds)
+            case SayLater(at):
+                return await self._say_later(place, at)
+            case Tell(call):
+                return await self._tell(place, call)
+            case Pause(seconds):
+                await self._clock.sleep(seconds)
+                return Woke()
+
+    async def _look(self, place: Place) -> Event:
+        found = await self._store.read(place)
+        return Shown(found.call, found.revision) if isinstance(found, Held) else Shown(found)
+
+    async def _run(self, place: Place, taken: Taken, kept: DurableCall) -> Event:
+        named = CancelAddress(place.tenant, place.connection, place.call_id)
+        if named in self._held:
+            return Busy()
+        stop = self._held[named] = taken.stop = Stop()
+        stop.task = cast("asyncio.Task[object]", asyncio.current_task())
+        try:
+            ended = await self._executor.run(to_run(place, kept, self._clock.now()), stop=stop)
+        finally:
+            del self._held[named]
+            taken.stop = None
+        return Ran(self._fitting(kept, ended), ended.attempts, ended.again)
+
+    def _fitting(self, kept: DurableCall, ended: Ended) -> Outcome:
+        """The outcome, or why it cannot be kept."""
+        outcome = ended.outcome
+        most = self._bus.max_payload - SEAL_BYTES - len(kept.input) * 4 // 3
+        if isinstance(outcome, Failure) or len(msgspec.json.encode(kept_outcome(outcome))) <= most:
+            return outcome
+        return too_large(kept.access, outcome, ended.attempts, most)
+
+    async def _write(self, place: Place, call: DurableCall, revision: int, seconds: int) -> Event:
+        written = await self._store.write(place, call, revision, seconds=seconds)
+        if isinstance(written, Beaten):
+            return Overtaken()
+        if isinstance(written, Failure):
+            log.info("what came of durable call %s cannot be kept yet: %s", place.call_id, written.detail)
+            return NotStored()
+        self._counters.durable_ended("later" if call.stage is Stage.WAITING else str(call.stage))
+        if call.due is not None:
+            run, now, wall = to_run(place, call, self._clock.now()), self._clock.now(), self._clock.wall()
+            await self._observer.emit(story.wait(run, now, wall, call.due - wall, f"put off: {call.why}"))
+        return Stored()
+
+    async def _say_later(self, place: Place, at: float) -> Event:
+        try:
+            return PutOff() if await self._submission.put_later(place, at) else NotPutOff()
+        except (StoreUnavailable, StoreFull) as error:
+            log.info("durable call %s cannot be put off yet: %s", place.call_id, error)
+            return NotPutOff()
+
+    async def _tell(self, place: Place, call: DurableCall) -> Event:
+        """Publish the result as its reply would be. Who does not hear it asks for it."""
+        if call.ended is not None:
+            asked = asked_of(place, call)
+            reply = encode_reply(asked, told_outcome(call.ended), self._bus.max_payload)
+            subject = result_subject(self._prefix, ResultAddress(place.tenant, place.connection, place.call_id))
+            with contextlib.suppress(BusError):
+                await self._bus.publish(subject, reply.payload, headers=reply.headers or None)
+        return Told()
+
+
+def _place(tenant: str, word: Word) -> Place | None:
+    """Which call the word means."""
+    try:
+        said = msgspec.json.decode(word.body, type=QueueWord)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    name = decode_token(tenant)
+    return None if name is None else Place(name, said.connection, said.call_id)
