@@ -128,7 +128,7 @@ class Seat:
         def then(turn: Turn, answer: Answer) -> None:
             if isinstance(answer, Stored):
                 self._own(owner, answer.revision, turn)
-            elif isinstance(answer, Refused):
+            elif isinstance(answer, Refused) and answer.last is not None:
                 self._get(turn, "st", self._read)
             else:
                 self._again(turn)
@@ -219,8 +219,10 @@ class Seat:
             self.store_away = isinstance(answer, Away)
             if isinstance(answer, Stored):
                 self._renewed(started, answer.revision, turn)
-            elif isinstance(answer, Refused):
+            elif isinstance(answer, Refused) and answer.last is not None:
                 self._get(turn, "own", self._whose)
+            elif isinstance(answer, Refused):  # a write is under way there: that may last
+                self._later(turn.now + turn.pace.again, self._ask_whose, turn)
             else:
                 self._later(max(turn.now, started + turn.pace.again), self._renew, turn)
 
@@ -242,6 +244,10 @@ class Seat:
             if late:
                 self._opened(turn)
 
+    def _ask_whose(self, turn: Turn) -> None:
+        if self.step in (Step.OPENING, Step.OWNING):
+            self._get(turn, "own", self._whose)
+
     def _whose(self, turn: Turn, answer: Answer) -> None:
         """Refused: a write of ours without an answer came first, or the record ended, or somebody else has it."""
         if self.step not in (Step.OPENING, Step.OWNING):
@@ -254,13 +260,14 @@ class Seat:
             if claim.ep == self._epoch:
                 self._renew(turn)
             else:  # a claim of ours that came late, when the record had ended: others may have owned it in between
-                self.step = Step.IDLE
+                self._end_life()
                 self._claim(turn)
         elif claim is not None:
             self._lose(turn)
             self._named(claim.o, claim.ep, turn)
         else:
-            self.step, self._revision = Step.IDLE, answer.revision if isinstance(answer, Stored) else 0
+            self._revision = answer.revision if isinstance(answer, Stored) else 0
+            self._end_life()
             self._claim(turn)
 
     def _lose(self, turn: Turn) -> None:
