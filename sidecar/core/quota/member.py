@@ -56,6 +56,7 @@ class Member:
         self.epoch = 0
         self.heard = float("-inf")  # when the owner last said something
         self.lost = float("inf")  # since when nobody can be asked
+        self.jumped = float("-inf")  # when its clock was last found to have stood still
         self.credits = Credits()
         self.waiting: dict[str, Waiter] = {}  # by name
         self.calls: dict[str, Waiter | Given] = {}
@@ -174,8 +175,8 @@ class Member:
     # What the owner answers.
 
     def granted(self, grant: Grant, turn: Turn) -> None:
-        if grant.epoch < self.epoch:
-            return  # of an owner before this one, which knows nothing of it
+        if grant.epoch < self.epoch or grant.sent < self.jumped:
+            return  # of an owner before this one, which knows nothing of it; or counted from a moment that is not known
         self.heard, self.lost = turn.now, float("inf")
         for key, serial in grant.recalled:
             self.credits.drop(key, serial, turn.now)

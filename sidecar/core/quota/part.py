@@ -125,6 +125,7 @@ class Part:
 
     def jumped(self, turn: Turn) -> None:
         member = self.member
+        member.jumped = turn.now
         self.seat.jumped(turn)
         for key, held in list(member.credits.held.items()):
             member.dropped.append((key, held.serial))
