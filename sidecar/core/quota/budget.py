@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from sidecar.core.quota.line import Line
 
 NEVER = float("inf")
+APART = 0.005  # seconds; permits of those who stood in line start no further apart than that
+DENSER = 0.85  # than the limit allows in the long run: so a crowd thins out without using less
 COUNTED = 64  # lines whose share in a wait is counted one by one
 
 
@@ -52,6 +54,7 @@ class Budget:
         self.granted = 0  # units, ever
         self.hold_mean = 1.0  # seconds, of slots
         self.used = now
+        self.spaced = 0.0  # who stood in line starts no sooner
         self.recalled = 0.0  # when credits were last recalled
         # Who waits: all lines that want it with their units, those that wait here with their fair turn, the next look.
         self.lines: dict[Line, int] = {}
@@ -72,7 +75,7 @@ class Budget:
 
     def fit(self, cost: int, now: float) -> float:
         """The first moment from `now` on at which it can be granted; NEVER if only some event can bring that."""
-        at = max(now, self.closed)
+        at = max(now, self.closed, self.spaced)
         if cost > self.ahead:
             self.wants_ahead = cost
             return NEVER
@@ -81,6 +84,13 @@ class Budget:
         for index, window in enumerate(self.windows):
             at = max(at, window.fit(cost, self.cap(index, now), now))
         return max(at, self.level.fit(cost, now)) if self.level is not None else at
+
+    def space(self, cost: int, start: float) -> None:
+        """The next one starts a little later. Units that were used together are free together: without this a crowd
+        would start in one moment, window after window, and find no time to be sent in.
+        """
+        interval = max((window.seconds / window.units for window in self.windows), default=0.0)
+        self.spaced = start + min(DENSER * interval * cost, APART)
 
     def slot_free(self, now: float) -> bool:
         most = self.limit.slots

@@ -388,6 +388,8 @@ class Owner:
         call = line.leave()
         self.waiting.pop((line.sender, call.call), None)
         self._grant(line, call, start, turn)
+        for wanted, (_, cost) in zip(line.budgets, call.wants, strict=True):
+            wanted.space(cost, start)
         budget.unpark(call.wants[line.budgets.index(budget)][1])
         line.parked = None
         if line.first() is not None:
