@@ -34,6 +34,7 @@ from sidecar.wire.subject import (
     parse_connect,
     parse_result_get,
 )
+from sidecar.withdraw import Withdrawals
 
 replace = msgspec.structs.replace
 
@@ -70,9 +71,12 @@ class Answers:
         random: Random,
         max_timeout_ms: int,
         submission: Submission | None = None,
+        withdrawals: Withdrawals | None = None,
         in_flight: dict[CancelAddress, Stop] | None = None,
     ) -> None:
-        """`in_flight` is shared with others who run calls; without `submission` nothing is asked that needs one."""
+        """`in_flight` is shared with others who run calls; without `submission` nothing is asked that needs one, and
+        without `withdrawals` no durable call is ended that waits.
+        """
         self._prefix = prefix
         self._scope = scope
         self._executor = executor
@@ -84,6 +88,7 @@ class Answers:
         self._random = random
         self._max_timeout_ms = max_timeout_ms
         self._submission = submission
+        self._withdrawals = withdrawals
         self._in_flight: dict[CancelAddress, Stop] = {} if in_flight is None else in_flight
 
     def wanted(self) -> list[tuple[Interest, Answerer | None]]:
@@ -129,6 +134,14 @@ class Answers:
         if isinstance(address, Failure):
             return address
         return denied(self._scope, address.tenant, address.connection) or self._in_flight.get(address)
+
+    async def withdrawn(self, cancel: str) -> Answer | None:
+        """How the durable call ends that the subject of a cancel names, if one only waits."""
+        address = parse_cancel(self._prefix, cancel)
+        if isinstance(address, Failure) or self._withdrawals is None:
+            return None
+        found = await self._withdrawals.withdraw(address)
+        return None if found is None else Answer(*found)
 
     async def submit(self, message: Message, accepted: float, _stop: Stop) -> Answer:
         """A durable call: looked up and valid, stored, in the queue, and only then answered."""

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from dataclasses import dataclass
 from typing import Protocol, cast
@@ -45,16 +44,16 @@ from sidecar.core.durable import (
 from sidecar.core.rerun import Ran
 from sidecar.durable import DurableCall, Place, Stage, to_run
 from sidecar.execute import Executor
-from sidecar.kept import kept_outcome, told_outcome
+from sidecar.kept import kept_outcome
 from sidecar.model import Failure, Outcome
-from sidecar.ports import Bus, BusError, Clock, Queue, Random, StoreFull, StoreUnavailable, Word
+from sidecar.ports import Bus, Clock, Queue, Random, StoreFull, StoreUnavailable, Word
 from sidecar.run import Ended, Observer
 from sidecar.stop import Stop
 from sidecar.store.durable import Beaten, DurableStore, Held
-from sidecar.submit import SEAL_BYTES, Submission, asked_of
-from sidecar.wire.durable import QueueWord, result_subject
-from sidecar.wire.reply import encode_reply, too_large
-from sidecar.wire.subject import CancelAddress, ResultAddress, decode_token
+from sidecar.submit import SEAL_BYTES, Submission, asked_of, publish_result
+from sidecar.wire.durable import QueueWord
+from sidecar.wire.reply import too_large
+from sidecar.wire.subject import CancelAddress, decode_token
 
 log = logging.getLogger("sidecar.queue")
 
@@ -157,6 +156,7 @@ class Deliveries:
         stop.task = cast("asyncio.Task[object]", asyncio.current_task())
         try:
             ended = await self._executor.run(to_run(place, kept, self._clock.now()), stop=stop)
+            stop.became = asked_of(place, msgspec.structs.replace(kept, attempts=ended.attempts)), ended.outcome
         finally:
             del self._held[named]
             taken.stop = None
@@ -191,13 +191,7 @@ class Deliveries:
             return NotPutOff()
 
     async def _tell(self, place: Place, call: DurableCall) -> Event:
-        """Publish the result as its reply would be. Who does not hear it asks for it."""
-        if call.ended is not None:
-            asked = asked_of(place, call)
-            reply = encode_reply(asked, told_outcome(call.ended), self._bus.max_payload)
-            subject = result_subject(self._prefix, ResultAddress(place.tenant, place.connection, place.call_id))
-            with contextlib.suppress(BusError):
-                await self._bus.publish(subject, reply.payload, headers=reply.headers or None)
+        await publish_result(self._bus, self._prefix, place, call)
         return Told()
 
 

@@ -5,23 +5,26 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from sidecar.model import Reason
+from sidecar.model import Outcome, Reason
 
 
 class Stop:
     """One call's. The first who tells it gives the reason; it is obeyed unless the outcome is known by then.
 
     `task` runs the call; whoever makes it sets it, before anybody can tell anything. `turn`: what the call waits for
-    before anything else, where it could not begin at once.
+    before anything else, where it could not begin at once. `became`: the call and its outcome, where `task` does not
+    give that as its result.
     """
 
-    __slots__ = ("_cancelled", "_settled", "reason", "task", "turn")
+    __slots__ = ("_cancelled", "_settled", "became", "reason", "task", "turn")
 
     task: asyncio.Task[Any]
+    became: tuple[Any, Outcome] | None
 
     def __init__(self, turn: asyncio.Future[None] | None = None) -> None:
         self.turn = turn
         self.reason: Reason | None = None
+        self.became = None
         self._settled = False
         self._cancelled = False
 

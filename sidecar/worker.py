@@ -231,13 +231,32 @@ class Worker:
         elif held is not None:
             held.tell(Reason.CANCELLED_BY_CALLER)
             self._spawn(self._tell_canceller(message, held, endpoint, self._clock.now()))
+        else:
+            self._spawn(self._withdraw(message, endpoint, self._clock.now()))
 
     async def _tell_canceller(self, message: Message, held: Stop, endpoint: Endpoint, accepted: float) -> None:
         """What became of the call, when it has ended: a moment later where it was told to."""
         await asyncio.wait([held.task])
+        answered: Answer | None = None
+        if held.became is not None:
+            answered = Answer(*held.became)
+            if isinstance(answered.outcome, Failure) and answered.outcome.reason is not Reason.CANCELLED_BY_CALLER:
+                answered = await self._answers.withdrawn(message.subject) or answered  # a durable call that was put off
+        elif not held.task.cancelled():
+            answered = held.task.result()
+        await self._tell_became(message, answered, endpoint, accepted)
+
+    async def _withdraw(self, message: Message, endpoint: Endpoint, accepted: float) -> None:
+        """End a durable call that waits, if the subject names one. Who ended it replies."""
+        answered = await self._answers.withdrawn(message.subject)
+        if answered is not None:
+            await self._tell_became(message, answered, endpoint, accepted)
+
+    async def _tell_became(
+        self, message: Message, answered: Answer | None, endpoint: Endpoint, accepted: float
+    ) -> None:
         endpoint.count(self._clock.now() - accepted, None)
-        if message.reply and not held.task.cancelled():
-            answered: Answer = held.task.result()
+        if message.reply and answered is not None:
             asked = Asked(call_id=answered.asked.call_id, access=Access.READ)
             became = Success(body=msgspec.json.encode(cancel_reply(answered.asked, answered.outcome)))
             await self._replies.send(message, Answer(asked, became))

@@ -13,6 +13,7 @@ import msgspec
 
 from sidecar.core.rerun import Ran, after_run, kept_seconds, repeatable
 from sidecar.durable import DurableCall, Stage
+from sidecar.kept import KeptFailure
 from sidecar.model import Access, Failure, Reason, SideEffect
 
 MOST_DELIVERIES = 10  # of one word; each time that a call is put off begins anew
@@ -133,13 +134,14 @@ Effect = Todo | Ack | GiveBack | Leave
 class Delivery(msgspec.Struct, frozen=True):
     """Where one delivery of a word stands. Begin with the event `Began`.
 
-    `timely`: the nats-server said it at its time, so that it is due whatever our clock shows. `next` is what was to be
-    done when the pause began.
+    `timely`: the nats-server said it at its time, so that it is due whatever our clock shows. `ran`: how the call
+    stands after its run here. `next` is what was to be done when the pause began.
     """
 
     number: int
     timely: bool = False
     call: DurableCall | None = None
+    ran: DurableCall | None = None
     revision: int = 0
     next: Effect | None = None
     tries: int = 0
@@ -176,6 +178,8 @@ def _shown(state: Delivery, found: DurableCall | Failure | None, revision: int, 
         locked = state.number >= MOST_DELIVERIES and found.reason is not Reason.STORE_UNAVAILABLE
         return _put_off(state, wall + LOCKED_SECONDS) if locked else (state, Leave())
     state = replace(state, call=found, revision=revision)
+    if state.ran is not None and _wrongly_withdrawn(found, state.ran):
+        return _keep(replace(state, call=state.ran), wall)
     if found.stage is not Stage.WAITING:  # who stored it may not have come to tell it
         return state, Tell(found)
     early = found.due is not None and not state.timely and wall < found.due
@@ -193,7 +197,15 @@ def _ran(state: Delivery, ran: Ran, wall: float, jitter: float) -> tuple[Deliver
     if isinstance(outcome, Failure) and outcome.reason is Reason.SHUTTING_DOWN and repeatable(ran, call):
         return state, GiveBack()
     after = after_run(call, ran, wall, jitter)
-    return _keep(replace(state, call=after), wall)
+    return _keep(replace(state, call=after, ran=after), wall)
+
+
+def _wrongly_withdrawn(found: DurableCall, ran: DurableCall) -> bool:
+    """Whether a cancel ended it as one that nobody had begun, and here something was done or may have been."""
+    withdrawn, ended = found.ended, ran.ended
+    if not isinstance(withdrawn, KeptFailure) or withdrawn.reason is not Reason.CANCELLED_BY_CALLER or ended is None:
+        return False
+    return not isinstance(ended, KeptFailure) or ended.side_effect is not SideEffect.NONE
 
 
 def _keep(state: Delivery, wall: float) -> tuple[Delivery, Effect]:

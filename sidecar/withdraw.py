@@ -1,0 +1,108 @@
+"""A durable call that waits is ended by a cancel: what nobody has begun ends with nothing changed.
+
+Every sidecar hears every cancel, so whoever runs the call has been told itself. Here is what they do who do not run it.
+Nothing is ended that may have been sent: then there is a record of its idempotency key, and every durable call has one.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import anyio
+import msgspec
+
+from sidecar.core import story
+from sidecar.core.rerun import kept_seconds
+from sidecar.durable import DurableCall, Place, Stage, to_run
+from sidecar.kept import kept_outcome
+from sidecar.model import Failure, Reason
+from sidecar.ports import Bus, Clock
+from sidecar.run import Observer
+from sidecar.stop import Stop
+from sidecar.store.durable import DurableStore, Held
+from sidecar.store.idempotency import IdempotencyStore, place_of
+from sidecar.submit import asked_of, publish_result
+from sidecar.wire.reply import Asked
+from sidecar.wire.subject import CancelAddress
+
+LOOK_SECONDS = 2.0
+ABREAST = 16  # cancels whose records are looked for at a time: most name calls that are over
+
+
+class Counters(Protocol):
+    """What is counted."""
+
+    def durable_ended(self, how: str) -> None: ...
+
+
+class Withdrawals:
+    """Ends durable calls that only wait. `held` are the calls under way, by what a cancel names them."""
+
+    def __init__(
+        self,
+        *,
+        store: DurableStore,
+        keyed: IdempotencyStore,
+        bus: Bus,
+        prefix: str,
+        held: dict[CancelAddress, Stop],
+        observer: Observer,
+        counters: Counters,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._keyed = keyed
+        self._bus = bus
+        self._prefix = prefix
+        self._held = held
+        self._observer = observer
+        self._counters = counters
+        self._clock = clock
+        self._abreast = anyio.Semaphore(ABREAST)
+
+    async def withdraw(self, address: CancelAddress) -> tuple[Asked, Failure] | None:
+        """How the call ends; None where none of this name waits, or it may have begun, or another sidecar ended it."""
+        async with self._abreast:
+            if address in self._held:
+                return None
+            stop = self._held[address] = Stop.here()
+            stop.settle()  # nobody cuts this off; and while it is held here, it does not begin here
+            try:
+                return await self._ended(Place(address.tenant, address.connection, address.call_id))
+            finally:
+                del self._held[address]
+
+    async def _ended(self, place: Place) -> tuple[Asked, Failure] | None:
+        held = await self._store.read(place)
+        if not isinstance(held, Held) or held.call.stage is not Stage.WAITING:
+            return None
+        now, wall = self._clock.now(), self._clock.wall()
+        call = to_run(place, held.call, now)
+        begun = await self._keyed.read(place_of(call, call.idempotency_key or ""), within=LOOK_SECONDS)
+        if begun is not None:
+            return None
+        failure = withdrawn()
+        ended = msgspec.structs.replace(held.call, stage=Stage.DONE, due=None, why=None, ended=kept_outcome(failure))
+        written = await self._store.write(place, ended, held.revision, seconds=kept_seconds(ended, wall))
+        if not isinstance(written, int):
+            return None
+        await self._tell(place, ended, failure)
+        return asked_of(place, ended), failure
+
+    async def _tell(self, place: Place, ended: DurableCall, failure: Failure) -> None:
+        self._counters.durable_ended(str(ended.stage))
+        now, wall = self._clock.now(), self._clock.wall()
+        call = to_run(place, ended, now)
+        event = story.finished(
+            call, now, wall, attempts=ended.attempts, result=failure, why=("cancelled while it waited",)
+        )
+        await self._observer.emit(event)
+        await publish_result(self._bus, self._prefix, place, ended)
+
+
+def withdrawn() -> Failure:
+    """What a durable call ends in that was cancelled while it waited."""
+    return Failure(
+        reason=Reason.CANCELLED_BY_CALLER,
+        detail="a message on the call's cancel subject ended it while it waited; nothing was sent",
+    )
