@@ -125,7 +125,7 @@ ROWS: tuple[Row, ...] = (
     Row(
         promise="A sidecar that ends in order leaves its quotas to the next one.",
         file="sidecar/app.py",
-        good="                await parts.shared.leave(QUOTA_SECONDS)\n",
+        good="    await parts.calls.shared.leave(QUOTA_SECONDS)\n",
         bad="",
         tests=("tests/app/test_quota_end.py::test_quotas_are_handed_over_at_the_end",),
     ),

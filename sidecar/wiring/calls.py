@@ -1,0 +1,110 @@
+"""Calls: run, durable or not, with what they share with other sidecars."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sidecar.adapters.nats_queue import NatsQueue
+from sidecar.adapters.system import LoopTimer, elapsed
+from sidecar.auth.live import LiveCredentials
+from sidecar.delivery import Deliveries
+from sidecar.execute import Executor
+from sidecar.once import Once
+from sidecar.queue import DurableCalls
+from sidecar.run import Limits, Name
+from sidecar.shared_quotas import SharedQuotas, shared_quotas
+from sidecar.store.durable import DurableStore
+from sidecar.store.idempotency import IdempotencyStore
+from sidecar.submit import Submission
+from sidecar.wiring.ground import USER_AGENT, Ground
+
+HEADER_ROOM = 2_048  # of a message's max_payload, for the headers of a reply
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Whatever runs calls, with what they need of other sidecars."""
+
+    executor: Executor
+    once: Once
+    shared: SharedQuotas
+
+
+@dataclass(frozen=True, slots=True)
+class Durables:
+    """Durable calls: their records, taking them in, and running them."""
+
+    store: DurableStore
+    submission: Submission
+    calls: DurableCalls
+
+
+def wire_calls(on: Ground, live: LiveCredentials) -> Calls:
+    settings, most = on.settings, on.bus.max_payload
+    once = Once(IdempotencyStore(*on.sealing, settings.scope, max_payload=most), on.clock, on.random)
+    shared = shared_quotas(
+        prefix=settings.prefix,
+        scope=settings.scope,
+        me=on.service.id,
+        bus=on.bus,
+        store=on.store,
+        timer=LoopTimer(),
+        clock=on.clock,
+        random=on.random,
+        elapsed=elapsed,
+    )
+    on.metrics.watch_quotas(shared.quotas, shared.sharing.traffic)
+    executor = Executor(
+        name=Name(settings.prefix, on.service.id, USER_AGENT),
+        catalogue=on.catalogue,
+        credentials=live,
+        renewal=live,
+        sender=on.sender,
+        clock=on.clock,
+        random=on.random,
+        observer=on.trace,
+        once=once,
+        limits=Limits(max_response_bytes=settings.max_response_bytes, max_output_bytes=most - HEADER_ROOM),
+        quotas=shared.quotas,
+        base_urls=on.base_urls,
+    )
+    on.metrics.watch_breakers(executor.guard)
+    return Calls(executor, once, shared)
+
+
+def wire_durables(on: Ground, executor: Executor) -> Durables:
+    settings = on.settings
+    queue, store = NatsQueue(on.bus, settings.prefix), DurableStore(*on.sealing, settings.scope)
+    submission = Submission(
+        queue=queue,
+        store=store,
+        executor=executor,
+        prefix=settings.prefix,
+        clock=on.clock,
+        random=on.random,
+        depth=settings.queue_depth,
+        max_payload=on.bus.max_payload,
+    )
+    deliveries = Deliveries(
+        queue=queue,
+        store=store,
+        submission=submission,
+        executor=executor,
+        bus=on.bus,
+        prefix=settings.prefix,
+        held=on.held,
+        observer=on.trace,
+        counters=on.metrics,
+        clock=on.clock,
+        random=on.random,
+    )
+    running = DurableCalls(
+        queue=queue,
+        deliveries=deliveries,
+        submission=submission,
+        counters=on.metrics,
+        random=on.random,
+        scope=settings.scope,
+        most=settings.queue_in_flight,
+    )
+    return Durables(store, submission, running)
