@@ -17,6 +17,7 @@ from sidecar.store.durable import DurableStore
 from sidecar.store.idempotency import IdempotencyStore
 from sidecar.submit import Submission
 from sidecar.wiring.ground import USER_AGENT, Ground
+from sidecar.withdraw import Withdrawals
 
 HEADER_ROOM = 2_048  # of a message's max_payload, for the headers of a reply
 
@@ -36,6 +37,7 @@ class Durables:
 
     store: DurableStore
     submission: Submission
+    withdrawals: Withdrawals
     calls: DurableCalls
 
 
@@ -107,4 +109,14 @@ def wire_durables(on: Ground, executor: Executor) -> Durables:
         scope=settings.scope,
         most=settings.queue_in_flight,
     )
-    return Durables(store, submission, running)
+    withdrawals = Withdrawals(
+        store=store,
+        keyed=IdempotencyStore(*on.sealing, settings.scope, max_payload=on.bus.max_payload),
+        bus=on.bus,
+        prefix=settings.prefix,
+        held=on.held,
+        observer=on.trace,
+        counters=on.metrics,
+        clock=on.clock,
+    )
+    return Durables(store, submission, withdrawals, running)

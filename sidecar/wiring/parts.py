@@ -113,6 +113,7 @@ def _worker(
         random=on.random,
         max_timeout_ms=admission.max_timeout_ms,
         submission=durable.submission if durable else None,
+        withdrawals=durable.withdrawals if durable else None,
         in_flight=on.held,
     )
     return Worker(
