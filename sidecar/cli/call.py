@@ -14,17 +14,17 @@ import click
 import msgspec
 
 from sidecar.cli.failure import EXIT_CODES, NO_FILE, NOT_SERVED_YET, USAGE, Stopped, stop
+from sidecar.cli.key_option import KeyAsked, key_options
 from sidecar.cli.options import connection_option, finite, json_option, operation_name, tenant_option
 from sidecar.cli.session import Answer, Session, decoded, session, settings_here
 from sidecar.cli.terminal import JSON, paint, put, put_body, put_json, say
-from sidecar.core.idempotency import key_of_step
 from sidecar.model import Access, Failure, Reason, SideEffect
 from sidecar.settings import Settings
 from sidecar.trace.line import Tone, counted, ending, plain, seconds
 from sidecar.wire import header
 from sidecar.wire.durable import SubmitReply
 from sidecar.wire.reply import CancelReply
-from sidecar.wire.request import DEFAULT_TIMEOUT_MS, IDEMPOTENCY_KEY, call_id_at, decode_input
+from sidecar.wire.request import DEFAULT_TIMEOUT_MS, call_id_at, decode_input
 from sidecar.wire.subject import Address, CancelAddress, call_subject, cancel_subject, submit_subject
 
 MAX_INPUT = 64 * 1024 * 1024
@@ -82,9 +82,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--timeout", type=float, callback=finite, metavar="SECONDS", help="How long it may take. Default 30.")
 @click.option("--dry-run", is_flag=True, help="Check everything, show the request, send nothing.")
 @click.option("--cursor", help="The next page: the word that the page before named.")
-@click.option("--idempotency-key", metavar="KEY", help="Do it once for this key, however often it is sent.")
-@click.option("--run", metavar="RUN", help="With --step: the key is made of run, step, operation and input.")
-@click.option("--step", metavar="STEP", help="The step of the run that this call is.")
+@key_options
 @click.option("--submit", is_flag=True, help="Have it done, whatever becomes of this command: tells the call's id.")
 @click.option("--not-before", metavar="MOMENT", help="With --submit: not earlier, such as 2026-11-21T20:00:00Z.")
 @click.option("--all-pages", is_flag=True, help="Not served yet: refused.")
@@ -98,9 +96,7 @@ def command(
     timeout: float | None,
     dry_run: bool,
     cursor: str | None,
-    idempotency_key: str | None,
-    run: str | None,
-    step: str | None,
+    key: KeyAsked,
     submit: bool,
     not_before: str | None,
     all_pages: bool,
@@ -125,25 +121,10 @@ def command(
         timeout=timeout,
         cursor=cursor,
         dry_run=dry_run,
-        idempotency_key=key_of(f"{provider}.{name}", payload, given=idempotency_key, run=run, step=step),
+        idempotency_key=key.of(f"{provider}.{name}", payload),
         not_before=not_before,
     )
     anyio.run(_submit if submit else _call, settings_here(), asked, as_json)
-
-
-def key_of(operation: str, payload: bytes, *, given: str | None, run: str | None, step: str | None) -> str | None:
-    """The idempotency key that the options ask for. Stopped where they do not make one."""
-    if given is not None:
-        if run is not None or step is not None:
-            raise stop(USAGE, "--idempotency-key and --run with --step are two keys for one call", "give one of them")
-        if not IDEMPOTENCY_KEY.fullmatch(given):
-            raise stop(USAGE, f"an idempotency key is 1 to 255 visible ASCII characters, not {given[:40]!r}")
-        return given
-    if run is None and step is None:
-        return None
-    if not run or not step:
-        raise stop(USAGE, "--run and --step make a key together", "name the run and its step")
-    return key_of_step(run, step, operation, payload)
 
 
 def payload_of(given: str | None) -> bytes:
