@@ -1,7 +1,7 @@
 """Durable calls run: words are taken from the queue tenant by tenant, and each is followed to its end (`delivery.py`).
 
-Every tenant has room for one call of its own, whatever the
-others have waiting; more than that comes from what all share, of which one tenant gets an eighth at most.
+Every tenant has room for one call of its own, whatever the others have waiting; more than that comes from what all
+share, of which one tenant gets an eighth at most.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from sidecar.model import Reason
 from sidecar.ports import Queue, Random, StoreUnavailable, Word
 from sidecar.scope import Scope
 from sidecar.submit import Submission
+from sidecar.wake import Forgotten
 from sidecar.wire.subject import encode_token
 
 log = logging.getLogger("sidecar.queue")
@@ -29,6 +30,7 @@ LOOK_SECONDS = 5.0  # a tenant's first durable call, taken in by another sidecar
 TAKE_SECONDS = 30.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
 LAST_SECONDS = 2.0  # for calls that were told to stop to say so
+SWEEP_SECONDS = 600.0  # about; between two looks for calls whose words are gone
 BEATS = 3  # in the time that a word is held
 
 
@@ -41,12 +43,16 @@ class DurableCalls:
         queue: Queue,
         deliveries: Deliveries,
         submission: Submission,
+        forgotten: Forgotten,
         counters: Counters,
         random: Random,
         scope: Scope,
         most: int,
+        sweep_seconds: float = SWEEP_SECONDS,
     ) -> None:
         self._queue = queue
+        self._forgotten = forgotten
+        self._sweep_seconds = sweep_seconds
         self._deliveries = deliveries
         self._counters = counters
         self._random = random
@@ -119,6 +125,7 @@ class DurableCalls:
                 known.add(tenant)
                 for later in (False, True):
                     takers.start_soon(self._take, works, tenant, later)
+                takers.start_soon(self._wake, tenant)
             with anyio.move_on_after(LOOK_SECONDS):
                 await self._news.wait()
 
@@ -136,6 +143,13 @@ class DurableCalls:
         except StoreUnavailable as error:
             log.info("whose durable calls wait cannot be seen: %s", error)
             return []
+
+    async def _wake(self, tenant: str) -> NoReturn:
+        """Now and then, those that wait and whose word is gone."""
+        while True:
+            await anyio.sleep(self._sweep_seconds * (0.5 + self._random.jitter()))
+            with contextlib.suppress(StoreUnavailable):
+                await self._forgotten.wake(tenant)
 
     async def _take(self, works: TaskGroup, tenant: str, later: bool) -> NoReturn:  # noqa: FBT001  # start_soon has no keywords
         """Take one tenant's words, one after the other, as there is room to run them."""

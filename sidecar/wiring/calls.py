@@ -16,6 +16,7 @@ from sidecar.shared_quotas import SharedQuotas, shared_quotas
 from sidecar.store.durable import DurableStore
 from sidecar.store.idempotency import IdempotencyStore
 from sidecar.submit import Submission
+from sidecar.wake import Forgotten
 from sidecar.wiring.ground import USER_AGENT, Ground
 from sidecar.withdraw import Withdrawals
 
@@ -104,6 +105,7 @@ def wire_durables(on: Ground, executor: Executor) -> Durables:
         queue=queue,
         deliveries=deliveries,
         submission=submission,
+        forgotten=Forgotten(store, submission, on.clock),
         counters=on.metrics,
         random=on.random,
         scope=settings.scope,

@@ -27,6 +27,7 @@ from sidecar.stop import Stop
 from sidecar.store.durable import DurableStore
 from sidecar.store.idempotency import IdempotencyStore
 from sidecar.submit import Submission
+from sidecar.wake import Forgotten
 from sidecar.wire.durable import Submitted, decode_submit
 from sidecar.wire.request import Arrival
 from sidecar.wire.subject import CancelAddress
@@ -150,6 +151,7 @@ class House:
     scope: Scope = field(default_factory=Scope)
     depth: int = 100
     most: int = 16
+    sweep_seconds: float = 600.0
 
     def __post_init__(self) -> None:
         self.clock, self.random, self.trace, self.counts = ManualClock(), FixedRandom(), EventLog(), Counts()
@@ -184,6 +186,7 @@ class House:
             max_payload=self.bus.max_payload,
         )
         self.held: dict[CancelAddress, Stop] = {}
+        self.forgotten = Forgotten(self.store, self.submission, self.clock)
         self.durable = self.sidecar()
         self.administrator = QueueAdministrator(self.store, self.submission, self.clock)
 
@@ -206,10 +209,12 @@ class House:
             queue=self.queue,
             deliveries=deliveries,
             submission=self.submission,
+            forgotten=self.forgotten,
             counters=self.counts,
             random=self.random,
             scope=self.scope,
             most=self.most,
+            sweep_seconds=self.sweep_seconds,
         )
 
     async def submit(
