@@ -1,6 +1,6 @@
 """What this process has seen of providers lately, and so what it does not try: breakers and retry budgets.
 
-`core/breaker.py` and `core/budget.py` decide; here is what they remember, in memory, of this process alone.
+`core/breaker.py` and `core/retry_budget.py` decide; here is what they remember, in memory, of this process alone.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import logging
 from collections import Counter
 
 from sidecar.core.breaker import Breaker, BreakerPolicy, closed_for, entered, left, shown
-from sidecar.core.budget import RetryBudget
 from sidecar.core.retry import Decision
+from sidecar.core.retry_budget import RetryBudget
 from sidecar.model import Failure, Outcome, Reason, Success
 from sidecar.ports import Clock
 from sidecar.run import Run

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sidecar.core.breaker import Breaker, BreakerPolicy, Entry, closed_for, entered, left, shown
-from sidecar.core.budget import RetryBudget
 from sidecar.core.retry import Decision, RetryPolicy, retry
+from sidecar.core.retry_budget import RetryBudget
 from sidecar.model import Access, Failure, Outcome, Reason, SideEffect, Success, retryable
 from tests.sim.world import World
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.core.budget import RetryBudget
+from sidecar.core.retry_budget import RetryBudget
 from sidecar.model import Reason
 
 BUDGET = RetryBudget()
