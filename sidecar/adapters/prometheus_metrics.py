@@ -118,6 +118,12 @@ class Metrics:
         self._attempt_seconds = Histogram(
             "sidecar_attempt_seconds", "One HTTP exchange.", ["provider"], buckets=BUCKETS, registry=registry
         )
+        self._replayed = Counter(
+            "sidecar_replayed",
+            "Calls answered from the record of their idempotency key; nothing was sent.",
+            ["provider"],
+            registry=registry,
+        )
         self._waits = Counter("sidecar_waits", "Waits before an exchange.", ["provider", "why"], registry=registry)
         self._waited = Counter(
             "sidecar_wait_seconds", "Seconds waited before exchanges.", ["provider", "why"], registry=registry
@@ -166,6 +172,9 @@ class Metrics:
             child = self._children[key] = self._calls.labels(*key)
         child.inc()
         self._seconds(self._call_seconds, provider).observe(seconds)
+
+    def replayed(self, provider: str) -> None:
+        self._replayed.labels(provider).inc()
 
     def attempted(self, provider: str, result: str, seconds: float) -> None:
         key = (provider, result)

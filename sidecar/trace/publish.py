@@ -14,6 +14,9 @@ class Counters(Protocol):
 
     def finished(self, provider: str, operation: str, outcome: str, seconds: float) -> None: ...
 
+    def replayed(self, provider: str) -> None:
+        """Answered from the record of an idempotency key; it is counted as finished, too."""
+
     def attempted(self, provider: str, result: str, seconds: float) -> None: ...
 
     def waited(self, provider: str, why: str, seconds: float) -> None: ...
@@ -71,6 +74,8 @@ class TracePublisher:
                 self._counters.waited(event.provider, _why_waited(event), event.seconds)
             case Finished():
                 self._counters.finished(event.provider, event.operation, event.outcome, event.elapsed_ms / 1000)
+                if event.replayed is not None:
+                    self._counters.replayed(event.provider)
             case Admin():
                 self._counters.administered(event.verb, event.outcome)
             case Auth():

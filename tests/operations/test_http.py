@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 import anyio.abc
 import httpx
+import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -103,6 +104,18 @@ async def test_a_call_is_counted() -> None:
     }
     assert found["sidecar_wait_seconds_total"] == {(("provider", "acme"), ("why", "retry")): 2}
     assert found["sidecar_call_seconds_sum"][(("provider", "acme"),)] == pytest.approx(2)
+
+
+async def test_an_answer_from_a_record_is_counted() -> None:
+    """As a call that ended so, and as one for which nothing was sent."""
+    here = House([OK])
+    await here.success("items.create")
+    first = msgspec.structs.replace(here.finished, replayed="0190a8b0-1234-7abc-8def-0123456789ab")
+    figures = metrics()
+    await told(figures, [here.finished, first])
+    found = series(figures)
+    assert found["sidecar_replayed_total"] == {(("provider", "acme"),): 1}
+    assert sum(found["sidecar_calls_total"].values()) == 2
 
 
 async def test_made_up_names_make_no_series() -> None:

@@ -35,6 +35,9 @@ class Counts:
     def finished(self, provider: str, operation: str, outcome: str, seconds: float) -> None:
         self.seen.append((provider, operation, outcome, seconds))
 
+    def replayed(self, provider: str) -> None:
+        self.seen.append((provider, "replayed"))
+
     def attempted(self, provider: str, result: str, seconds: float) -> None:
         raise AssertionError
 
