@@ -49,7 +49,7 @@ from sidecar.model import Failure, Outcome
 from sidecar.ports import Bus, Clock, Queue, Random, StoreFull, StoreUnavailable, Word
 from sidecar.run import Ended, Observer
 from sidecar.stop import Stop
-from sidecar.store.durable import Beaten, DurableStore, Held
+from sidecar.store.durable import Beaten, DurableStore, Seen
 from sidecar.submit import SEAL_BYTES, Submission, asked_of, publish_result
 from sidecar.wire.durable import QueueWord
 from sidecar.wire.reply import too_large
@@ -77,7 +77,7 @@ class Taken:
 
 
 class Deliveries:
-    """Follows words. `held` are the calls in flight, by what a cancel names them."""
+    """Follows words. `in_flight` are the calls under way, by what a cancel names them."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Deliveries:
         executor: Executor,
         bus: Bus,
         prefix: str,
-        held: dict[CancelAddress, Stop],
+        in_flight: dict[CancelAddress, Stop],
         observer: Observer,
         counters: Counters,
         clock: Clock,
@@ -100,7 +100,7 @@ class Deliveries:
         self._executor = executor
         self._bus = bus
         self._prefix = prefix
-        self._held = held
+        self._in_flight = in_flight
         self._observer = observer
         self._counters = counters
         self._clock = clock
@@ -146,19 +146,19 @@ class Deliveries:
 
     async def _look(self, place: Place) -> Event:
         found = await self._store.read(place)
-        return Shown(found.call, found.revision) if isinstance(found, Held) else Shown(found)
+        return Shown(found.call, found.revision) if isinstance(found, Seen) else Shown(found)
 
     async def _run(self, place: Place, taken: Taken, kept: DurableCall) -> Event:
         named = CancelAddress(place.tenant, place.connection, place.call_id)
-        if named in self._held:
+        if named in self._in_flight:
             return Busy()
-        stop = self._held[named] = taken.stop = Stop()
+        stop = self._in_flight[named] = taken.stop = Stop()
         stop.task = cast("asyncio.Task[object]", asyncio.current_task())
         try:
             ended = await self._executor.run(to_run(place, kept, self._clock.now()), stop=stop)
             stop.became = asked_of(place, msgspec.structs.replace(kept, attempts=ended.attempts)), ended.outcome
         finally:
-            del self._held[named]
+            del self._in_flight[named]
             taken.stop = None
         return Ran(self._fitting(kept, ended), ended.attempts, ended.again)
 

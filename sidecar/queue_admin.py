@@ -9,7 +9,7 @@ from sidecar.durable import Place, Stage
 from sidecar.kept import KeptFailure
 from sidecar.model import Failure, Outcome, Reason, SideEffect, Success
 from sidecar.ports import Clock
-from sidecar.store.durable import Beaten, DurableStore, Held
+from sidecar.store.durable import Beaten, DurableStore, Seen
 from sidecar.submit import Submission, unknown_call
 from sidecar.wire.durable import Queue, QueuedCall, QueueRequest
 from sidecar.wire.event import timestamp
@@ -45,10 +45,10 @@ class QueueAdministrator:
             return places
         if asked.act == "list":
             return await self._list(places, asked)
-        held = await self._found(places, asked.call_id or "", address)
-        if isinstance(held, Failure):
-            return held
-        return _success(queued(held)) if asked.act == "show" else await self._redrive(held)
+        seen = await self._found(places, asked.call_id or "", address)
+        if isinstance(seen, Failure):
+            return seen
+        return _success(queued(seen)) if asked.act == "show" else await self._redrive(seen)
 
     async def _places(self, address: AdminAddress) -> list[Place] | Failure:
         found = await self._store.places(address.tenant)
@@ -60,35 +60,35 @@ class QueueAdministrator:
         calls: list[QueuedCall] = []
         for start in range(0, min(len(places), MOST_READ), BATCH):
             several = await self._store.several(places[start : start + BATCH])
-            known = [held for held in several if isinstance(held, Held)]
-            calls += [queued(held) for held in known if asked.stage in (None, held.call.stage)]
+            known = [seen for seen in several if isinstance(seen, Seen)]
+            calls += [queued(seen) for seen in known if asked.stage in (None, seen.call.stage)]
             if len(calls) >= asked.limit:
                 break
         return _success(Queue(total=len(places), calls=tuple(calls[: asked.limit])))
 
-    async def _found(self, places: list[Place], call_id: str, address: AdminAddress) -> Held | Failure:
+    async def _found(self, places: list[Place], call_id: str, address: AdminAddress) -> Seen | Failure:
         named = next((place for place in places if place.call_id == call_id.lower()), None)
         missing = unknown_call(Place(address.tenant, address.connection, call_id))
         if named is None:
             return missing
         return await self._store.read(named) or missing
 
-    async def _redrive(self, held: Held) -> Outcome:
+    async def _redrive(self, seen: Seen) -> Outcome:
         """Run it again, as if it were new. What may have happened is not done again.
 
         Of one that waits the word is said once more: it may be what is gone, and one too many does no harm.
         """
-        if held.call.stage is Stage.WAITING:
-            return await self._submission.put(held.place, None) or _success(queued(held))
-        refusal = _not_again(held)
+        if seen.call.stage is Stage.WAITING:
+            return await self._submission.put(seen.place, None) or _success(queued(seen))
+        refusal = _not_again(seen)
         if refusal is not None:
             return refusal
-        call = held.call
+        call = seen.call
         again = msgspec.structs.replace(
             call, stage=Stage.WAITING, ended=None, due=None, why=None, tries=0, waits=0, redriven=call.redriven + 1
         )
         written = await self._store.write(
-            held.place, again, held.revision, seconds=kept_seconds(again, self._clock.wall())
+            seen.place, again, seen.revision, seconds=kept_seconds(again, self._clock.wall())
         )
         if isinstance(written, Failure):
             return written
@@ -96,20 +96,20 @@ class QueueAdministrator:
             return Failure(
                 reason=Reason.CAS_CONFLICT, detail="the durable call was changed meanwhile; look at it again"
             )
-        failure = await self._submission.put(held.place, None)
+        failure = await self._submission.put(seen.place, None)
         if failure is not None:
-            await self._store.write(held.place, call, written, seconds=DEAD_SECONDS)
+            await self._store.write(seen.place, call, written, seconds=DEAD_SECONDS)
             return failure
-        return _success(queued(Held(held.place, again, written)))
+        return _success(queued(Seen(seen.place, again, written)))
 
 
-def queued(held: Held) -> QueuedCall:
+def queued(seen: Seen) -> QueuedCall:
     """How a durable call stands, as it is told."""
-    call, ended = held.call, held.call.ended
+    call, ended = seen.call, seen.call.ended
     failed = ended if isinstance(ended, KeptFailure) else None
     return QueuedCall(
-        call_id=held.place.call_id,
-        connection=held.place.connection,
+        call_id=seen.place.call_id,
+        connection=seen.place.connection,
         provider=call.provider,
         operation=call.operation,
         stage=call.stage,
@@ -123,9 +123,9 @@ def queued(held: Held) -> QueuedCall:
     )
 
 
-def _not_again(held: Held) -> Failure | None:
+def _not_again(seen: Seen) -> Failure | None:
     """Why a durable call is not driven again; None where it may be."""
-    call = held.call
+    call = seen.call
     if call.stage is not Stage.DEAD or not isinstance(call.ended, KeptFailure):
         detail = f"the durable call is {call.stage}: only one that failed for good can be driven again"
         return Failure(reason=Reason.VALIDATION, detail=detail)

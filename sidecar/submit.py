@@ -16,7 +16,7 @@ from sidecar.execute import Executor
 from sidecar.kept import told_outcome
 from sidecar.model import Access, Call, Failure, Outcome, Reason, SideEffect, Success
 from sidecar.ports import Bus, BusError, Clock, Queue, QueueFull, Random, StoreFull, StoreUnavailable
-from sidecar.store.durable import DurableStore, Held
+from sidecar.store.durable import DurableStore, Seen
 from sidecar.wire.durable import QueueWord, SubmitReply, Submitted, result_subject
 from sidecar.wire.event import timestamp
 from sidecar.wire.reply import Asked, encode_reply
@@ -76,14 +76,14 @@ class Submission:
         if len(msgspec.json.encode(kept)) > room:
             detail = f"the input has {len(call.payload):,} bytes; a durable call of about {room * 3 // 4:,} can be kept"
             return Failure(reason=Reason.REQUEST_TOO_LARGE, detail=detail)
-        held = await self._created(place, kept)
-        if isinstance(held, Failure):
-            return held
-        if held.call.stage is Stage.WAITING:
-            failure = await self.put(place, held.call.due)
+        seen = await self._created(place, kept)
+        if isinstance(seen, Failure):
+            return seen
+        if seen.call.stage is Stage.WAITING:
+            failure = await self.put(place, seen.call.due)
             if failure is not None:
-                return await self._taken_back(held, failure)
-        return self._taken(place, held.call)
+                return await self._taken_back(seen, failure)
+        return self._taken(place, seen.call)
 
     async def put(self, place: Place, due: float | None) -> Failure | None:
         """Put the call's word in the queue, or among those that come later; None when it is there."""
@@ -128,21 +128,21 @@ class Submission:
         """What the durable call ended in, as its reply would be."""
         place = Place(tenant, connection, call_id)
         asked = Asked(call_id=call_id, access=Access.READ)
-        held = await self._store.read(place)
-        if isinstance(held, Failure):
-            return asked, held
-        if held is None:
+        seen = await self._store.read(place)
+        if isinstance(seen, Failure):
+            return asked, seen
+        if seen is None:
             return asked, unknown_call(place)
-        if held.call.ended is None:
-            return asked, pending(held.call)
-        return asked_of(place, held.call), told_outcome(held.call.ended)
+        if seen.call.ended is None:
+            return asked, pending(seen.call)
+        return asked_of(place, seen.call), told_outcome(seen.call.ended)
 
-    async def _created(self, place: Place, kept: DurableCall) -> Held | Failure:
+    async def _created(self, place: Place, kept: DurableCall) -> Seen | Failure:
         """The call as it is stored now: ours, or the same one that was submitted before."""
         seconds = kept_seconds(kept, self._clock.wall())
         written = await self._store.write(place, kept, None, seconds=seconds)
         if isinstance(written, int):
-            return Held(place, kept, written)
+            return Seen(place, kept, written)
         if isinstance(written, Failure):
             return written
         there = await self._store.read(place)
@@ -159,14 +159,14 @@ class Submission:
             )
         return there
 
-    async def _taken_back(self, held: Held, failure: Failure) -> Failure:
+    async def _taken_back(self, seen: Seen, failure: Failure) -> Failure:
         """The refusal of a call whose word is not known to be in the queue: without its record it does not run."""
-        if await self._store.delete(held) is None:
+        if await self._store.delete(seen) is None:
             return failure
         return msgspec.structs.replace(
             failure,
-            side_effect=SideEffect.NONE if held.call.access is Access.READ else SideEffect.UNKNOWN,
-            hint=f"it may run all the same; send it again with the same Call-Id {held.place.call_id}",
+            side_effect=SideEffect.NONE if seen.call.access is Access.READ else SideEffect.UNKNOWN,
+            hint=f"it may run all the same; send it again with the same Call-Id {seen.place.call_id}",
         )
 
     def _taken(self, place: Place, call: DurableCall) -> Success:

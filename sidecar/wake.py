@@ -11,7 +11,7 @@ import logging
 from sidecar.durable import Stage
 from sidecar.model import Failure
 from sidecar.ports import Clock
-from sidecar.store.durable import DurableStore, Held
+from sidecar.store.durable import DurableStore, Seen
 from sidecar.submit import Submission
 from sidecar.wire.subject import decode_token
 
@@ -44,9 +44,9 @@ class Forgotten:
         woken = 0
         for start in range(0, min(len(later), MOST_READ), BATCH):
             several = later[start : start + BATCH]
-            for held in await self._store.several(several):
-                if woken < MOST_WOKEN and isinstance(held, Held) and self._overdue(held):
-                    if await self._submission.put(held.place, None) is not None:
+            for seen in await self._store.several(several):
+                if woken < MOST_WOKEN and isinstance(seen, Seen) and self._overdue(seen):
+                    if await self._submission.put(seen.place, None) is not None:
                         return woken  # it is full, or away: the next sweep looks at these again
                     woken += 1
             if woken >= MOST_WOKEN or start + BATCH >= MOST_READ:
@@ -56,7 +56,7 @@ class Forgotten:
             log.info("%d durable calls of %s wait for long; their words are said again", woken, token)
         return woken
 
-    def _overdue(self, held: Held) -> bool:
-        call = held.call
+    def _overdue(self, seen: Seen) -> bool:
+        call = seen.call
         since = call.submitted if call.due is None else call.due
         return call.stage is Stage.WAITING and self._clock.wall() - since > OVERDUE_SECONDS

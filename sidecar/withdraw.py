@@ -19,7 +19,7 @@ from sidecar.model import Failure, Reason
 from sidecar.ports import Bus, Clock
 from sidecar.run import Observer
 from sidecar.stop import Stop
-from sidecar.store.durable import DurableStore, Held
+from sidecar.store.durable import DurableStore, Seen
 from sidecar.store.idempotency import IdempotencyStore, place_of
 from sidecar.submit import asked_of, publish_result
 from sidecar.wire.reply import Asked
@@ -36,7 +36,7 @@ class Counters(Protocol):
 
 
 class Withdrawals:
-    """Ends durable calls that only wait. `held` are the calls under way, by what a cancel names them."""
+    """Ends durable calls that only wait. `in_flight` are the calls under way, by what a cancel names them."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Withdrawals:
         keyed: IdempotencyStore,
         bus: Bus,
         prefix: str,
-        held: dict[CancelAddress, Stop],
+        in_flight: dict[CancelAddress, Stop],
         observer: Observer,
         counters: Counters,
         clock: Clock,
@@ -54,7 +54,7 @@ class Withdrawals:
         self._keyed = keyed
         self._bus = bus
         self._prefix = prefix
-        self._held = held
+        self._in_flight = in_flight
         self._observer = observer
         self._counters = counters
         self._clock = clock
@@ -63,27 +63,27 @@ class Withdrawals:
     async def withdraw(self, address: CancelAddress) -> tuple[Asked, Failure] | None:
         """How the call ends; None where none of this name waits, or it may have begun, or another sidecar ended it."""
         async with self._abreast:
-            if address in self._held:
+            if address in self._in_flight:
                 return None
-            stop = self._held[address] = Stop.here()
+            stop = self._in_flight[address] = Stop.here()
             stop.settle()  # nobody cuts this off; and while it is held here, it does not begin here
             try:
                 return await self._ended(Place(address.tenant, address.connection, address.call_id))
             finally:
-                del self._held[address]
+                del self._in_flight[address]
 
     async def _ended(self, place: Place) -> tuple[Asked, Failure] | None:
-        held = await self._store.read(place)
-        if not isinstance(held, Held) or held.call.stage is not Stage.WAITING:
+        seen = await self._store.read(place)
+        if not isinstance(seen, Seen) or seen.call.stage is not Stage.WAITING:
             return None
         now, wall = self._clock.now(), self._clock.wall()
-        call = to_run(place, held.call, now)
+        call = to_run(place, seen.call, now)
         begun = await self._keyed.read(place_of(call, call.idempotency_key or ""), within=LOOK_SECONDS)
         if begun is not None:
             return None
         failure = withdrawn()
-        ended = msgspec.structs.replace(held.call, stage=Stage.DONE, due=None, why=None, ended=kept_outcome(failure))
-        written = await self._store.write(place, ended, held.revision, seconds=kept_seconds(ended, wall))
+        ended = msgspec.structs.replace(seen.call, stage=Stage.DONE, due=None, why=None, ended=kept_outcome(failure))
+        written = await self._store.write(place, ended, seen.revision, seconds=kept_seconds(ended, wall))
         if not isinstance(written, int):
             return None
         await self._tell(place, ended, failure)

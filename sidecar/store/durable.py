@@ -21,7 +21,7 @@ READ_SECONDS = 5.0
 ABREAST = 16  # reads at a time
 
 
-class Held(msgspec.Struct, frozen=True):
+class Seen(msgspec.Struct, frozen=True):
     """A durable call, and the revision that a change of it must name."""
 
     place: Place
@@ -44,7 +44,7 @@ class DurableStore:
         self._writer = Writer(store, clock, random)
         self._scope = scope
 
-    async def read(self, place: Place) -> Held | Failure | None:
+    async def read(self, place: Place) -> Seen | Failure | None:
         """The call; None where it never was or is over; a Failure where it does not open. It may be stale."""
         refusal = denied(self._scope, place.tenant, place.connection)
         if refusal is not None:
@@ -52,7 +52,7 @@ class DurableStore:
         found: Found[DurableCall] | Failure | None = await self._records.read(place.tenant, key_of(place))
         if not isinstance(found, Found):
             return found
-        return found.value if isinstance(found.value, Failure) else Held(place, found.value, found.revision)
+        return found.value if isinstance(found.value, Failure) else Seen(place, found.value, found.revision)
 
     async def write(
         self, place: Place, call: DurableCall, revision: int | None, *, seconds: int
@@ -69,9 +69,9 @@ class DurableStore:
             return outcome.revision
         return Beaten() if overtaken(outcome) else not_written(BUCKET, key, outcome)
 
-    async def delete(self, held: Held) -> Failure | None:
+    async def delete(self, seen: Seen) -> Failure | None:
         """Delete it, if nobody changed it meanwhile; None when it is deleted."""
-        return await self._records.delete(key_of(held.place), held.revision)
+        return await self._records.delete(key_of(seen.place), seen.revision)
 
     async def bury(self, place: Place) -> bool:
         """Whether there surely is no such call: only a write that replaces nothing proves it."""
@@ -93,9 +93,9 @@ class DurableStore:
         found = [Place(*record_names(key)) for key in keys]
         return sorted(found, key=lambda place: place.call_id, reverse=True)
 
-    async def several(self, places: Sequence[Place]) -> list[Held | Failure | None]:
+    async def several(self, places: Sequence[Place]) -> list[Seen | Failure | None]:
         """Several at once, in their order."""
-        found: list[Held | Failure | None] = [None] * len(places)
+        found: list[Seen | Failure | None] = [None] * len(places)
 
         async def look(number: int) -> None:
             found[number] = await self.read(places[number])

@@ -46,7 +46,7 @@ class Ground:
         self.store = NatsStore(bus)
         self.trace = TracePublisher(bus, settings.prefix, metrics)
         self.sealing = (self.store, keys, self.clock, self.random)  # what every kind of sealed record needs
-        self.held: dict[CancelAddress, Stop] = {}  # the calls in flight, durable or not
+        self.in_flight: dict[CancelAddress, Stop] = {}  # the calls in flight, durable or not
         # Whoever takes a durable call must be able to run it, so who serves a part leaves them to those who serve all.
         self.whole = not (settings.connections or settings.providers)
         about = metadata(

@@ -114,7 +114,7 @@ def _worker(
         max_timeout_ms=admission.max_timeout_ms,
         submission=durable.submission if durable else None,
         withdrawals=durable.withdrawals if durable else None,
-        in_flight=on.held,
+        in_flight=on.in_flight,
     )
     return Worker(
         bus=on.bus,

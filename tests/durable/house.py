@@ -185,7 +185,7 @@ class House:
             depth=self.depth,
             max_payload=self.bus.max_payload,
         )
-        self.held: dict[CancelAddress, Stop] = {}
+        self.in_flight: dict[CancelAddress, Stop] = {}
         self.forgotten = Forgotten(self.store, self.submission, self.clock)
         self.durable = self.sidecar()
         self.administrator = QueueAdministrator(self.store, self.submission, self.clock)
@@ -199,7 +199,7 @@ class House:
             executor=self.executor,
             bus=self.bus,
             prefix="sidecar",
-            held=self.held,
+            in_flight=self.in_flight,
             observer=self.trace,
             counters=self.counts,
             clock=self.clock,

@@ -12,7 +12,7 @@ import pytest
 from sidecar.durable import Place
 from sidecar.model import Failure, Reason, SideEffect, Success
 from sidecar.sandbox.scripted import ScriptedSender
-from sidecar.store.durable import Held
+from sidecar.store.durable import Seen
 from tests.durable.house import DOWN, OK, House, until
 from tests.worker.house import StuckSender
 
@@ -22,9 +22,9 @@ ID = "0190a8b0-1234-7abc-8def-0123456789ab"
 LOST = Failure(reason=Reason.OUTCOME_UNKNOWN, detail="no answer came", side_effect=SideEffect.UNKNOWN)
 
 
-async def held(house: House, call_id: str, tenant: str = "acme") -> Held:
+async def seen(house: House, call_id: str, tenant: str = "acme") -> Seen:
     found = await house.store.read(Place(tenant, "alice", call_id))
-    assert isinstance(found, Held), found
+    assert isinstance(found, Seen), found
     return found
 
 
@@ -83,7 +83,7 @@ async def test_the_same_call_submitted_twice_is_one() -> None:
     house = House([OK])
     assert await house.taken(Call_Id=ID) == await house.taken(Call_Id=ID)
     async with house.serving():
-        await until(lambda: house.results and not house.held)
+        await until(lambda: house.results and not house.in_flight)
         house.queue.say_again()  # the second word, if it came while the first one's call ran
         await until(lambda: len(house.results) == 2)
     assert isinstance(house.script, ScriptedSender)
@@ -152,7 +152,7 @@ async def test_what_is_put_off_is_told_and_runs_later() -> None:
     async with house.serving():
         await until(lambda: house.queue.later)
         assert await result(house, call_id) is Reason.IN_PROGRESS
-        assert (await held(house, call_id)).call.why is not None
+        assert (await seen(house, call_id)).call.why is not None
         assert house.results == []
         await until(
             lambda: (not house.queue.later or moved(house, 5.0)) and house.results
@@ -237,7 +237,7 @@ async def test_what_does_not_end_in_time_is_given_up() -> None:
     house = House(sender=StuckSender([]), most=8)
     call_id = await house.taken()
     async with house.serving():
-        await until(lambda: house.held)
+        await until(lambda: house.in_flight)
         assert await house.durable.stop(0.0) == 1
     assert await result(house, call_id) is Reason.SHUTTING_DOWN
     (told,) = house.results

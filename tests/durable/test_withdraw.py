@@ -12,7 +12,7 @@ from sidecar.gate import Admission
 from sidecar.kept import KeptFailure, KeptSuccess, Pending
 from sidecar.model import Reason, SideEffect
 from sidecar.sandbox.scripted import ScriptedSender
-from sidecar.store.durable import Held
+from sidecar.store.durable import Seen
 from sidecar.store.idempotency import IdempotencyStore, place_of
 from sidecar.wire.subject import CancelAddress
 from sidecar.withdraw import Withdrawals
@@ -40,7 +40,7 @@ def withdrawals(house: House) -> Withdrawals:
         keyed=keyed(house),
         bus=house.bus,
         prefix="sidecar",
-        held=house.held,
+        in_flight=house.in_flight,
         observer=house.trace,
         counters=house.counts,
         clock=house.clock,
@@ -62,7 +62,7 @@ async def listening(house: House) -> WorkerHouse:
         max_timeout_ms=300_000,
         submission=house.submission,
         withdrawals=withdrawals(house),
-        in_flight=house.held,
+        in_flight=house.in_flight,
     )
     worker = Worker(
         bus=house.bus,
@@ -86,10 +86,10 @@ async def cancelled(house: House) -> object:
     return told[0] if told else None
 
 
-async def kept(house: House) -> Held:
-    held = await house.store.read(PLACE)
-    assert isinstance(held, Held)
-    return held
+async def kept(house: House) -> Seen:
+    seen = await house.store.read(PLACE)
+    assert isinstance(seen, Seen)
+    return seen
 
 
 async def test_what_waits_is_ended_and_never_sent() -> None:
@@ -149,10 +149,10 @@ async def test_nothing_begins_here_that_is_being_ended() -> None:
     ending = withdrawals(house)
     async with anyio.create_task_group() as group:
         group.start_soon(ending.withdraw, ADDRESS)
-        while ADDRESS not in house.held:
+        while ADDRESS not in house.in_flight:
             await anyio.lowlevel.checkpoint()
         assert await ending.withdraw(ADDRESS) is None
-    assert not house.held
+    assert not house.in_flight
     assert (await kept(house)).call.stage is Stage.DONE
 
 
@@ -163,10 +163,10 @@ async def test_a_call_done_meanwhile_is_told_as_done() -> None:
     await house.taken(Call_Id=ID)
     async with house.serving():
         await until(lambda: sender.waiting)
-        held = await kept(house)
+        seen = await kept(house)
         failure = KeptFailure(reason=Reason.CANCELLED_BY_CALLER, detail="while it waited", side_effect=SideEffect.NONE)
-        ended = msgspec.structs.replace(held.call, stage=Stage.DONE, ended=failure)
-        assert isinstance(await house.store.write(PLACE, ended, held.revision, seconds=100), int)
+        ended = msgspec.structs.replace(seen.call, stage=Stage.DONE, ended=failure)
+        assert isinstance(await house.store.write(PLACE, ended, seen.revision, seconds=100), int)
         sender.gate.set()
         await until(lambda: house.results)
     assert isinstance((await kept(house)).call.ended, KeptSuccess)

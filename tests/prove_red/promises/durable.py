@@ -13,15 +13,15 @@ ROWS = (
     Row(
         promise="A submit is answered only when its word is in the queue.",
         file="sidecar/submit.py",
-        good="            if failure is not None:\n                return await self._taken_back(held, failure)",
-        bad="            if failure is None:\n                return self._taken(place, held.call)",
+        good="            if failure is not None:\n                return await self._taken_back(seen, failure)",
+        bad="            if failure is None:\n                return self._taken(place, seen.call)",
         tests=(f"{RUN}::test_a_queue_that_is_away_takes_nothing",),
     ),
     Row(
         promise="What was refused does not run later: its record is taken back.",
         file="sidecar/submit.py",
-        good="        if await self._store.delete(held) is None:",
-        bad="        if held.revision > 0:",
+        good="        if await self._store.delete(seen) is None:",
+        bad="        if seen.revision > 0:",
         tests=(f"{RUN}::test_a_tenant_has_so_much_waiting",),
     ),
     Row(
