@@ -12,20 +12,20 @@ from functools import partial
 from typing import Any, Protocol
 
 import anyio
-import msgspec
 
 from sidecar.answer import Answer, Answerer, Answers
+from sidecar.cancel import Cancels
 from sidecar.core.fair import Verdict
 from sidecar.gate import Admission, Arrived, Gate, refusal
 from sidecar.log import defect
 from sidecar.micro import QUEUE, VERBS, Endpoint, Service
-from sidecar.model import Access, Failure, Reason, SideEffect, Success
+from sidecar.model import Access, Failure, Reason, SideEffect
 from sidecar.ports import Bus, Clock, Message, Subscription
 from sidecar.replies import Replies, defect_told
 from sidecar.stop import Stop
 from sidecar.wire.inbox import Inboxes
 from sidecar.wire.interest import Interest, Kind
-from sidecar.wire.reply import Asked, Reply, cancel_reply
+from sidecar.wire.reply import Asked, Reply
 
 log = logging.getLogger("sidecar.worker")
 
@@ -63,6 +63,14 @@ class Worker:
         self._service = service
         self._gate = Gate(admission, self._start)
         self._bounds = admission.bounds
+        self._cancels = Cancels(
+            answers=answers,
+            replies=self._replies,
+            clock=clock,
+            seat_all=self._gate.seat_all,
+            refused=counters.refused,
+            spawn=self._spawn,
+        )
         self._inboxes = Inboxes(admission.reply_prefixes)
         self._subscriptions: list[Subscription] = []
         self._last_subscriptions: list[Subscription] = []  # drained when nothing is in flight any more
@@ -129,14 +137,11 @@ class Worker:
         self._subscriptions.append(await self._bus.subscribe(interest.subject, hand_over, queue=QUEUE))
 
     async def _subscribe_cancel(self, interest: Interest) -> None:
-        """Every sidecar hears every cancel, as nobody knows who holds the call."""
         endpoint = self._endpoint(interest, "")
-        loop = asyncio.get_running_loop()
 
         def hand_over(message: Message) -> None:
             if not message.reply or self._may_answer(message):
-                # A turn of the loop later: a call that came right before it has then begun.
-                loop.call_soon(self._seat_and_cancel, message, endpoint)
+                self._cancels.hear(message, endpoint)
 
         self._last_subscriptions.append(await self._bus.subscribe(interest.subject, hand_over))
 
@@ -213,53 +218,6 @@ class Worker:
         error = answered.outcome.reason if isinstance(answered.outcome, Failure) else None
         endpoint.count(self._clock.now() - accepted, error)
         return answered
-
-    def _seat_and_cancel(self, message: Message, endpoint: Endpoint) -> None:
-        """What stands in a line has no name yet: it is seated first, and known a turn of the loop later."""
-        self._gate.seat_all()
-        asyncio.get_running_loop().call_soon(self._cancel, message, endpoint)
-
-    def _cancel(self, message: Message, endpoint: Endpoint) -> None:
-        """Stop the call that the subject names, and tell what became of it.
-
-        Only who holds it replies. What is malformed is not answered either: every sidecar would, and no call has such
-        an id, so that what silence says (nobody holds it) is true.
-        """
-        held = self._answers.named_by(message.subject)
-        if isinstance(held, Failure):
-            self._counters.refused("out_of_scope" if held.reason is Reason.TENANT_DENIED else "malformed")
-        elif held is not None:
-            held.tell(Reason.CANCELLED_BY_CALLER)
-            self._spawn(self._tell_canceller(message, held, endpoint, self._clock.now()))
-        else:
-            self._spawn(self._withdraw(message, endpoint, self._clock.now()))
-
-    async def _tell_canceller(self, message: Message, held: Stop, endpoint: Endpoint, accepted: float) -> None:
-        """What became of the call, when it has ended: a moment later where it was told to."""
-        await asyncio.wait([held.task])
-        answered: Answer | None = None
-        if held.became is not None:
-            answered = Answer(*held.became)
-            if isinstance(answered.outcome, Failure) and answered.outcome.reason is not Reason.CANCELLED_BY_CALLER:
-                answered = await self._answers.withdrawn(message.subject) or answered  # a durable call that was put off
-        elif not held.task.cancelled():
-            answered = held.task.result()
-        await self._tell_became(message, answered, endpoint, accepted)
-
-    async def _withdraw(self, message: Message, endpoint: Endpoint, accepted: float) -> None:
-        """End a durable call that waits, if the subject names one. Who ended it replies."""
-        answered = await self._answers.withdrawn(message.subject)
-        if answered is not None:
-            await self._tell_became(message, answered, endpoint, accepted)
-
-    async def _tell_became(
-        self, message: Message, answered: Answer | None, endpoint: Endpoint, accepted: float
-    ) -> None:
-        endpoint.count(self._clock.now() - accepted, None)
-        if message.reply and answered is not None:
-            asked = Asked(call_id=answered.asked.call_id, access=Access.READ)
-            became = Success(body=msgspec.json.encode(cancel_reply(answered.asked, answered.outcome)))
-            await self._replies.send(message, Answer(asked, became))
 
 
 async def _drained(subscriptions: Iterable[Subscription]) -> None:

@@ -148,8 +148,8 @@ ROWS = (
     ),
     Row(
         promise="A call that waits for its turn can be cancelled.",
-        file="sidecar/worker.py",
-        good="        self._gate.seat_all()\n",
+        file="sidecar/cancel.py",
+        good="        self._seat_all()\n",
         bad="",
         tests=("tests/worker/test_fair.py::test_who_waits_can_be_cancelled",),
     ),
