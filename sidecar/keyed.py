@@ -53,6 +53,8 @@ class Keyed:
         held = run.held
         if held and self._once and run.call.access is Access.WRITE and self._once.taken_over(held):
             run.side_effect = surest(run.side_effect, SideEffect.UNKNOWN)
+        if failure.done_before and run.side_effect is not SideEffect.NONE:
+            failure = msgspec.structs.replace(failure, side_effect=SideEffect.DONE)
         if failure.side_effect is SideEffect.NONE:
             failure = msgspec.structs.replace(failure, side_effect=run.side_effect)
         if held and sent_again(failure, again=held.again):

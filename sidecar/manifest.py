@@ -131,6 +131,8 @@ class ErrorRule(Fact, frozen=True):
     """What a failed answer means here when status, provider code and headers all match. The first match wins.
 
     Of a limited answer: `quota` is the one that it is about, `wait_seconds` how long to wait where it says no time.
+    `done_before`: a thing with the id that the call chose is there, so that the call was done where it may have been
+    sent before.
     """
 
     reason: Reason
@@ -141,6 +143,7 @@ class ErrorRule(Fact, frozen=True):
     hint: str | None = None
     quota: str | None = None
     wait_seconds: float | None = None
+    done_before: bool = False
 
 
 class Errors(Fact, frozen=True):

@@ -262,6 +262,25 @@ async def test_what_is_safe_is_done_again_when_its_owner_died(
     assert (ended.replayed, sidecar.sent) == (None, 1)
 
 
+@pytest.mark.parametrize(("sent_before", "side_effect"), [(True, SideEffect.DONE), (False, SideEffect.NONE)])
+async def test_an_id_that_is_there_already_was_this_calls(
+    fleet: Fleet, *, sent_before: bool, side_effect: SideEffect
+) -> None:
+    """After a crash the provider says that the id, made of the key, is taken: it was done, and that is told from then
+    on. Where nobody can have sent it, it is somebody else's, and the key is free.
+    """
+    rule = {"reason": "PROVIDER_CONFLICT", "status": [409], "done_before": True}
+    chosen = {"items.create": CREATE_ITEM | {"repeatable": True, "path": "/items/{call_id}"}}
+    acme = provider(operations=chosen, errors={"rules": [rule]})
+    if sent_before:
+        await dead(fleet, acme=acme)
+    sidecar = fleet.sidecar(httpx.Response(409), httpx.Response(409), acme=acme)
+    for _ in range(2):
+        failure = await sidecar.failure()
+        assert (failure.reason, failure.side_effect) == (Reason.PROVIDER_CONFLICT, side_effect)
+    assert sidecar.sent == (1 if sent_before else 2)
+
+
 async def test_short_calls_find_out_together_that_an_owner_died(fleet: Fleet) -> None:
     """Calls that give up before the time is over need not begin to wait anew each time."""
     await dead(fleet)
