@@ -184,8 +184,8 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """What a call, or one attempt of it, ends in when it does not succeed.
 
-    `retry_after` is in seconds. `done_before`: where the call may have been sent before, this answer says that it was done.
-    `cause` keeps the library's exception for a debugger; it is never sent or printed.
+    `retry_after` is in seconds. `done_before`: where the call may have been sent before, this answer says that it was
+    done. `cause` keeps the library's exception for a debugger; it is never sent or printed.
     """
 
     reason: Reason
