@@ -136,7 +136,7 @@ class Executor:
             if refused is not None:
                 return _instead(run, refused)
             # Time went by: its leave may be over, and the deadline may have passed.
-            if not run.may_send() or self._clock.now() >= call.deadline or not self.guard.enter(run):
+            if not run.may_go_on() or self._clock.now() >= call.deadline or not self.guard.enter(run):
                 continue
             began = run.began = self._clock.now()
             answer, result = await self._attempts.make(run)

@@ -13,10 +13,14 @@ from sidecar.core.quota.limit import Demand
 
 
 class Giver(Protocol):
-    """Who gave the leave."""
+    """Who gave the leave. `begun`: calls whose first byte leaves now, until the node hears of them."""
 
-    @property
-    def elapsed(self) -> Callable[[], float]: ...
+    counts: Counts
+    elapsed: Callable[[], float]
+    begun: list[tuple[str, float]]
+
+    def moment(self) -> float:
+        """Now, after a look whether this machine slept."""
 
     def closed(self, keys: Iterable[str]) -> bool: ...
 
@@ -61,7 +65,7 @@ class Permit:
     `call` is what the node knows the exchange by. `void`: it ended before the first byte left.
     """
 
-    __slots__ = ("_keys", "_latest", "_open", "_quotas", "call", "void")
+    __slots__ = ("_jumps", "_keys", "_latest", "_open", "_quotas", "call", "void")
 
     def __init__(self, quotas: Giver, call: str, keys: tuple[str, ...], latest: float) -> None:
         self._quotas = quotas
@@ -69,11 +73,21 @@ class Permit:
         self._open = bool(call)
         self._keys = keys
         self._latest = latest
+        self._jumps = quotas.counts.jumps
         self.void = False
 
     def may_send(self) -> bool:
-        """Whether the first byte may leave now. Asked with nothing to wait for between it and that byte."""
-        self.void = self._quotas.elapsed() > self._latest or self._quotas.closed(self._keys)
+        """Whether the first byte may leave now. Asked once, with nothing to wait for between it and that byte."""
+        allowed = self.holds()
+        if allowed and self._open:
+            self._quotas.begun.append((self.call, self._quotas.elapsed()))
+        return allowed
+
+    def holds(self) -> bool:
+        """Whether it is of use still."""
+        quotas = self._quotas
+        late = quotas.moment() > self._latest
+        self.void = late or quotas.counts.jumps != self._jumps or quotas.closed(self._keys)
         return not self.void
 
     def unused(self) -> None:

@@ -17,6 +17,7 @@ import anyio
 
 from sidecar.core.quota.event import (
     Asked,
+    Began,
     Effect,
     Event,
     Get,
@@ -93,6 +94,7 @@ class Quotas:
         elapsed: Callable[[], float] | None = None,
     ) -> None:
         self.counts = Counts()
+        self.begun: list[tuple[str, float]] = []
         self.elapsed = elapsed or clock.now
         self._node = node
         self._outside = outside
@@ -124,7 +126,7 @@ class Quotas:
             if now >= deadline:
                 return Failure(reason=Reason.BEFORE_SEND, detail="the deadline passed before anything was sent")
             given = await self._given(run_id, demand, deadline, self.elapsed() + deadline - now, tell)
-            if isinstance(given, Failure) or given.may_send():
+            if isinstance(given, Failure) or given.holds():
                 return given
             self.give_back(given)
 
@@ -170,18 +172,27 @@ class Quotas:
             self._busy = False
 
     def _step(self, event: Event) -> None:
-        now = self.elapsed()
-        if abs(self._clock.wall() - now - self._ahead) > JUMP:
-            self._jumped(now)
+        now = self.moment()
         if isinstance(event, Heard) and isinstance(event.message, Closed):
             self._close(event.message.keys, event.message.seconds)
         try:
+            if self.begun:
+                begun, self.begun = tuple(self.begun), []
+                for effect in self._node.on(Began(begun), now, self._random.jitter()):
+                    self._perform(effect)
             for effect in self._node.on(event, now, self._random.jitter()):
                 self._perform(effect)
         except Exception as error:
             log.exception("a defect in the quotas, at %s", type(event).__name__, exc_info=defect(error))
             if isinstance(event, Asked):
                 self._settle(event.call, Refuse(event.call, 1.0, "", away=True))
+
+    def moment(self) -> float:
+        """Now. Where the machine slept in a way that no clock tells, all leave of before is over by then."""
+        now = self.elapsed()
+        if abs(self._clock.wall() - now - self._ahead) > JUMP:
+            self._jumped(now)
+        return now
 
     def _jumped(self, now: float) -> None:
         self._ahead = self._clock.wall() - now

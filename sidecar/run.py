@@ -117,6 +117,10 @@ class Run:
         """Whether its leave for an exchange holds now."""
         return self.permit is None or self.permit.may_send()
 
+    def may_go_on(self) -> bool:
+        """Whether its leave holds still, some way before the first byte."""
+        return self.permit is None or self.permit.holds()
+
     @property
     def held_back(self) -> bool:
         """Whether its leave ended before the first byte of the exchange: nothing was sent."""

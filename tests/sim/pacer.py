@@ -198,6 +198,7 @@ class Pacer:
             return
         exchange.sent = True
         self._shares.sent(exchange)
+        self.on(event.Began(((exchange.name, actor.now),)))
         # Nobody waits longer for an answer, and the provider sees that.
         seconds = min(world.random.uniform(*habit.seconds), max(0.0, exchange.deadline - actor.now))
         way = WAY_SECONDS + world.random.uniform(0.0, habit.variation)

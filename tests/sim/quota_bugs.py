@@ -94,7 +94,7 @@ BUGS = (
         (IN_WINDOW,),
         ("mesh", "all"),
         CREDITS,
-        first=160,
+        first=1390,
     ),
     Bug(
         "a new owner waits for half a window",

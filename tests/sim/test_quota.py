@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from msgspec.structs import replace
 
-from sidecar.core.quota.event import Asked, Effect, Event, Go, Wake
+from sidecar.core.quota.event import Asked, Began, Effect, Event, Go, Wake
 from sidecar.core.quota.node import Node
 from sidecar.core.quota.pace import Pace
 from tests.sim import crude, judge, shares
@@ -70,6 +70,8 @@ class Shifted:
     def on(self, event: Event, now: float, jitter: float) -> list[Effect]:
         if isinstance(event, Asked):
             event = replace(event, deadline=event.deadline + self._origin)
+        if isinstance(event, Began):
+            event = Began(tuple((call, at + self._origin) for call, at in event.calls))
         return [self._back(effect) for effect in self._node.on(event, now + self._origin, jitter)]
 
     def _back(self, effect: Effect) -> Effect:

@@ -110,8 +110,11 @@ class Budget:
         times = [*self.slots.values(), *([until] if unknown and until > now else [])]
         return min(times, default=NEVER)
 
-    def take(self, holder: tuple[str, str], cost: int, last: float, ends: float, now: float) -> None:
-        """Units of a permit whose exchange starts at `last` at the latest, and is over at `ends` at the latest."""
+    def take(self, holder: tuple[str, str], cost: int, last: float, ends: float, now: float) -> float:
+        """Units of a permit whose exchange starts at `last` at the latest, and is over at `ends` at the latest.
+
+        Gives the moment by which they have surely arrived.
+        """
         sure = last + self.variation
         for window in self.windows:
             window.take(cost, sure + window.seconds)
@@ -122,10 +125,18 @@ class Budget:
         self.ahead -= cost
         self.granted += cost
         self.used = now
+        return sure
 
-    def give_back(self, holder: tuple[str, str], cost: int, last: float, now: float) -> None:
-        """What `take` took for a permit that nobody used."""
-        sure = last + self.variation
+    def sooner(self, cost: int, sure: float, seconds: float, now: float) -> float:
+        """What `take` took had arrived by so much sooner; the moment that is sure now."""
+        for window in self.windows:
+            if sure - seconds + window.seconds > now:
+                window.give_back(cost, sure + window.seconds, now)
+                window.take(cost, sure - seconds + window.seconds)
+        return sure - seconds
+
+    def give_back(self, holder: tuple[str, str], cost: int, sure: float, now: float) -> None:
+        """What `take` took for a permit that nobody used; `sure` as it gave it."""
         for window in self.windows:
             window.give_back(cost, sure + window.seconds, now)
         if self.level is not None:

@@ -31,6 +31,12 @@ class Unused(msgspec.Struct, frozen=True, tag=True):
     call: str
 
 
+class Began(msgspec.Struct, frozen=True, tag=True):
+    """Exchanges whose first byte left, each at its moment, which is past."""
+
+    calls: tuple[tuple[str, float], ...]
+
+
 class Ended(msgspec.Struct, frozen=True, tag=True):
     """The exchange is over: its slots are free."""
 
@@ -113,6 +119,7 @@ Event = (
     Asked
     | Left
     | Unused
+    | Began
     | Ended
     | Told
     | Hinted

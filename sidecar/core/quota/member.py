@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from sidecar.core.quota.credit import Credits
 from sidecar.core.quota.event import Go, Hinted, Refuse, Wait
 from sidecar.core.quota.limit import Demand, Limit
-from sidecar.core.quota.message import Beat, Delay, Denial, Grant, Hint, Item, Permit, Request, Sync
-from sidecar.core.quota.pace import LATEST, lateness
+from sidecar.core.quota.message import Beat, Begun, Delay, Denial, Grant, Hint, Item, Permit, Request, Sync
+from sidecar.core.quota.pace import DRIFT, LATEST, lateness
 from sidecar.core.quota.turn import Turn
 
 NOBODY = ""
@@ -67,6 +67,7 @@ class Member:
         self.ended: list[str] = []
         self.unused: list[str] = []
         self.dropped: list[tuple[str, tuple[int, int]]] = []
+        self.begun: list[tuple[str, float]] = []  # permits that were used, and when
         self.used = False  # a credit, since the last beat
         self.beats = False  # one is on the agenda
         self.slots = 0  # calls under way that hold one
@@ -109,6 +110,12 @@ class Member:
             self._was_late(known, turn)
             self.credits.give_back(known.demand.wants, known.latest, turn.now)
 
+    def began(self, call: str, at: float) -> None:
+        """Its first byte left at that moment: what it took may be counted from then, not from its latest."""
+        known = self.calls.get(call)
+        if isinstance(known, Given) and known.name:
+            self.begun.append((known.name, at))
+
     def end(self, call: str) -> None:
         known = self.calls.pop(call, None)
         if isinstance(known, Given) and known.slots:
@@ -138,7 +145,8 @@ class Member:
                 limits[want.limit.key] = want.limit
             wants = tuple((want.limit.key, want.cost) for want in waiter.demand.wants)
             items.append(Item(waiter.name, wants, waiter.deadline - turn.now))
-        return Request(self.partition, turn.now, tuple(items), tuple(limits.values()), self.late)
+        begun = self._begun(turn)
+        return Request(self.partition, turn.now, tuple(items), tuple(limits.values()), self.late, begun)
 
     def to_say(self) -> bool:
         """Whether something came back that the owner should know at once."""
@@ -155,9 +163,14 @@ class Member:
             tuple(self.dropped),
             tuple(self.hints.values()),
             tuple(key for key, held in self.credits.held.items() if held.until > turn.now) if self.used else (),
+            self._begun(turn),
         )
         self.ended, self.unused, self.dropped, self.hints, self.used = [], [], [], {}, False
         return beat
+
+    def _begun(self, turn: Turn) -> Begun:
+        begun, self.begun = self.begun, []
+        return tuple((name, (1 - DRIFT) * (turn.now - at)) for name, at in begun)
 
     def sync(self, turn: Turn) -> Sync:
         """Everything that a new owner has to know of."""

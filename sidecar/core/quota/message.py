@@ -20,9 +20,13 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
     left: float
 
 
+Begun = tuple[tuple[str, float], ...]  # calls, and at least how many seconds ago the first byte of each left
+
+
 class Request(msgspec.Struct, frozen=True, array_like=True, tag="req"):
     """Permits wanted. `sent` is the sender's own moment, which the grant repeats. `limits`: those the items name.
-    `late`: for how long the permits have to hold, where the usual time is too short for this sidecar.
+    `late`: for how long the permits have to hold, where the usual time is too short for this sidecar. `begun`: permits
+    that were used.
     """
 
     partition: int
@@ -30,6 +34,7 @@ class Request(msgspec.Struct, frozen=True, array_like=True, tag="req"):
     items: tuple[Item, ...]
     limits: tuple[Limit, ...]
     late: float = 0.0
+    begun: Begun = ()
 
 
 class Permit(msgspec.Struct, frozen=True, array_like=True):
@@ -111,6 +116,7 @@ class Beat(msgspec.Struct, frozen=True, array_like=True, tag="hb"):
     dropped: tuple[tuple[str, Serial], ...] = ()
     hints: tuple[Hint, ...] = ()
     uses: tuple[str, ...] = ()
+    begun: Begun = ()
 
 
 class Took(msgspec.Struct, frozen=True, array_like=True, tag="own"):

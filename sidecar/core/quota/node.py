@@ -9,6 +9,7 @@ from zlib import crc32
 from sidecar.core.quota.event import (
     Asked,
     Away,
+    Began,
     Effect,
     Ended,
     Event,
@@ -59,6 +60,8 @@ class Node:
                 if isinstance(part, Part):
                     turn.of(part)
                     part.end(call)
+            case Began(calls=calls):
+                self._began(calls)
             case Unused(call=call) | Left(call=call):
                 self._leave(call)
             case Stored() | Refused() | Away():
@@ -123,6 +126,13 @@ class Node:
         part = self._part(crc32(demand.family.encode()) % turn.pace.partitions)
         turn.calls[asked.call] = part
         part.ask(asked.call, demand, asked.deadline, turn)
+
+    def _began(self, calls: tuple[tuple[str, float], ...]) -> None:
+        for call, at in calls:
+            part = self._turn.calls.get(call)
+            if isinstance(part, Part):
+                self._turn.of(part)
+                part.began(call, at)
 
     def _leave(self, call: str) -> None:
         self._held.pop(call, None)

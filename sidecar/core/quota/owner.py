@@ -16,7 +16,7 @@ from sidecar.core.quota.keeping import Ahead, is_long
 from sidecar.core.quota.lending import Lending
 from sidecar.core.quota.limit import Limit
 from sidecar.core.quota.line import Line, Waiting, Wants
-from sidecar.core.quota.message import Beat, Delay, Denial, Item, Permit, Request
+from sidecar.core.quota.message import Beat, Begun, Delay, Denial, Item, Permit, Request
 from sidecar.core.quota.pace import LATEST
 from sidecar.core.quota.record import State
 from sidecar.core.quota.turn import Life, Turn
@@ -28,7 +28,7 @@ Name = tuple[str, str]  # the sidecar, and its name for the call
 class Granted:
     """A permit: from when to when its exchange may start, and what it took."""
 
-    __slots__ = ("budgets", "ends", "late", "named", "repeated", "slots", "start", "wants")
+    __slots__ = ("begun", "budgets", "ends", "late", "named", "repeated", "slots", "start", "sure", "wants")
 
     def __init__(self, budgets: tuple[Budget, ...], wants: Wants, start: float, late: float, ends: float) -> None:
         self.budgets = budgets
@@ -39,6 +39,8 @@ class Granted:
         self.named = False  # its sidecar said that it is under way
         self.repeated = False  # it was said more than once
         self.slots = any(budget.limit.slots is not None for budget in budgets)
+        self.begun = False  # it was used, and it is known when
+        self.sure: list[float] = []  # of each budget: its units have arrived by then
 
 
 class Owner:
@@ -118,6 +120,7 @@ class Owner:
     def request(self, sender: str, asked: Request, turn: Turn) -> None:
         self.answers.hear(sender, asked.sent, turn.now)
         self.active = turn.now
+        self._begun(sender, asked.begun, turn)
         for limit in asked.limits:
             self.learn(limit, turn)
         for item in asked.items:
@@ -143,14 +146,31 @@ class Owner:
         granted = self.granted.pop((sender, call), None)
         if granted is None:
             return
-        for budget, (_, cost) in zip(granted.budgets, granted.wants, strict=True):
-            budget.give_back((sender, call), cost, granted.start + granted.late, turn.now)
+        for budget, (_, cost), sure in zip(granted.budgets, granted.wants, granted.sure, strict=True):
+            budget.give_back((sender, call), cost, sure, turn.now)
             self.look_at(budget, turn.now, turn)
+
+    def _begun(self, sender: str, calls: Begun, turn: Turn) -> None:
+        """When these permits were used, at the latest: what they took is free again so much sooner. Only the time that
+        a permit holds is charged to nobody that way, so that it may be long.
+        """
+        for call, age in calls:
+            granted = self.granted.get((sender, call))
+            if granted is None or granted.begun:
+                continue
+            granted.begun = True
+            sooner = granted.start + granted.late - (turn.now - age)
+            if sooner <= SOON:
+                continue
+            for at, (budget, (_, cost)) in enumerate(zip(granted.budgets, granted.wants, strict=True)):
+                granted.sure[at] = budget.sooner(cost, granted.sure[at], sooner, turn.now)
+                self.look_at(budget, turn.now, turn)
 
     def beat(self, sender: str, beat: Beat, turn: Turn) -> None:
         """What came back to this sidecar, and what it still uses."""
         self.answers.hear(sender, beat.sent, turn.now)
         self.active = turn.now
+        self._begun(sender, beat.begun, turn)
         for call in beat.ended:
             self.ended(sender, call, turn)
         for call in beat.unused:
@@ -215,7 +235,9 @@ class Owner:
             return
         budgets = tuple(self.budgets[key] for key in keys if key in self.budgets)
         ends = ends or max(self.lending.slots_until, turn.now)
-        self.granted[sender, call] = Granted(budgets, tuple((b.limit.key, 0) for b in budgets), turn.now, 0.0, ends)
+        granted = Granted(budgets, tuple((b.limit.key, 0) for b in budgets), turn.now, 0.0, ends)
+        granted.sure, granted.begun = [turn.now] * len(budgets), True
+        self.granted[sender, call] = granted
         self._holding.setdefault(sender, set()).add(call)
         self._remembered.append((ends, (sender, call)))
         for budget in budgets:
@@ -304,7 +326,7 @@ class Owner:
         ends = call.deadline + self.lending.pace.slot_spare
         granted = Granted(line.budgets, call.wants, start, call.late, ends)
         for budget, (_, cost) in zip(line.budgets, call.wants, strict=True):
-            budget.take(name, cost, start + call.late, ends, turn.now)
+            granted.sure.append(budget.take(name, cost, start + call.late, ends, turn.now))
             if budget.ahead < NEVER:
                 self.ahead.spent(budget)
         self.granted[name] = granted

@@ -9,6 +9,7 @@ import msgspec
 from sidecar.core.quota.limit import Limit
 
 LATEST = 0.25  # a permit holds no longer than that
+DRIFT = 0.02  # clocks of two processes run at rates that differ by less
 
 
 class Pace(msgspec.Struct, frozen=True):
@@ -45,7 +46,7 @@ class Pace(msgspec.Struct, frozen=True):
 
 def lateness(limits: Iterable[Limit]) -> float:
     """How long a permit holds where nothing else is known: what the event loop may lose between a permit and the first
-    byte. Its units stay taken for as much longer, so that short windows cannot afford much.
+    byte. Its units stay taken for as much longer where its sidecar does not say when it was used.
     """
     shortest = min((window.seconds for limit in limits for window in limit.windows), default=0.0)
-    return min(max(0.01 * shortest, 0.01), LATEST)
+    return min(max(0.03 * shortest, 0.01), LATEST)

@@ -51,6 +51,9 @@ class Part:
     def leave(self, call: str, turn: Turn) -> None:
         self.member.leave(call, turn)
 
+    def began(self, call: str, at: float) -> None:
+        self.member.began(call, at)
+
     def end(self, call: str) -> None:
         self.member.end(call)
 
@@ -352,13 +355,13 @@ class Part:
                 self._request(waiters, turn)
         if member.to_say() and self._asks(turn):
             self._beat_now(turn)
-        if not member.beats and (member.used or member.slots) and self._asks(turn):
+        if not member.beats and (member.used or member.slots or member.begun) and self._asks(turn):
             member.beats = True
             turn.later(turn.now + turn.pace.beat, self._beat)
 
     def _beat(self, turn: Turn) -> None:
         self.member.beats = False
-        if self._asks(turn) and (self.member.used or self.member.slots):
+        if self._asks(turn) and (self.member.used or self.member.slots or self.member.begun):
             self._beat_now(turn)
 
     def _beat_now(self, turn: Turn) -> None:

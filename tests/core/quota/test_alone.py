@@ -10,7 +10,7 @@ from sidecar.core.quota.pace import lateness
 from tests.core.quota.company import Company, demand, limit
 
 FIVE = demand(limit(5))
-AGAIN = 1.0 + 0.02 + 0.01  # the window, the way's variation, and how long a permit holds
+AGAIN = 1.0 + 0.02 + 0.03  # the window, the way's variation, and how long a permit holds
 
 
 @pytest.fixture

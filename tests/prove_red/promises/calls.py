@@ -70,8 +70,8 @@ ROWS = (
     Row(
         promise="No attempt begins at or past the deadline.",
         file="sidecar/execute.py",
-        good="if not run.may_send() or self._clock.now() >= call.deadline or not self.guard.enter(run):",
-        bad="if not run.may_send() or not self.guard.enter(run):",
+        good="if not run.may_go_on() or self._clock.now() >= call.deadline or not self.guard.enter(run):",
+        bad="if not run.may_go_on() or not self.guard.enter(run):",
         tests=(f"{REFUSED}::test_a_deadline_that_passes_while_it_is_told",),
     ),
     Row(
