@@ -13,14 +13,26 @@ from sidecar.cli.failure import EXIT_CODES, USAGE, Stopped, stop
 from sidecar.cli.options import connection_option, json_option, named, tenant_option
 from sidecar.cli.session import Session, decoded, session, settings_here
 from sidecar.cli.terminal import JSON, paint, put, put_body, put_json, say
+from sidecar.model import Reason, SideEffect
 from sidecar.settings import Settings
 from sidecar.trace.line import Paint, Tone, columns, counted, plain, unpainted
 from sidecar.wire.durable import Queue, QueuedCall, QueueRequest, ResultRequest
-from sidecar.wire.subject import CALL_ID, EVERY, AdminAddress, admin_subject, encode_token
+from sidecar.wire.reply import CancelReply
+from sidecar.wire.subject import (
+    CALL_ID,
+    EVERY,
+    AdminAddress,
+    CancelAddress,
+    admin_subject,
+    cancel_subject,
+    encode_token,
+)
 
 ASK_SECONDS = 30.0  # thousands may wait
 RESULT_SECONDS = 10.0
+CANCEL_SECONDS = 3.0  # for the reads of a call's records, or the end of its exchange
 NOT_WHOLE = 1
+NOT_KNOWN = 75
 MOST = 1_000
 TONES = {"waiting": Tone.WARN, "done": Tone.GOOD, "dead": Tone.BAD}
 
@@ -98,6 +110,43 @@ def redrive(*, call_id: str | None, every: bool, connection: str | None, tenant:
         for name, why in refused.items():
             say(f"{name}: {plain(why)}")
     return NOT_WHOLE if refused else 0
+
+
+@command.command("cancel")
+@click.argument("call_id")
+@tenant_option
+@connection_option
+@json_option
+def cancel(*, call_id: str, tenant: str, connection: str, as_json: bool) -> int:
+    """End a durable call that waits, or stop one that runs; what became of it.
+
+    One that waits ends with nothing changed. Exit code 75 where it may have happened.
+    """
+    became = anyio.run(_cancel, settings_here(), tenant, connection, _id(call_id))
+    if as_json:
+        put_json(msgspec.to_builtins(became))
+    else:
+        put(_became(became))
+    return 0 if became.cancelled and became.side_effect is SideEffect.NONE else NOT_KNOWN
+
+
+async def _cancel(settings: Settings, tenant: str, connection: str, call_id: str) -> CancelReply:
+    async with session(settings) as nats:
+        subject = cancel_subject(nats.prefix, CancelAddress(tenant, connection, call_id))
+        try:
+            answer = await nats.ask(subject, b"", timeout=CANCEL_SECONDS, call_id=call_id)
+        except Stopped as nobody:
+            detail = f"no durable call of connection {connection} with this id waits or runs"
+            raise stop(Reason.UNKNOWN_CALL, detail, f"see how it stands: sidecar queue show {call_id}") from nobody
+        return decoded(answer.body, CancelReply)
+
+
+def _became(became: CancelReply) -> str:
+    if not became.cancelled:
+        return f"too late to cancel: it ended ({became.outcome}); sidecar queue result {became.call_id}"
+    if became.side_effect is SideEffect.NONE:
+        return "cancelled: nothing was changed"
+    return f"cancelled, but the request was sent: it may have happened; sidecar trace show {became.call_id}"
 
 
 async def _asked(settings: Settings, tenant: str, connection: str | None, request: QueueRequest) -> bytes:

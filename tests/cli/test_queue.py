@@ -49,6 +49,20 @@ def test_one_that_waits_for_its_time(beside: Command) -> None:
     assert "its time has not come" in waiting.stderr
 
 
+def test_one_that_waits_is_cancelled(beside: Command) -> None:
+    """With nothing changed, which is its result; a second time there is nothing to cancel."""
+    soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 86_400))
+    call_id = said(beside("call", "acme.account.get", "--submit", "--not-before", soon, "--json"))["call_id"]
+    cancelled = beside("queue", "cancel", call_id)
+    assert (cancelled.exit_code, cancelled.stdout) == (0, "cancelled: nothing was changed\n")
+    ended = beside("queue", "result", call_id)
+    assert "CANCELLED_BY_CALLER" in ended.stderr
+    assert "nothing was sent" in ended.stderr
+    again = beside("queue", "cancel", call_id)
+    assert again.exit_code == 66
+    assert f"sidecar queue show {call_id}" in again.stderr
+
+
 def test_one_that_failed_for_good_is_driven_again(beside: Command) -> None:
     """Its failure is its result; driven again it runs anew."""
     call_id = beside("call", "acme.account.get", "--submit", "-c", "nobody").stdout.strip()
