@@ -165,6 +165,7 @@ BUGS = (
         ),
         (ONE_LEASE, ONE_OWNER),
         ("all", "store"),
+        first=2990,
     ),
     Bug(
         "a credit that is taken back was never used",

@@ -48,7 +48,7 @@ ROWS: tuple[Row, ...] = (
     Row(
         promise="Leave that is over when it is given is asked for again.",
         file="sidecar/quota.py",
-        good="            if isinstance(given, Failure) or given.may_send():\n",
+        good="            if isinstance(given, Failure) or given.holds():\n",
         bad="            if isinstance(given, Failure | Permit):\n",
         tests=(f"{QUOTAS}::test_leave_that_is_over_before_it_is_given_is_asked_for_again",),
     ),

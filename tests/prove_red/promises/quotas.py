@@ -9,6 +9,7 @@ ALONE = "tests/core/quota/test_alone.py"
 OWNERS = "tests/core/quota/test_owners.py"
 LENT = "tests/core/quota/test_lent.py"
 HINTS = "tests/core/quota/test_hints.py"
+USED = "tests/core/quota/test_used.py"
 WINDOW = "tests/core/quota/test_window.py"
 LEVEL = "tests/core/quota/test_level.py"
 
@@ -28,6 +29,34 @@ ROWS = (
         tests=(f"{ALONE}::test_above_the_limit_it_is_dated",),
     ),
     Row(
+        promise="What a permit took counts from when it was used.",
+        file=f"{QUOTA}/owner.py",
+        good="            if sooner <= SOON:\n                continue\n",
+        bad="            if sooner <= NEVER:\n                continue\n",
+        tests=(f"{USED}::test_a_unit_that_was_used_counts_from_then",),
+    ),
+    Row(
+        promise="When a permit was used is counted from when that is heard, never from what its sidecar's clock says.",
+        file=f"{QUOTA}/owner.py",
+        good="sooner = granted.start + granted.late - (turn.now - age)",
+        bad="sooner = granted.start + granted.late - granted.start",
+        tests=(f"{USED}::test_used_later_it_counts_from_later",),
+    ),
+    Row(
+        promise="Clocks may run at rates that differ.",
+        file=f"{QUOTA}/member.py",
+        good="(1 - DRIFT) * (turn.now - at)",
+        bad="(turn.now - at)",
+        tests=(f"{USED}::test_a_permit_of_another_clock_rate_frees_no_sooner",),
+    ),
+    Row(
+        promise="Those who stood in line do not start in one moment.",
+        file=f"{QUOTA}/owner.py",
+        good="            wanted.space(cost, start)\n",
+        bad="            pass\n",
+        tests=(f"{USED}::test_a_crowd_thins_out",),
+    ),
+    Row(
         promise="A unit that comes back after its window is nobody's.",
         file=f"{QUOTA}/window.py",
         good="        if at >= len(self._ends) or self._ends[at] != end:\n            return\n",
@@ -37,7 +66,7 @@ ROWS = (
     Row(
         promise="A permit that was not used gives its units back.",
         file=f"{QUOTA}/owner.py",
-        good="            budget.give_back((sender, call), cost, granted.start + granted.late, turn.now)\n",
+        good="            budget.give_back((sender, call), cost, sure, turn.now)\n",
         bad="",
         tests=(f"{ALONE}::test_what_was_not_used_comes_back",),
     ),
@@ -113,8 +142,8 @@ ROWS = (
     ),
     Row(
         promise="A permit that nobody received takes nothing.",
-        file=f"{QUOTA}/part.py",
-        good="                owner.unused(to, permit.call, turn)\n",
+        file=f"{QUOTA}/owner.py",
+        good="                self.unused(sender, permit.call, turn)\n",
         bad="                pass\n",
         tests=(f"{OWNERS}::test_one_who_is_gone_gives_back",),
     ),
@@ -166,5 +195,19 @@ ROWS = (
         good="        latest = grant.sent + grant.hold + permit.wait + permit.late\n",
         bad="        latest = turn.now + permit.wait + permit.late\n",
         tests=(f"{OWNERS}::test_a_permit_that_comes_late_is_void",),
+    ),
+    Row(
+        promise="What a partition's record has no room for counts as used after a crash.",
+        file=f"{QUOTA}/keeping.py",
+        good="        owner.ahead.inherit(last.omitted, owner.cold + LATEST + last.omitted)\n",
+        bad="        pass\n",
+        tests=("tests/core/quota/test_crowd.py::test_what_the_record_does_not_name_counts_as_used",),
+    ),
+    Row(
+        promise="A partition's record stays small, however many budgets it has.",
+        file=f"{QUOTA}/keeping.py",
+        good="        if size <= self._room:\n",
+        bad="        if size:\n",
+        tests=("tests/core/quota/test_crowd.py::test_everybody_is_served",),
     ),
 )
