@@ -53,7 +53,7 @@ def test_no_command_shows_the_help(sidecar: Command) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["quota", "show"], "No such command 'quota'"),
+        (["mcp"], "No such command 'mcp'"),
         (["call"], "Missing argument 'PROVIDER.OPERATION'"),
         (["call", "acme"], "acme is a provider; name one of its operations"),
         (["call", "Acme.get"], "'Acme.get' is not PROVIDER.OPERATION"),

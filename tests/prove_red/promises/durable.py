@@ -118,4 +118,33 @@ ROWS = (
         bad='        "whole": tenant,',
         tests=("tests/permissions/test_table.py::test_what_is_asked_to_check_is_allowed",),
     ),
+    Row(
+        promise="A cancel says that nothing was changed only where no record of the call's key is there.",
+        file="sidecar/withdraw.py",
+        good="        if begun is not None:\n            return None\n",
+        bad="",
+        tests=("tests/durable/test_withdraw.py::test_what_may_have_been_sent_is_not_ended",),
+    ),
+    Row(
+        promise="What was done stands, also where a cancel ended the call meanwhile as one that nobody had begun.",
+        file="sidecar/core/durable.py",
+        good="    if state.ran is not None and _wrongly_withdrawn(found, state.ran):\n"
+        "        return _keep(replace(state, call=state.ran), wall)\n",
+        bad="",
+        tests=("tests/durable/test_withdraw.py::test_a_call_done_meanwhile_is_told_as_done",),
+    ),
+    Row(
+        promise="While a call is being ended it does not begin at the same sidecar.",
+        file="sidecar/withdraw.py",
+        good="            stop = self._in_flight[address] = Stop.here()",
+        bad="            stop = self._in_flight[msgspec.structs.replace(address, call_id=str())] = Stop.here()",
+        tests=("tests/durable/test_withdraw.py::test_nothing_begins_here_that_is_being_ended",),
+    ),
+    Row(
+        promise="A durable call whose word is gone is woken.",
+        file="sidecar/queue.py",
+        good="                takers.start_soon(self._wake, tenant)\n",
+        bad="",
+        tests=("tests/durable/test_wake.py::test_a_call_whose_word_is_gone_runs",),
+    ),
 )

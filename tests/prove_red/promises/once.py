@@ -145,4 +145,11 @@ ROWS = (
         bad="        if False:",
         tests=("tests/once/test_claim.py::test_a_record_fits_one_message",),
     ),
+    Row(
+        promise="An id made of the key that is there already after a crash means that the call was done.",
+        file="sidecar/keyed.py",
+        good="        if failure.done_before and run.side_effect is not SideEffect.NONE:",
+        bad="        if failure.done_before and run.side_effect is SideEffect.DONE:",
+        tests=("tests/once/test_once.py::test_an_id_that_is_there_already_was_this_calls",),
+    ),
 )
