@@ -39,7 +39,7 @@ BUGS = (
     ),
     Bug(
         "a permit is used the moment it is due",
-        (Edit("owner", "budget.take(name, cost, start + call.late,", "budget.take(name, cost, start,"),),
+        (Edit("permits", "budget.take(name, cost, start + call.late,", "budget.take(name, cost, start,"),),
         (IN_WINDOW,),
         ("fair", "mesh"),
         SHORT,

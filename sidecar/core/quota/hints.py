@@ -83,4 +83,4 @@ def _occupy(budget: Budget, at: int, hint: Hint, turn: Turn) -> None:
 def _start_anew(owner: Owner, budget: Budget, window: Sliding, moment: float, turn: Turn) -> None:
     """The provider counts from nothing since `moment`: what arrived before it is free."""
     window.forget(max(turn.now, moment + window.seconds))
-    owner.look_at(budget, turn.now, turn)
+    owner.serving.look_at(budget, turn.now, turn)

@@ -180,7 +180,7 @@ def _whole(budget: Budget, owner: Owner, log: Log, age: float, turn: Turn) -> No
         budget.level = Level(budget.limit.tokens, now, min(log.level, budget.limit.tokens.burst))
     for sender, call, left in log.slots:
         if left > age:
-            owner.adopt(sender, call, (log.limit.key,), turn, ends=now + left - age)
+            owner.permits.adopt(sender, call, (log.limit.key,), turn, ends=now + left - age)
     for sender, units, serial, left in log.lent:
         if left > age and len(units) == len(budget.windows):
             owner.lending.hold(budget, sender, Lent(units, now + left - age, serial), turn)

@@ -140,7 +140,7 @@ class Lending:
         del budget.lent[sender]
         for window, units in zip(budget.windows, lent.units, strict=True):
             window.take(units, turn.now + LATEST + budget.variation + window.seconds)
-        self.owner.look_at(budget, turn.now, turn)
+        self.owner.serving.look_at(budget, turn.now, turn)
 
     def told(self, sender: str, told: Sync, turn: Turn) -> None:
         """What a sidecar holds of the time before this owner; the first time it says so, for copies may come late."""
@@ -155,7 +155,7 @@ class Lending:
             self._reckon(budget)
             if not self.missing:
                 budget.unknown_slots = (0, 0.0)
-            self.owner.look_at(budget, turn.now, turn)
+            self.owner.serving.look_at(budget, turn.now, turn)
 
     def sweep(self, now: float) -> None:
         """Forget who has not asked for long."""
@@ -169,7 +169,7 @@ class Lending:
             self.missing.clear()
             for budget in self.owner.budgets.values():
                 self._reckon(budget)
-                self.owner.look_at(budget, turn.now, turn)
+                self.owner.serving.look_at(budget, turn.now, turn)
 
     def _take_over(self, sender: str, told: Sync, turn: Turn) -> None:
         budgets, now = self.owner.budgets, turn.now
@@ -189,7 +189,7 @@ class Lending:
                     use.units, now - use.age + LATEST + (of.variation if of is not None else 0.0) + window.seconds
                 )
         for call, keys in told.under_way:
-            self.owner.adopt(sender, call, keys, turn)
+            self.owner.permits.adopt(sender, call, keys, turn)
 
     def _share(self, budget: Budget, sender: str, turn: Turn) -> tuple[int, ...] | None:
         """What one sidecar is lent of it; None where that is nothing, or nothing is free of it now."""
@@ -233,5 +233,5 @@ class Lending:
             turn.later(lent.until, partial(self._end, budget, sender), self.owner.life)
             return
         del budget.lent[sender]
-        self.owner.look_at(budget, turn.now, turn)
-        self.owner.service(turn)
+        self.owner.serving.look_at(budget, turn.now, turn)
+        self.owner.serving.serve(turn)

@@ -7,6 +7,7 @@ from collections import deque
 from sidecar.core.quota.budget import Budget
 from sidecar.core.quota.pace import lateness
 
+Name = tuple[str, str]  # the sidecar, and its name for the call
 Wants = tuple[tuple[str, int], ...]
 
 

@@ -10,6 +10,7 @@ from sidecar.core.quota.limit import Limit
 
 LATEST = 0.25  # a permit holds no longer than that
 DRIFT = 0.02  # clocks of two processes run at rates that differ by less
+MOMENT = 0.0005  # a look is not put off, nor planned anew, by less
 
 
 class Pace(msgspec.Struct, frozen=True):

@@ -8,14 +8,13 @@ from sidecar.core.quota.event import Asked, Hinted, Refuse, Send
 from sidecar.core.quota.limit import Demand
 from sidecar.core.quota.member import NOBODY, Member, Waiter
 from sidecar.core.quota.message import Beat, Grant, Message, NotMine, Request, Sync, Took
-from sidecar.core.quota.pace import LATEST
+from sidecar.core.quota.pace import LATEST, MOMENT
 from sidecar.core.quota.seat import Seat, Step
 from sidecar.core.quota.turn import Turn
 
 NEVER = float("inf")
 AT_ONCE = 100  # requests that are repeated in one message
 TRIED = 1.0  # seconds; a try so long ago says nothing about now
-SOON = 0.0005  # seconds; a look is not planned anew for less
 
 
 class Part:
@@ -245,7 +244,7 @@ class Part:
     # Looking after those that wait.
 
     def _look_at(self, at: float, turn: Turn) -> None:
-        if at < self._looks - SOON:
+        if at < self._looks - MOMENT:
             self._looks = at
             turn.later(at, self._look_now)
 
@@ -326,7 +325,7 @@ class Part:
             return
         while True:
             self._tell(turn)
-            owner.service(turn)
+            owner.serving.serve(turn)
             grants = owner.answers.collected(turn.now)
             if not grants:
                 break

@@ -212,7 +212,7 @@ class Lending(RuleBasedStateMachine):
         self.collect()
 
     def collect(self) -> None:
-        self.owner.service(self.turn)
+        self.owner.serving.serve(self.turn)
         for sender, grant in self.owner.answers.collected(self.now):
             self.grants.append((sender, grant))
             self.receive(sender, grant)
