@@ -7,6 +7,7 @@ from functools import partial
 
 from sidecar.core import durable
 from sidecar.core.durable import Delivery, Effect, Event, Todo
+from sidecar.core.rerun import Ran
 from sidecar.durable import DurableCall, Stage
 from sidecar.kept import KeptFailure, KeptSuccess
 from sidecar.model import Access, Failure, Outcome, Reason, SideEffect, Success, TraceContext
@@ -137,14 +138,14 @@ class Following:
         owner = once.pending.get(call_id)
         if once.keyed and call_id in once.done:
             kept = once.done[call_id]
-            self.later(0.01, lambda: durable.Ran(kept[0], kept[1]))
+            self.later(0.01, lambda: Ran(kept[0], kept[1]))
             return
         if once.keyed and owner is not None:
             if owner[0].life == owner[1]:
-                self.later(1.0, lambda: durable.Ran(in_progress()))
+                self.later(1.0, lambda: Ran(in_progress()))
                 return
             once.done[call_id] = (unknown_owner(), 1)
-            self.later(1.0, lambda: durable.Ran(*once.done[call_id]))
+            self.later(1.0, lambda: Ran(*once.done[call_id]))
             return
         once.pending[call_id] = (self.sidecar, self.life)
         self.sidecar.held.add(call_id)
@@ -165,7 +166,7 @@ class Following:
         final = isinstance(answer, Success) or answer.reason in (Reason.OUTCOME_UNKNOWN, Reason.PROVIDER_REJECTED)
         if final:
             once.done[call_id] = (answer, 1)
-        return durable.Ran(answer, 1)
+        return Ran(answer, 1)
 
 
 class Place:
