@@ -6,15 +6,13 @@ from collections.abc import Callable
 
 from sidecar.core.quota.event import Asked, Hinted, Refuse, Send
 from sidecar.core.quota.limit import Demand
+from sidecar.core.quota.looking import Looking
 from sidecar.core.quota.member import NOBODY, Member, Waiter
 from sidecar.core.quota.message import Beat, Grant, Message, NotMine, Request, Sync, Took
-from sidecar.core.quota.pace import LATEST, MOMENT
 from sidecar.core.quota.seat import Seat, Step
 from sidecar.core.quota.turn import Turn
 
 NEVER = float("inf")
-AT_ONCE = 100  # requests that are repeated in one message
-TRIED = 1.0  # seconds; a try so long ago says nothing about now
 
 
 class Part:
@@ -25,8 +23,7 @@ class Part:
         self.member = Member(partition)
         self.seat = Seat(partition, self._named, self._opened)
         self.leaving = False
-        self._looks = NEVER
-        self._soonest = NEVER  # the first deadline that came since the last look was planned
+        self._looking = Looking(self)
 
     # Calls.
 
@@ -34,18 +31,18 @@ class Part:
         member = self.member
         if member.by_credit(call, demand, turn):
             return
-        hopeless = self._hopeless(demand, deadline, turn)
+        hopeless = self._looking.hopeless(demand, deadline, turn)
         if hopeless is not None:
             turn.calls.pop(call, None)
             bucket = demand.wants[0].limit.bucket
             turn.effects.append(Refuse(call, hopeless, bucket, away=True))
             return
         waiter = member.wait(call, demand, deadline, turn)
-        self._soonest = min(self._soonest, deadline)
-        if self._asks(turn):
-            self._request([waiter], turn)
+        self._looking.expect(deadline)
+        if self.asks(turn):
+            self.request([waiter], turn)
         else:
-            self._look(turn)
+            self._looking.look(turn)
 
     def leave(self, call: str, turn: Turn) -> None:
         self.member.leave(call, turn)
@@ -138,13 +135,13 @@ class Part:
 
     # Whom to ask.
 
-    def _asks(self, turn: Turn) -> bool:
+    def asks(self, turn: Turn) -> bool:
         """Whether there is somebody to ask: this sidecar itself, or another that is known."""
         if self.member.owner == turn.me:
             return self.seat.owns(turn.now)
         return self.member.owner != NOBODY
 
-    def _request(self, waiters: list[Waiter], turn: Turn) -> None:
+    def request(self, waiters: list[Waiter], turn: Turn) -> None:
         request = self.member.request(waiters, turn)
         if self.member.owner == turn.me:
             if self.seat.owner is not None:
@@ -169,7 +166,7 @@ class Part:
         if known != owner:
             self._sync(turn)
         if member.waiting:
-            self._request(list(member.waiting.values()), turn)
+            self.request(list(member.waiting.values()), turn)
 
     def _opened(self, turn: Turn) -> None:
         """It is this sidecar's: its own calls are the first that ask, and what it holds itself is known to it."""
@@ -177,7 +174,7 @@ class Part:
         if owner is not None:
             owner.lending.told(turn.me, self.member.sync(turn), turn)
         if self.member.waiting:
-            self._request(list(self.member.waiting.values()), turn)
+            self.request(list(self.member.waiting.values()), turn)
 
     def _sync(self, turn: Turn) -> None:
         if self.member.holds and self.member.owner not in (NOBODY, turn.me):
@@ -189,131 +186,7 @@ class Part:
         if member.lost == NEVER:
             member.lost = turn.now
         if member.waiting:
-            self._look_at(turn.now, turn)
-
-    def _hopeless(self, demand: Demand, deadline: float, turn: Turn) -> float | None:
-        """Seconds after which to try again, where nobody will be there to ask before the deadline; else None."""
-        member, now, pace = self.member, turn.now, turn.pace
-        if self.leaving:
-            return float(pace.ttl)
-        if member.lost == NEVER or self.seat.owns(now) or self._credit_wait(demand, turn) <= deadline - now:
-            return None
-        if now - self.seat.tried > TRIED:
-            member.lost = now  # nobody tried for a while, so nobody knows
-            return None
-        self.seat.seek(turn)
-        if now - member.lost > pace.patience:
-            return pace.patience
-        if not self.seat.store_away and member.heard + pace.ttl > now:
-            short = [window.seconds for want in demand.wants for window in want.limit.windows]
-            cold = LATEST + max((seconds for seconds in short if seconds < pace.long), default=0.0)
-            gap = member.heard + pace.ttl + pace.again - now + cold
-            return gap if gap > deadline - now else None
-        return None
-
-    def _credit_wait(self, demand: Demand, turn: Turn) -> float:
-        """How long it would wait behind those that wait here, if there were nothing but credits."""
-        wait = 0.0
-        if not self._has_credit(demand, turn):
-            return NEVER
-        for want in demand.wants:
-            held = self.member.credits.held[want.limit.key]
-            ahead = sum(
-                other.cost
-                for waiter in self.member.waiting.values()
-                for other in waiter.demand.wants
-                if other.limit.key == want.limit.key
-            )
-            for window in held.windows:
-                rounds, rest = divmod(ahead + want.cost - 1, window.units)
-                again = window.seconds + want.limit.variation + LATEST
-                fit = window.fit(rest + 1, window.units, turn.now) - turn.now
-                wait = max(wait, fit + rounds * again)
-        return wait
-
-    def _has_credit(self, demand: Demand, turn: Turn) -> bool:
-        """Whether it can be served without asking, now or later."""
-        for want in demand.wants:
-            held = self.member.credits.held.get(want.limit.key)
-            if held is None or held.until <= turn.now or held.limit != want.limit:
-                return False
-            if any(want.cost > window.units for window in held.windows):
-                return False
-        return True
-
-    # Looking after those that wait.
-
-    def _look_at(self, at: float, turn: Turn) -> None:
-        if at < self._looks - MOMENT:
-            self._looks = at
-            turn.later(at, self._look_now)
-
-    def _look_now(self, turn: Turn) -> None:
-        """Unless an earlier look has put this one off."""
-        if turn.now >= self._looks:
-            self._look(turn)
-
-    def _look(self, turn: Turn) -> None:
-        """Those whose time is over; requests without an answer; an owner that says nothing; credits meanwhile."""
-        self._looks = NEVER
-        member, now, pace = self.member, turn.now, turn.pace
-        if not member.waiting:
-            return
-        for waiter in [waiter for waiter in member.waiting.values() if waiter.deadline <= now]:
-            self._give_up_on(waiter, max(waiter.ready - now, pace.again), turn, away=not self._asks(turn))
-        if self._asks(turn):
-            self._ask_again(turn)
-        elif member.lost == NEVER:
-            member.lost = now
-        if not self._asks(turn) or member.lost < NEVER:
-            if not self.leaving:
-                self.seat.seek(turn)
-            self._by_credit(turn)
-            self._lose_patience(turn)
-        if member.waiting:
-            soon = self.seat.due() if not self._asks(turn) and self.seat.due() > now else now + pace.resend
-            self._look_at(min(soon, *(waiter.deadline for waiter in member.waiting.values())), turn)
-
-    def _ask_again(self, turn: Turn) -> None:
-        member, now, pace = self.member, turn.now, turn.pace
-        if member.owner == turn.me:
-            waiters = [waiter for waiter in member.waiting.values() if waiter.asked == float("-inf")]
-        else:
-            before = now - pace.resend + 0.001
-            quiet = member.heard <= before
-            waiters = [
-                waiter
-                for waiter in member.waiting.values()
-                if waiter.asked <= before and (quiet or waiter.answered < waiter.asked or waiter.ready <= before)
-            ][:AT_ONCE]
-            first = min((waiter.asked for waiter in waiters if waiter.asked > float("-inf")), default=now)
-            if waiters and now - max(member.heard, min(first, now)) >= pace.silence and member.lost == NEVER:
-                member.lost = now
-        if waiters:
-            self._request(waiters, turn)
-
-    def _by_credit(self, turn: Turn) -> None:
-        member = self.member
-        for waiter in list(member.waiting.values()):
-            if waiter.slots or member.credits.fit(waiter.demand.wants, turn.now) is None:
-                continue
-            if (member.credits.fit(waiter.demand.wants, turn.now) or 0.0) > turn.now:
-                break
-            member.leave(waiter.call, turn)
-            member.by_credit(waiter.call, waiter.demand, turn)
-
-    def _lose_patience(self, turn: Turn) -> None:
-        """Nobody could be asked for long: only who may hope for a credit waits on."""
-        member, patience = self.member, turn.pace.patience
-        if turn.now - member.lost > patience:
-            for waiter in list(member.waiting.values()):
-                if not self._has_credit(waiter.demand, turn):
-                    self._give_up_on(waiter, patience, turn, away=True)
-
-    def _give_up_on(self, waiter: Waiter, retry_after: float, turn: Turn, *, away: bool) -> None:
-        if waiter.asked > float("-inf"):
-            self.member.unused.append(waiter.name)
-        self.member.refuse(waiter, retry_after, waiter.bucket, turn, away=away)
+            self._looking.look_at(turn.now, turn)
 
     # What is to be said at the end of a turn.
 
@@ -321,7 +194,7 @@ class Part:
         owner, member = self.seat.owner, self.member
         if owner is None:
             self._tell(turn)
-            self._look_after(turn)
+            self._looking.settle(turn)
             return
         while True:
             self._tell(turn)
@@ -336,31 +209,25 @@ class Part:
                     turn.effects.append(Send(to, grant, certain=bool(grant.permits)))
         if owner.ahead.dirty:
             self.seat.write_down(turn)
-        self._look_after(turn)
-
-    def _look_after(self, turn: Turn) -> None:
-        """While somebody waits there is a next look: at the first deadline at the latest."""
-        if self.member.waiting:
-            self._look_at(min(turn.now + turn.pace.resend, self._soonest), turn)
-            self._soonest = NEVER
+        self._looking.settle(turn)
 
     def _tell(self, turn: Turn) -> None:
         """What came back is told at once; what is in use, once a second."""
         member = self.member
-        if member.anew and self._asks(turn):
+        if member.anew and self.asks(turn):
             waiters = [waiter for waiter in member.anew if waiter.name in member.waiting]
             member.anew = []
             if waiters:
-                self._request(waiters, turn)
-        if member.to_say() and self._asks(turn):
+                self.request(waiters, turn)
+        if member.to_say() and self.asks(turn):
             self._beat_now(turn)
-        if not member.beats and (member.used or member.slots or member.begun) and self._asks(turn):
+        if not member.beats and (member.used or member.slots or member.begun) and self.asks(turn):
             member.beats = True
             turn.later(turn.now + turn.pace.beat, self._beat)
 
     def _beat(self, turn: Turn) -> None:
         self.member.beats = False
-        if self._asks(turn) and (self.member.used or self.member.slots or self.member.begun):
+        if self.asks(turn) and (self.member.used or self.member.slots or self.member.begun):
             self._beat_now(turn)
 
     def _beat_now(self, turn: Turn) -> None:

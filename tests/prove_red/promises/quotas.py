@@ -16,7 +16,7 @@ LEVEL = "tests/core/quota/test_level.py"
 ROWS = (
     Row(
         promise="A unit is taken until it has surely left its window, however late its permit was used.",
-        file=f"{QUOTA}/owner.py",
+        file=f"{QUOTA}/permits.py",
         good="budget.take(name, cost, start + call.late, ends, turn.now)",
         bad="budget.take(name, cost, start, ends, turn.now)",
         tests=(f"{ALONE}::test_above_the_limit_it_is_dated",),
@@ -30,14 +30,14 @@ ROWS = (
     ),
     Row(
         promise="What a permit took counts from when it was used.",
-        file=f"{QUOTA}/owner.py",
-        good="            if sooner <= SOON:\n                continue\n",
+        file=f"{QUOTA}/permits.py",
+        good="            if sooner <= MOMENT:\n                continue\n",
         bad="            if sooner <= NEVER:\n                continue\n",
         tests=(f"{USED}::test_a_unit_that_was_used_counts_from_then",),
     ),
     Row(
         promise="When a permit was used is counted from when that is heard, never from what its sidecar's clock says.",
-        file=f"{QUOTA}/owner.py",
+        file=f"{QUOTA}/permits.py",
         good="sooner = granted.start + granted.late - (turn.now - age)",
         bad="sooner = granted.start + granted.late - granted.start",
         tests=(f"{USED}::test_used_later_it_counts_from_later",),
@@ -51,7 +51,7 @@ ROWS = (
     ),
     Row(
         promise="Those who stood in line do not start in one moment.",
-        file=f"{QUOTA}/owner.py",
+        file=f"{QUOTA}/serving.py",
         good="            wanted.space(cost, start)\n",
         bad="            pass\n",
         tests=(f"{USED}::test_a_crowd_thins_out",),
@@ -65,14 +65,14 @@ ROWS = (
     ),
     Row(
         promise="A permit that was not used gives its units back.",
-        file=f"{QUOTA}/owner.py",
+        file=f"{QUOTA}/permits.py",
         good="            budget.give_back((sender, call), cost, sure, turn.now)\n",
         bad="",
         tests=(f"{ALONE}::test_what_was_not_used_comes_back",),
     ),
     Row(
         promise="What cannot be served in time is refused at once, with the time.",
-        file=f"{QUOTA}/owner.py",
+        file=f"{QUOTA}/serving.py",
         good="        if wait > item.left:\n",
         bad="        if wait < 0.0:\n",
         tests=(f"{ALONE}::test_who_would_wait_too_long_in_line_is_refused_at_once",),
@@ -135,14 +135,14 @@ ROWS = (
     ),
     Row(
         promise="A request without an answer is sent again.",
-        file=f"{QUOTA}/part.py",
-        good="        if waiters:\n            self._request(waiters, turn)\n\n    def _by_credit",
+        file=f"{QUOTA}/looking.py",
+        good="        if waiters:\n            self._part.request(waiters, turn)\n\n    def _by_credit",
         bad="\n    def _by_credit",
         tests=(f"{OWNERS}::test_a_lost_request_is_sent_again",),
     ),
     Row(
         promise="A permit that nobody received takes nothing.",
-        file=f"{QUOTA}/owner.py",
+        file=f"{QUOTA}/permits.py",
         good="                self.unused(sender, permit.call, turn)\n",
         bad="                pass\n",
         tests=(f"{OWNERS}::test_one_who_is_gone_gives_back",),
@@ -163,8 +163,8 @@ ROWS = (
     ),
     Row(
         promise="While others wait, a credit that is hardly used is called back.",
-        file=f"{QUOTA}/owner.py",
-        good="        self.lending.recall(budget, turn)\n",
+        file=f"{QUOTA}/serving.py",
+        good="        self._owner.lending.recall(budget, turn)\n",
         bad="",
         tests=(f"{LENT}::test_a_credit_is_called_back_while_others_wait",),
     ),
@@ -184,7 +184,7 @@ ROWS = (
     ),
     Row(
         promise="A slot is held although messages of before its permit do not name it.",
-        file=f"{QUOTA}/owner.py",
+        file=f"{QUOTA}/permits.py",
         good="if granted.named and call not in calls and call not in before:",
         bad="if call not in calls and call not in before:",
         tests=(f"{OWNERS}::test_what_was_said_before_a_permit_came_frees_no_slot",),
