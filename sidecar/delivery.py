@@ -93,6 +93,7 @@ class Deliveries:
         counters: Counters,
         clock: Clock,
         random: Random,
+        ending: set[CancelAddress],
     ) -> None:
         self._queue = queue
         self._store = store
@@ -105,6 +106,7 @@ class Deliveries:
         self._counters = counters
         self._clock = clock
         self._random = random
+        self._ending = ending
 
     async def follow(self, taken: Taken) -> None:
         """Work on the word until it is over, given back, or left to be said again. Raises StoreUnavailable."""
@@ -150,7 +152,7 @@ class Deliveries:
 
     async def _run(self, place: Place, taken: Taken, kept: DurableCall) -> Event:
         named = CancelAddress(place.tenant, place.connection, place.call_id)
-        if named in self._in_flight:
+        if named in self._in_flight or named in self._ending:
             return Busy()
         stop = self._in_flight[named] = taken.stop = Stop()
         stop.task = cast("asyncio.Task[object]", asyncio.current_task())

@@ -26,6 +26,7 @@ from sidecar.wire.reply import Asked
 from sidecar.wire.subject import CancelAddress
 
 LOOK_SECONDS = 2.0
+MOST_WAITING = 1_000  # cancels; those beyond find calls that run, none that wait
 ABREAST = 16  # cancels whose records are looked for at a time: most name calls that are over
 
 
@@ -33,6 +34,8 @@ class Counters(Protocol):
     """What is counted."""
 
     def durable_ended(self, how: str) -> None: ...
+
+    def refused(self, why: str) -> None: ...
 
 
 class Withdrawals:
@@ -49,6 +52,7 @@ class Withdrawals:
         observer: Observer,
         counters: Counters,
         clock: Clock,
+        ending: set[CancelAddress],
     ) -> None:
         self._store = store
         self._keyed = keyed
@@ -58,19 +62,22 @@ class Withdrawals:
         self._observer = observer
         self._counters = counters
         self._clock = clock
+        self._ending = ending
         self._abreast = anyio.Semaphore(ABREAST)
 
     async def withdraw(self, address: CancelAddress) -> tuple[Asked, Failure] | None:
         """How the call ends; None where none of this name waits, or it may have begun, or another sidecar ended it."""
+        if self._abreast.statistics().tasks_waiting >= MOST_WAITING:
+            self._counters.refused("cancel_not_looked_up")
+            return None
         async with self._abreast:
-            if address in self._in_flight:
+            if address in self._in_flight or address in self._ending:
                 return None
-            stop = self._in_flight[address] = Stop.here()
-            stop.settle()  # nobody cuts this off; and while it is held here, it does not begin here
+            self._ending.add(address)
             try:
                 return await self._ended(Place(address.tenant, address.connection, address.call_id))
             finally:
-                del self._in_flight[address]
+                self._ending.discard(address)
 
     async def _ended(self, place: Place) -> tuple[Asked, Failure] | None:
         seen = await self._store.read(place)

@@ -17,6 +17,7 @@ from sidecar.store.durable import DurableStore
 from sidecar.store.idempotency import IdempotencyStore
 from sidecar.submit import Submission
 from sidecar.wake import Forgotten
+from sidecar.wire.subject import CancelAddress
 from sidecar.wiring.ground import USER_AGENT, Ground
 from sidecar.withdraw import Withdrawals
 
@@ -88,6 +89,7 @@ def wire_durables(on: Ground, executor: Executor) -> Durables:
         depth=settings.queue_depth,
         max_payload=on.bus.max_payload,
     )
+    ending: set[CancelAddress] = set()
     deliveries = Deliveries(
         queue=queue,
         store=store,
@@ -100,6 +102,7 @@ def wire_durables(on: Ground, executor: Executor) -> Durables:
         counters=on.metrics,
         clock=on.clock,
         random=on.random,
+        ending=ending,
     )
     running = DurableCalls(
         queue=queue,
@@ -120,5 +123,6 @@ def wire_durables(on: Ground, executor: Executor) -> Durables:
         observer=on.trace,
         counters=on.metrics,
         clock=on.clock,
+        ending=ending,
     )
     return Durables(store, submission, withdrawals, running)

@@ -134,6 +134,7 @@ class MemoryQueue:
 @dataclass
 class Counts:
     ended: list[str] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
     levels: list[int] = field(default_factory=list)
 
     def durable_in_flight(self, number: int) -> None:
@@ -141,6 +142,9 @@ class Counts:
 
     def durable_ended(self, how: str) -> None:
         self.ended.append(how)
+
+    def refused(self, why: str) -> None:
+        self.refusals.append(why)
 
 
 @dataclass
@@ -186,6 +190,7 @@ class House:
             max_payload=self.bus.max_payload,
         )
         self.in_flight: dict[CancelAddress, Stop] = {}
+        self.ending: set[CancelAddress] = set()
         self.forgotten = Forgotten(self.store, self.submission, self.clock)
         self.durable = self.sidecar()
         self.administrator = QueueAdministrator(self.store, self.submission, self.clock)
@@ -204,6 +209,7 @@ class House:
             counters=self.counts,
             clock=self.clock,
             random=self.random,
+            ending=self.ending,
         )
         return DurableCalls(
             queue=self.queue,

@@ -15,7 +15,7 @@ from sidecar.sandbox.scripted import ScriptedSender
 from sidecar.store.durable import Seen
 from sidecar.store.idempotency import IdempotencyStore, place_of
 from sidecar.wire.subject import CancelAddress
-from sidecar.withdraw import Withdrawals
+from sidecar.withdraw import MOST_WAITING, Withdrawals
 from sidecar.worker import Worker
 from tests.durable.house import DOWN, OK, House, until
 from tests.worker.house import KEY, Counts, Letter, StuckSender
@@ -44,6 +44,7 @@ def withdrawals(house: House) -> Withdrawals:
         observer=house.trace,
         counters=house.counts,
         clock=house.clock,
+        ending=house.ending,
     )
 
 
@@ -143,17 +144,41 @@ async def test_what_runs_is_stopped_and_the_canceller_is_told() -> None:
 
 
 async def test_nothing_begins_here_that_is_being_ended() -> None:
-    """Between the look at a call's record and the write that ends it, this sidecar does not run it."""
+    """Between the look at a call's record and the write that ends it, this sidecar does not run it; its id is free."""
     house = House([OK])
+    await house.taken(Call_Id=ID)
+    house.ending.add(ADDRESS)
+    async with house.serving():
+        await until(lambda: house.queue.out and not house.durable.in_flight)
+    assert isinstance(house.script, ScriptedSender)
+    assert not house.script.sent
+    house.ending.clear()
+    assert await withdrawals(house).withdraw(ADDRESS) is not None
+    assert (house.in_flight, house.ending) == ({}, set())
+
+
+async def test_what_is_ended_cannot_begin() -> None:
+    """It is held as long as that takes, and one at a time ends it."""
+    house = House()
     await house.taken(Call_Id=ID)
     ending = withdrawals(house)
     async with anyio.create_task_group() as group:
         group.start_soon(ending.withdraw, ADDRESS)
-        while ADDRESS not in house.in_flight:
+        while not house.ending and not house.counts.ended:
             await anyio.lowlevel.checkpoint()
+        assert house.ending == {ADDRESS}
         assert await ending.withdraw(ADDRESS) is None
-    assert not house.in_flight
-    assert (await kept(house)).call.stage is Stage.DONE
+    assert not house.ending
+
+
+async def test_a_storm_of_cancels_has_an_end() -> None:
+    """So many wait for a look at the records; the others are counted."""
+    house = House()
+    ending = withdrawals(house)
+    async with anyio.create_task_group() as group:
+        for _ in range(MOST_WAITING + 100):
+            group.start_soon(ending.withdraw, ADDRESS)
+    assert 0 < house.counts.refusals.count("cancel_not_looked_up") <= 100
 
 
 async def test_a_call_done_meanwhile_is_told_as_done() -> None:

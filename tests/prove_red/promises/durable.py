@@ -136,9 +136,9 @@ ROWS = (
     Row(
         promise="While a call is being ended it does not begin at the same sidecar.",
         file="sidecar/withdraw.py",
-        good="            stop = self._in_flight[address] = Stop.here()",
-        bad="            stop = self._in_flight[msgspec.structs.replace(address, call_id=str())] = Stop.here()",
-        tests=("tests/durable/test_withdraw.py::test_nothing_begins_here_that_is_being_ended",),
+        good="            self._ending.add(address)\n",
+        bad="",
+        tests=("tests/durable/test_withdraw.py::test_what_is_ended_cannot_begin",),
     ),
     Row(
         promise="A durable call whose word is gone is woken.",
