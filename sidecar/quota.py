@@ -178,8 +178,7 @@ class Quotas:
         try:
             if self.begun:
                 begun, self.begun = tuple(self.begun), []
-                for effect in self._node.on(Began(begun), now, self._random.jitter()):
-                    self._perform(effect)
+                self._node.on(Began(begun), now, 0.0)
             for effect in self._node.on(event, now, self._random.jitter()):
                 self._perform(effect)
         except Exception as error:

@@ -32,7 +32,7 @@ class Unused(msgspec.Struct, frozen=True, tag=True):
 
 
 class Began(msgspec.Struct, frozen=True, tag=True):
-    """Exchanges whose first byte left, each at its moment, which is past."""
+    """Exchanges whose first byte left, each at its moment, which is past. Said together with another event."""
 
     calls: tuple[tuple[str, float], ...]
 

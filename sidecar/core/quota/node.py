@@ -50,6 +50,9 @@ class Node:
     def on(self, event: Event, now: float, jitter: float) -> list[Effect]:
         """What is to be done about it. `jitter` is in [0, 1)."""
         turn = self._turn
+        if isinstance(event, Began):  # what comes of it is done with the next event
+            self._began(event.calls)
+            return []
         turn.begin(now, jitter)
         turn.of(None)
         match event:
@@ -60,8 +63,6 @@ class Node:
                 if isinstance(part, Part):
                     turn.of(part)
                     part.end(call)
-            case Began(calls=calls):
-                self._began(calls)
             case Unused(call=call) | Left(call=call):
                 self._leave(call)
             case Stored() | Refused() | Away():

@@ -81,7 +81,8 @@ class Permits:
                 continue
             for at, (budget, (_, cost)) in enumerate(zip(granted.budgets, granted.wants, strict=True)):
                 granted.sure[at] = budget.sooner(cost, granted.sure[at], sooner, turn.now)
-                self._owner.serving.look_at(budget, turn.now, turn)
+                if sooner > turn.pace.horizon:  # else those who wait are looked at soon enough as it is
+                    self._owner.serving.look_at(budget, turn.now, turn)
 
     def ended(self, sender: str, call: str, turn: Turn) -> None:
         """The exchange is over: its slots are free."""

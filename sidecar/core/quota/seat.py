@@ -7,16 +7,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum, auto
 
-from sidecar.core.quota.event import Away, Get, Put, Refused, Say, SendAll, Stored
+from sidecar.core.quota.asking import Asking, Then
+from sidecar.core.quota.event import Away, Refused, Say, SendAll, Stored
 from sidecar.core.quota.keeping import restored, state
 from sidecar.core.quota.message import NotMine, Took
 from sidecar.core.quota.owner import Owner
 from sidecar.core.quota.pace import LATEST
 from sidecar.core.quota.record import Claim, State, claim_of, encode, state_of
-from sidecar.core.quota.turn import Answer, Life, Turn
-
-Then = Callable[[Turn, Answer], None]
-
+from sidecar.core.quota.turn import Answer, Turn
 
 SWEEP = 10.0  # seconds between two looks for budgets that nobody uses
 
@@ -50,7 +48,7 @@ class Seat:
         self._swept = float("-inf")
         self._next_try = float("-inf")
         self._left: Callable[[Turn], None] | None = None
-        self._life = Life()  # answers and timers of an ownership before this one say nothing
+        self._asking = Asking(partition)
         self.store_away = False
         self.tried = float("-inf")  # when a claim was last written, or was to be
 
@@ -84,11 +82,11 @@ class Seat:
             if isinstance(answer, Stored):
                 self._have_claimed(started, answer.revision, turn)
             elif isinstance(answer, Refused):
-                self._get(turn, "own", self._learn)
+                self._asking.get(turn, "own", self._learn)
             else:
                 self.step = Step.IDLE
 
-        self._put(turn, "own", encode(Claim(turn.me)), self._revision, then, ttl=turn.pace.ttl)
+        self._asking.put(turn, "own", encode(Claim(turn.me)), self._revision, then, ttl=turn.pace.ttl)
 
     def _learn(self, turn: Turn, answer: Answer) -> None:
         """Whose record it is. Ours, if a write of ours had no answer: then it is written once more."""
@@ -113,7 +111,7 @@ class Seat:
         self._until = started + turn.pace.lease
         self._claimed = turn.now
         self.step = Step.OPENING
-        self._later(started + turn.pace.renew, self._renew, turn)
+        self._asking.later(started + turn.pace.renew, self._renew, turn)
         if self.owner is not None and self._state_revision is not None:
             self._open_again(self.owner, self._state_revision, turn)
         else:
@@ -129,7 +127,7 @@ class Seat:
             if isinstance(answer, Stored):
                 self._own(owner, answer.revision, turn)
             elif isinstance(answer, Refused) and answer.last is not None:
-                self._get(turn, "st", self._read)
+                self._asking.get(turn, "st", self._read)
             else:
                 self._again(turn)
 
@@ -147,11 +145,11 @@ class Seat:
         if turn.now >= self._until:
             self.step = Step.IDLE
             return
-        self._later(turn.now + turn.pace.again, self._read_again, turn)
+        self._asking.later(turn.now + turn.pace.again, self._read_again, turn)
 
     def _read_again(self, turn: Turn) -> None:
         if self.step is Step.OPENING:
-            self._get(turn, "st", self._read)
+            self._asking.get(turn, "st", self._read)
 
     def _open_again(self, owner: Owner, revision: int, turn: Turn) -> None:
         """Nobody owned it in between if the state is as we left it: the ledger is whole."""
@@ -163,7 +161,7 @@ class Seat:
                 return
             self._forget(turn)
             if isinstance(answer, Refused):
-                self._get(turn, "st", self._read)
+                self._asking.get(turn, "st", self._read)
             else:
                 self._again(turn)
 
@@ -173,7 +171,7 @@ class Seat:
         """What it says comes true once it is written: `recorded` takes it from `_recording`."""
         owner.ahead.promise(turn)
         self._recording = state(owner, turn)
-        self._put(turn, "st", encode(self._recording), revision, then)
+        self._asking.put(turn, "st", encode(self._recording), revision, then)
 
     def _new_owner(self, last: State | None, age: float, turn: Turn) -> Owner:
         owner = Owner(self.partition, self._epoch, turn)
@@ -220,20 +218,20 @@ class Seat:
             if isinstance(answer, Stored):
                 self._renewed(started, answer.revision, turn)
             elif isinstance(answer, Refused) and answer.last is not None:
-                self._get(turn, "own", self._whose)
+                self._asking.get(turn, "own", self._whose)
             elif isinstance(answer, Refused):  # a write is under way there: that may last
-                self._later(turn.now + turn.pace.again, self._ask_whose, turn)
+                self._asking.later(turn.now + turn.pace.again, self._ask_whose, turn)
             else:
-                self._later(max(turn.now, started + turn.pace.again), self._renew, turn)
+                self._asking.later(max(turn.now, started + turn.pace.again), self._renew, turn)
 
         value = encode(Claim(turn.me, self._epoch))
-        self._put(turn, "own", value, self._revision, then, ttl=turn.pace.ttl)
+        self._asking.put(turn, "own", value, self._revision, then, ttl=turn.pace.ttl)
 
     def _renewed(self, started: float, revision: int, turn: Turn) -> None:
         """A write over our own last revision: nobody owned it in between, however long that was."""
         self._revision = revision
         self._until = started + turn.pace.lease
-        self._later(started + turn.pace.renew, self._renew, turn)
+        self._asking.later(started + turn.pace.renew, self._renew, turn)
         if self.step is Step.OWNING and self.owner is not None:
             if turn.now - self._swept > SWEEP:
                 self._swept = turn.now
@@ -246,7 +244,7 @@ class Seat:
 
     def _ask_whose(self, turn: Turn) -> None:
         if self.step in (Step.OPENING, Step.OWNING):
-            self._get(turn, "own", self._whose)
+            self._asking.get(turn, "own", self._whose)
 
     def _whose(self, turn: Turn, answer: Answer) -> None:
         """Refused: a write of ours without an answer came first, or the record ended, or somebody else has it."""
@@ -254,7 +252,7 @@ class Seat:
             return
         claim = claim_of(answer.value, answer.revision) if isinstance(answer, Stored) else None
         if isinstance(answer, Away):
-            self._later(turn.now + turn.pace.again, self._renew, turn)
+            self._asking.later(turn.now + turn.pace.again, self._renew, turn)
         elif claim is not None and isinstance(answer, Stored) and claim.o == turn.me:
             self._revision = answer.revision
             if claim.ep == self._epoch:
@@ -302,7 +300,7 @@ class Seat:
             return
         at = self._written + spacing
         if at > turn.now:
-            self._later(at, self.write_down, turn)
+            self._asking.later(at, self.write_down, turn)
             return
         self._writing, self._written = True, turn.now
 
@@ -313,7 +311,7 @@ class Seat:
                 owner.recorded(self._recording, turn)
             else:
                 self._writing = True
-                self._get(turn, "st", self._rewritten)
+                self._asking.get(turn, "st", self._rewritten)
 
         self._put_state(owner, self._state_revision, then, turn)
 
@@ -321,7 +319,7 @@ class Seat:
         """After a write without an answer: whether it happened. The next write says the same and more."""
         self._writing = False
         if not isinstance(answer, Stored):
-            self._later(turn.now + turn.pace.again, self._reread, turn)
+            self._asking.later(turn.now + turn.pace.again, self._reread, turn)
             return
         found = state_of(answer.value)
         if found is not None and found.ep == self._epoch:
@@ -331,7 +329,7 @@ class Seat:
     def _reread(self, turn: Turn) -> None:
         if self.step is Step.OWNING and not self._writing:
             self._writing = True
-            self._get(turn, "st", self._rewritten)
+            self._asking.get(turn, "st", self._rewritten)
 
     # To leave in order.
 
@@ -351,11 +349,11 @@ class Seat:
 
         def then(turn: Turn, answer: Answer) -> None:
             if isinstance(answer, Stored):
-                self._put(turn, "own", None, self._revision, self._freed)
+                self._asking.put(turn, "own", None, self._revision, self._freed)
             else:
                 self._quit(turn)
 
-        self._put(turn, "st", everything, self._state_revision, then)
+        self._asking.put(turn, "st", everything, self._state_revision, then)
 
     def _freed(self, turn: Turn, _answer: Answer) -> None:
         turn.effects.append(SendAll(NotMine(self.partition)))
@@ -375,30 +373,6 @@ class Seat:
         self._end_life()
         self.step, self._revision, self._until = Step.IDLE, 0, float("-inf")
 
-    def _key(self, kind: str, turn: Turn) -> str:
-        return f"{turn.scope}.{kind}.{self.partition}"
-
-    def _put(
-        self, turn: Turn, kind: str, value: bytes | None, expected: int, then: Then, ttl: int | None = None
-    ) -> None:
-        turn.effects.append(Put(self._ticket(then, turn), self._key(kind, turn), value, expected, ttl))
-
-    def _get(self, turn: Turn, kind: str, then: Then) -> None:
-        turn.effects.append(Get(self._ticket(then, turn), self._key(kind, turn)))
-
-    def _ticket(self, then: Then, turn: Turn) -> int:
-        life = self._life
-
-        def answered(turn: Turn, answer: Answer) -> None:
-            if not life.over:
-                then(turn, answer)
-
-        return turn.ticket(answered)
-
-    def _later(self, at: float, look: Callable[[Turn], None], turn: Turn) -> None:
-        turn.later(at, look, self._life)
-
     def _end_life(self) -> None:
-        self._life.over = True
-        self._life = Life()
+        self._asking.end_life()
         self._writing = False
