@@ -159,8 +159,8 @@ BUGS = (
             ),
             Edit(
                 "seat",
-                "self._until = started + turn.pace.lease\n        self._later",
-                "self._until = turn.now + turn.pace.lease\n        self._later",
+                "self._until = started + turn.pace.lease\n        self._asking.later",
+                "self._until = turn.now + turn.pace.lease\n        self._asking.later",
             ),
         ),
         (ONE_LEASE, ONE_OWNER),
