@@ -165,7 +165,7 @@ BUGS = (
         ),
         (ONE_LEASE, ONE_OWNER),
         ("all", "store"),
-        first=2990,
+        first=4580,
     ),
     Bug(
         "a credit that is taken back was never used",
