@@ -9,7 +9,7 @@ from tests.sim.judge import IN_BUCKET, IN_SLOTS, IN_WINDOW
 from tests.sim.planted import Edit
 from tests.sim.quota import KINDS
 from tests.sim.shape import SHAPES, Draw
-from tests.sim.shares import CLOSED, ONE_LEASE, ONE_OWNER, SERVED
+from tests.sim.shares import CLOSED, ONE_OWNER, SERVED
 
 SHORT = (shape.second, shape.one, shape.costs, shape.credits_)
 CREDITS = (shape.credits_, shape.credits_of_some)
@@ -148,24 +148,6 @@ BUGS = (
         (ONE_OWNER, IN_WINDOW),
         ("takeover",),
         SHORT,
-    ),
-    Bug(
-        "a lease counts from when it is known",
-        (
-            Edit(
-                "seat",
-                "self._until = started + turn.pace.lease\n        self._claimed",
-                "self._until = turn.now + turn.pace.lease\n        self._claimed",
-            ),
-            Edit(
-                "seat",
-                "self._until = started + turn.pace.lease\n        self._asking.later",
-                "self._until = turn.now + turn.pace.lease\n        self._asking.later",
-            ),
-        ),
-        (ONE_LEASE, ONE_OWNER),
-        ("all", "store"),
-        first=4580,
     ),
     Bug(
         "a credit that is taken back was never used",

@@ -116,11 +116,14 @@ class Member:
         if isinstance(known, Given) and known.name:
             self.begun.append((known.name, at))
 
-    def end(self, call: str) -> None:
+    def end(self, call: str) -> bool:
+        """Whether its owner has to know at once: a slot is free."""
         known = self.calls.pop(call, None)
-        if isinstance(known, Given) and known.slots:
-            self.slots -= 1
-            self.ended.append(known.name)
+        if not isinstance(known, Given) or not known.slots:
+            return False
+        self.slots -= 1
+        self.ended.append(known.name)
+        return True
 
     def hint(self, hinted: Hinted, turn: Turn) -> None:
         """What an answer said of a limit; of each once a second."""

@@ -49,20 +49,16 @@ class Node:
 
     def on(self, event: Event, now: float, jitter: float) -> list[Effect]:
         """What is to be done about it. `jitter` is in [0, 1)."""
-        turn = self._turn
-        if isinstance(event, Began):  # what comes of it is done with the next event
-            self._began(event.calls)
-            return []
+        turn, part = self._turn, None
+        if isinstance(event, Began | Ended):
+            part = self._note(event)
+            if part is None:
+                return []  # nothing comes of it now, as of most calls
         turn.begin(now, jitter)
-        turn.of(None)
+        turn.of(part)
         match event:
             case Asked():
                 self._ask(event)
-            case Ended(call=call):
-                part = turn.calls.pop(call, None)
-                if isinstance(part, Part):
-                    turn.of(part)
-                    part.end(call)
             case Unused(call=call) | Left(call=call):
                 self._leave(call)
             case Stored() | Refused() | Away():
@@ -128,12 +124,17 @@ class Node:
         turn.calls[asked.call] = part
         part.ask(asked.call, demand, asked.deadline, turn)
 
-    def _began(self, calls: tuple[tuple[str, float], ...]) -> None:
-        for call, at in calls:
-            part = self._turn.calls.get(call)
+    def _note(self, event: Began | Ended) -> Part | None:
+        """Whose it is, where something is to be said about it at once."""
+        calls = self._turn.calls
+        if isinstance(event, Ended):
+            part = calls.pop(event.call, None)
+            return part if isinstance(part, Part) and part.end(event.call) else None
+        for call, at in event.calls:
+            part = calls.get(call)
             if isinstance(part, Part):
-                self._turn.of(part)
                 part.began(call, at)
+        return None
 
     def _leave(self, call: str) -> None:
         self._held.pop(call, None)

@@ -50,8 +50,9 @@ class Part:
     def began(self, call: str, at: float) -> None:
         self.member.began(call, at)
 
-    def end(self, call: str) -> None:
-        self.member.end(call)
+    def end(self, call: str) -> bool:
+        """Whether there is something to say about it."""
+        return self.member.end(call)
 
     def hint(self, hinted: Hinted, turn: Turn) -> None:
         self.member.hint(hinted, turn)

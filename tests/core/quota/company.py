@@ -44,7 +44,9 @@ def demand(*limits: Limit, cost: int = 1) -> Demand:
 
 @dataclass
 class Company:
-    """`start` is the clock of all; `lost` tells which messages are; no record of more than `largest` bytes is taken."""
+    """`start` is the clock of all; `lost` tells which messages are; no record of more than `largest` bytes is taken.
+    Answers to writes of keys that hold `slow` wait for `catch_up`.
+    """
 
     start: float = 1_000.0
     records: dict[str, tuple[int, bytes, float, int | None]] = field(default_factory=dict)
@@ -53,6 +55,7 @@ class Company:
     said: list[tuple[float, str, Effect]] = field(default_factory=list)
     lost: Callable[[str, Message], bool] = lambda _to, _message: False
     largest: int = 1 << 20
+    slow: str = " "
     revision: int = 0
     writes: int = 0
 
@@ -61,6 +64,7 @@ class Company:
         self._wakes: dict[str, float | None] = {}
         self._calls = 0
         self._events: deque[tuple[str, Event]] = deque()
+        self._answers: list[tuple[str, Event]] = []
 
     def hire(self, name: str) -> str:
         self.nodes[name] = Node(name, "-")
@@ -78,6 +82,12 @@ class Company:
             if to in self.nodes:
                 for effect in self.nodes[to].on(heard, self.now, 0.5):
                     self._perform(to, effect)
+
+    def catch_up(self) -> None:
+        """The store answers what it was slow to answer until now."""
+        answers, self._answers = self._answers, []
+        for name, answer in answers:
+            self.do(name, answer)
 
     def ask(self, name: str, wanted: Demand, seconds: float = LATER) -> str:
         self._calls += 1
@@ -153,7 +163,8 @@ class Company:
         self.revision += 1
         self.writes += 1
         self.records[put.key] = (self.revision, put.value or b"", self.now, put.ttl)
-        self._events.append((name, Stored(put.ticket, self.revision)))
+        stored = Stored(put.ticket, self.revision)
+        (self._answers if self.slow in put.key else self._events).append((name, stored))
 
     def _get(self, name: str, get: Get) -> None:
         if name in self.storeless:

@@ -91,6 +91,22 @@ def test_without_the_store_the_owner_goes_on_until_its_lease_ends(two: Company) 
     assert at_once.away
 
 
+def test_a_lease_counts_from_when_its_record_was_asked_for() -> None:
+    """The store takes 2.5 s to say that the claim is written: of three seconds half a one is left, for it may free the
+    record that long before it is known here that it was written.
+    """
+    company = Company(slow="own")
+    company.hire("a")
+    company.ask("a", FIVE)
+    company.move(2.5)
+    company.catch_up()
+    company.move(0.1)
+    assert len(company.went()) == 1
+    assert company.go(company.ask("a", FIVE, 0.2)) is not None
+    company.move(0.5)
+    assert company.go(company.ask("a", FIVE, 0.2)) is None
+
+
 def test_credits_go_on_without_owner_and_store() -> None:
     """What is lent is used without asking: of 200 a second five, and never more."""
     company = Company()

@@ -87,8 +87,8 @@ ROWS = (
     Row(
         promise="A slot is free when its exchange is over.",
         file=f"{QUOTA}/member.py",
-        good="            self.ended.append(known.name)\n",
-        bad="            pass\n",
+        good="        self.ended.append(known.name)\n",
+        bad="",
         tests=(f"{ALONE}::test_slots_are_free_when_exchanges_end",),
     ),
     Row(
@@ -111,6 +111,13 @@ ROWS = (
         good="                owner.cold = self._claimed - gap + turn.pace.horizon + LATEST\n",
         bad="                owner.cold = self._claimed - 60.0\n",
         tests=(f"{OWNERS}::test_a_snapshot_holds_nothing",),
+    ),
+    Row(
+        promise="A lease counts from when its record was asked for, not from when the store said so.",
+        file=f"{QUOTA}/seat.py",
+        good="        self._until = started + turn.pace.lease\n        self._claimed",
+        bad="        self._until = turn.now + turn.pace.lease\n        self._claimed",
+        tests=(f"{OWNERS}::test_a_lease_counts_from_when_its_record_was_asked_for",),
     ),
     Row(
         promise="An owner that the store cannot confirm grants nothing past its lease.",
