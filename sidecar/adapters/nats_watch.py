@@ -25,6 +25,7 @@ FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 15.0
 END_SECONDS = 1.0
 LAST_NUMBER = "Nats-Last-Consumer"
+_dice = random.Random()  # noqa: S311 - spreads the sidecars; nothing secret hangs on it
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ async def watch(
             _log.info("watching %s begins again: %s", pattern, error)
         held = anyio.current_time() - began > LONGEST_PAUSE
         pause = FIRST_PAUSE if held else min(LONGEST_PAUSE, 2 * pause)
-        await anyio.sleep(pause * (0.5 + random.random()))  # noqa: S311 - spreads the sidecars; nothing secret hangs on it
+        await anyio.sleep(pause * (0.5 + _dice.random()))
 
 
 async def _follow(

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 DRAW = 4_096  # bytes
+_dice = random.Random()  # noqa: S311  # of its own: spreads retries; nothing secret hangs on it
 TICK = 0.001  # seconds
 
 
@@ -90,7 +91,7 @@ class SystemRandom:
     """Dice of the operating system for ids, of a fast generator for jitter."""
 
     def jitter(self) -> float:
-        return random.random()  # noqa: S311  # spreads retries; nothing secret hangs on it
+        return _dice.random()
 
     def __init__(self) -> None:
         self._drawn = b""

@@ -157,9 +157,8 @@ def test_a_provider_that_one_sidecar_lists_and_none_serves(sidecar: Command, scr
 def test_what_others_wrote_does_not_steer_the_terminal(sidecar: Command, script: Script) -> None:
     """A connection's account, an operation's summary, a provider's name: escapes show as text."""
     evil = "\x1b[2J\x1b[31m"
-    script.answer(
-        "catalog.default.providers", json.dumps([{"name": evil, "auth": [{"kind": evil, "fields": []}]}]).encode()
-    )
+    providers = [{"name": name, "auth": [{"kind": evil, "fields": []}]} for name in (evil, "acme")]
+    script.answer("catalog.default.providers", json.dumps(providers).encode())
     script.answer(
         "catalog.default.operations.acme", json.dumps([{"operation": evil, "access": evil, "summary": evil}]).encode()
     )

@@ -34,7 +34,7 @@ def test_makes_what_is_missing_once(empty: None, sidecar: Command) -> None:
     looked = sidecar("setup", "--check")
     assert looked.exit_code == 1
     assert "bucket SIDECAR_CREDENTIALS does not exist" in looked.stdout
-    assert "3 differences; run: sidecar setup" in looked.stdout
+    assert "8 differences; run: sidecar setup" in looked.stdout
     assert said(sidecar("setup", "--check", "--json"))["ok"] is False
     made = sidecar("setup")
     assert made.exit_code == 0
