@@ -71,6 +71,13 @@ def test_where_there_is_room_nobody_waits() -> None:
     assert [crowd.come(f"t{number}") for number in range(5)] == [Verdict.BEGIN] * 5
 
 
+def test_no_more_than_so_many_in_all() -> None:
+    """Whoever they are of, and wherever they go."""
+    crowd = Crowd(Bounds(total=3, tenant=3, provider=3, line=0, lines=0))
+    come = [crowd.come(f"t{number}", f"p{number}") for number in range(5)]
+    assert come == [Verdict.BEGIN] * 3 + [Verdict.ALL_FULL] * 2
+
+
 def test_lines_are_served_in_turn() -> None:
     """A hundred calls of one tenant do not hold up the one of another."""
     crowd = Crowd(Bounds(total=1))

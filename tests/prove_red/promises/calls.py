@@ -68,13 +68,6 @@ ROWS = (
         tests=(f"{ATTEMPTS}::test_a_closed_bucket_answers_the_next_call_without_sending",),
     ),
     Row(
-        promise="No attempt begins at or past the deadline.",
-        file="sidecar/execute.py",
-        good="if not run.may_go_on() or self._clock.now() >= call.deadline or not self.guard.enter(run):",
-        bad="if not run.may_go_on() or not self.guard.enter(run):",
-        tests=(f"{REFUSED}::test_a_deadline_that_passes_while_it_is_told",),
-    ),
-    Row(
         promise="A cancelled write of which no byte was sent ends with `none`.",
         file="sidecar/attempt.py",
         good="                run.side_effect = before\n            self._pacing",
@@ -173,7 +166,7 @@ ROWS = (
         file="sidecar/core/fair.py",
         good="            bounds.total - self.under_way,\n",
         bad="            bounds.total + 1 - self.under_way,\n",
-        tests=("tests/worker/test_reply.py::test_no_more_than_so_many_in_flight",),
+        tests=("tests/core/test_fair.py::test_no_more_than_so_many_in_all",),
     ),
     Row(
         promise="Whoever is refused for want of room is told when to come back.",
