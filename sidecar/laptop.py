@@ -23,6 +23,7 @@ from sidecar.streams import streams_of
 log = logging.getLogger("sidecar.laptop")
 
 CONNECT_ON_A_LAPTOP = "127.0.0.1:8077"
+ANY_ADDRESS = "127.0.0.1:0"
 
 
 class Sandbox(Protocol):
@@ -34,7 +35,7 @@ class Sandbox(Protocol):
 @asynccontextmanager
 async def development(settings: Settings, sandbox: Sandbox | None) -> AsyncIterator[tuple[Sidecar, str]]:
     """A sidecar with all it needs, and the URL of its NATS."""
-    settings = _with_pages(settings)
+    settings = _with_pages(settings, CONNECT_ON_A_LAPTOP if sandbox is None else ANY_ADDRESS)
     folder = Path(settings.data_dir).expanduser()
     settings = msgspec.structs.replace(
         settings,
@@ -63,17 +64,17 @@ async def development(settings: Settings, sandbox: Sandbox | None) -> AsyncItera
         yield running, url
 
 
-def _with_pages(settings: Settings) -> Settings:
+def _with_pages(settings: Settings, wanted: str) -> Settings:
     """On a laptop there are pages to connect accounts on, at an address that does not change where it is free: that is
-    what a provider is told.
+    what a provider is told. The sandbox's is any: no provider knows it, and several may run at once.
     """
     if settings.public_url is not None:
         return settings
     try:
-        with bind(CONNECT_ON_A_LAPTOP):
-            address = CONNECT_ON_A_LAPTOP
-    except AddressError:
-        with bind("127.0.0.1:0") as free:
+        with bind(wanted) as free:
             address = f"127.0.0.1:{free.getsockname()[1]}"
-        log.info("%s is taken; accounts are connected on %s", CONNECT_ON_A_LAPTOP, address)
+    except AddressError:
+        with bind(ANY_ADDRESS) as free:
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+        log.info("%s is taken; accounts are connected on %s", wanted, address)
     return msgspec.structs.replace(settings, connect_address=address, public_url=f"http://{address}")
