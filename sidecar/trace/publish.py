@@ -29,10 +29,14 @@ class Counters(Protocol):
 
 
 def _why_waited(event: Wait) -> str:
-    """For a bucket, before another attempt (dice were thrown for how long), or for its turn."""
+    """For a bucket, before another attempt (dice were thrown for how long), for its turn, or put off for later: a turn
+    is told of when it has come.
+    """
     if event.bucket:
         return "quota"
-    return "turn" if event.jitter is None else "retry"
+    if event.jitter is not None:
+        return "retry"
+    return "turn" if event.seconds * 1000 <= event.elapsed_ms + 1.0 else "later"
 
 
 class TracePublisher:

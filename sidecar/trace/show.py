@@ -130,8 +130,9 @@ def _exchange(event: Attempt, paint: Paint) -> str:
 def _wait_for(event: Wait, attempts: int) -> str:
     if event.bucket is not None:
         return f"bucket {plain(event.bucket)}: {plain(event.why)}"
-    dice = "" if event.jitter is None else f" (jitter {event.jitter:.2f})"
-    return f"before attempt {attempts + 1}{dice}"
+    if event.jitter is None:  # no exchange went before it: for its turn, or put off
+        return plain(event.why)
+    return f"before attempt {attempts + 1} (jitter {event.jitter:.2f})"
 
 
 def _ended(event: Finished, paint: Paint) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.ports import BusError
 from sidecar.trace.publish import TracePublisher
-from sidecar.wire.event import Auth, Finished, decoder
+from sidecar.wire.event import Auth, Finished, Wait, decoder
 from tests.worker.house import ScriptedBus
 
 pytestmark = pytest.mark.anyio
@@ -42,7 +42,7 @@ class Counts:
         raise AssertionError
 
     def waited(self, provider: str, why: str, seconds: float) -> None:
-        raise AssertionError
+        self.seen.append((provider, why, seconds))
 
     def administered(self, verb: str, outcome: str) -> None:
         raise AssertionError
@@ -105,3 +105,22 @@ async def test_a_renewal_is_counted_by_what_came_of_it() -> None:
     assert await TracePublisher(bus, "sidecar", counts).emit(event)
     assert counts.seen == [("jira", "lost")]
     assert bus.published[0].subject == "sidecar.trace.acme.a.jira.auth"
+
+
+@pytest.mark.parametrize(
+    ("known", "why"),
+    [
+        ({"bucket": "calls"}, "quota"),
+        ({"jitter": 0.5}, "retry"),
+        ({"elapsed_ms": 3_000.0}, "turn"),
+        ({"elapsed_ms": 0.0}, "later"),
+    ],
+)
+async def test_a_wait_is_counted_by_what_it_is_for(known: dict[str, float | str], why: str) -> None:
+    """For a quota, before another attempt, for a turn (told when it has come), or put off for later."""
+    about = msgspec.structs.asdict(FINISHED)
+    told = {name: about[name] for name in Wait.__struct_fields__ if name in about and name != "why"}
+    event = Wait(**(told | {"seconds": 3.0, "why": "x"} | known))
+    counts = Counts()
+    await TracePublisher(ScriptedBus(), "sidecar", counts).emit(event)
+    assert counts.seen == [("github", why, 3.0)]

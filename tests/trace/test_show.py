@@ -279,3 +279,13 @@ def test_how_long_the_token_was_valid_stands_before_the_attempt() -> None:
     text = trace_text([started(), attempt(token_valid_s=41 * 60.0), finished(**UNKNOWN)])
     assert "auth     token valid for 41 min" in text
     assert "auth " not in trace_text([started(), attempt(), finished(**UNKNOWN)])
+
+
+@pytest.mark.parametrize(
+    "why", ["put off: CIRCUIT_OPEN: it is left alone", "other calls were under way: its turn came then"]
+)
+def test_a_wait_before_any_exchange_says_what_for(why: str) -> None:
+    """A call put off for later, or one that waited for its turn, waits for no attempt: the line says why it does."""
+    lines = trace_text([wait(why=why)])
+    assert f"wait     3.200 s   {why}" in lines
+    assert "before attempt" not in lines
