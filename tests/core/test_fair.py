@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sidecar.core.fair import Bounds, Fair, Place, Verdict
 
-WIDE = Bounds(at_once=1_000)
+WIDE = Bounds(at_once=1_000, alone=1_000)
 
 
 class Crowd:
@@ -106,28 +106,42 @@ def test_a_provider_that_is_full_holds_up_no_other() -> None:
 
 def test_a_tenant_at_its_bound_holds_up_no_other() -> None:
     """It waits; the others begin at once."""
-    crowd = Crowd(Bounds(tenant=2, at_once=100))
+    crowd = Crowd(Bounds(tenant=2, at_once=100, alone=100))
     assert [crowd.come("noisy") for _ in range(4)] == [Verdict.BEGIN] * 2 + [Verdict.WAIT] * 2
     assert crowd.come("quiet") is Verdict.BEGIN
 
 
 def test_few_begin_in_one_turn() -> None:
     """What comes together is spread; whoever comes next has its turn with the next few."""
-    crowd = Crowd(Bounds(at_once=3))
+    crowd = Crowd(Bounds(at_once=3, alone=5))
     for _ in range(20):
         crowd.come("noisy")
-    assert len(crowd.under_way) == 3
-    crowd.come("quiet")
+    assert len(crowd.under_way) == 5
+    assert crowd.come("quiet") is Verdict.WAIT
     assert crowd.turn() == ["noisy", "quiet", "noisy"]
+
+
+def test_who_is_alone_holds_up_nobody() -> None:
+    """More of one tenant begin in a turn while no other has anything under way or in a line."""
+    crowd = Crowd(Bounds(at_once=3, alone=5))
+    for _ in range(12):
+        crowd.come("noisy")
+    assert len(crowd.turn()) == 5
+    assert crowd.come("quiet") is Verdict.WAIT
+    assert len(crowd.turn()) == 3
 
 
 @pytest.mark.parametrize(
     ("bounds", "verdict"),
     [
-        pytest.param(Bounds(total=10, tenant=2, line=3, at_once=100), Verdict.TENANT_FULL, id="the tenant's own bound"),
-        pytest.param(Bounds(total=2, tenant=2, line=3, at_once=100), Verdict.ALL_FULL, id="everything is full"),
-        pytest.param(Bounds(total=2, lines=3, at_once=100), Verdict.ALL_FULL, id="all lines together"),
-        pytest.param(Bounds(provider=2, line=3, at_once=100), Verdict.ALL_FULL, id="the provider is full"),
+        pytest.param(
+            Bounds(total=10, tenant=2, line=3, at_once=100, alone=100), Verdict.TENANT_FULL, id="the tenant's own bound"
+        ),
+        pytest.param(
+            Bounds(total=2, tenant=2, line=3, at_once=100, alone=100), Verdict.ALL_FULL, id="everything is full"
+        ),
+        pytest.param(Bounds(total=2, lines=3, at_once=100, alone=100), Verdict.ALL_FULL, id="all lines together"),
+        pytest.param(Bounds(provider=2, line=3, at_once=100, alone=100), Verdict.ALL_FULL, id="the provider is full"),
     ],
 )
 def test_lines_are_bounded(bounds: Bounds, verdict: Verdict) -> None:
@@ -148,7 +162,7 @@ def test_a_long_line_leaves_room_for_the_others() -> None:
 def test_a_burst_that_has_room_is_taken_whole() -> None:
     """A line is for what has no room: what only waits for a turn of the loop is not sent away."""
     crowd = Crowd(Bounds(total=1_000, tenant=1_000, provider=1_000, line=0))
-    assert [crowd.come("a") for _ in range(1_000)].count(Verdict.WAIT) == 992
+    assert [crowd.come("a") for _ in range(1_000)].count(Verdict.WAIT) == 936
     assert crowd.come("a") is Verdict.ALL_FULL
     crowd.settle()
     assert len(crowd.under_way) == 1_000
@@ -167,6 +181,7 @@ STEP = st.one_of(CALLER, st.integers(0, 30), st.just("turn"))
         line=st.integers(0, 5),
         lines=st.integers(0, 9),
         at_once=st.integers(1, 3),
+        alone=st.integers(1, 5),
     ),
     st.lists(STEP, max_size=60),
 )

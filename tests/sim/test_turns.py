@@ -83,6 +83,7 @@ PLANTED = [
     pytest.param(Deaf, "nobody waits who has room, when all is quiet", id="an end is not noticed"),
     pytest.param(Greedy, "few begin in one turn", id="two turns in one"),
     pytest.param(Forgetful, None, id="who gave up still waits"),
+    pytest.param(with_bounds(at_once=8), "few begin in one turn", id="everybody is taken for alone"),
     pytest.param(with_bounds(total=20), "no more under way than may be", id="no bound in all"),
     pytest.param(with_bounds(tenant=20), "no more of one tenant", id="no bound of a tenant"),
     pytest.param(with_bounds(provider=20), "no more at one provider", id="no bound at a provider"),

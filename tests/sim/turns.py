@@ -70,8 +70,10 @@ class Sidecar:
 
     def _turn(self) -> None:
         self.scheduled = False
+        alone = len({place.tenant for place in (*self.under_way, *self.lines)}) == 1
         going = self.fair.turn()
-        self.world.check("few begin in one turn", len(going) <= self.bounds.at_once, len(going))
+        most = self.bounds.alone if alone else self.bounds.at_once
+        self.world.check("few begin in one turn", len(going) <= most, len(going))
         for place in going:
             message = next(other for other in self.lines if other is place)
             self.lines.remove(message)
@@ -133,6 +135,7 @@ def simulate(seed: int, make: MakeFair = Fair) -> World:
         line=dice.randint(0, 10),
         lines=dice.randint(5, 40),
         at_once=dice.randint(1, 4),
+        alone=dice.randint(4, 8),
     )
     weights = {dice.choice(QUIET): dice.randint(1, 4)}
     sidecar = Sidecar(world, make(bounds, lambda tenant: weights.get(tenant, 1)), bounds, weights)

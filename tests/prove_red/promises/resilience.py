@@ -142,7 +142,7 @@ ROWS = (
     Row(
         promise="A burst of one caller is spread, so that others have their turn meanwhile.",
         file="sidecar/core/fair.py",
-        good="        if not self._may_go and self._begun < self._bounds.at_once and",
+        good="        if not self._may_go and self._begun < most and",
         bad="        if not self._may_go and",
         tests=(f"{FAIR}::test_few_begin_in_one_turn",),
     ),
