@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 
-from sidecar.core.breaker import Breaker, BreakerPolicy, closed_for, entered, left, shown
+from sidecar.core.breaker import Breaker, BreakerPolicy, Entry, closed_for, entered, left, shown
 from sidecar.core.retry import Decision
 from sidecar.core.retry_budget import RetryBudget
 from sidecar.model import Failure, Outcome, Reason, Success
@@ -19,6 +19,7 @@ log = logging.getLogger("sidecar.guard")
 
 MOST = 10_000  # breakers, and budgets; of more the oldest are forgotten
 CLOSED = Breaker()
+PASSED = Entry(CLOSED.opened, probe=False)  # of an exchange that passed a breaker which is closed and new
 
 Origin = tuple[str, str]  # provider, and scheme with authority
 
@@ -55,6 +56,9 @@ class Guard:
 
     def enter(self, run: Run) -> bool:
         """Whether the exchange may begin, at once; `leave` is then called at its end, however it ends."""
+        if not self._breakers:
+            run.entry = PASSED
+            return True
         origin = _origin(run)
         breaker = self._breakers.get(origin, CLOSED)
         if closed_for(breaker, self._clock.now()) != 0.0:
@@ -97,6 +101,8 @@ class Guard:
 
     def succeeded(self, run: Run) -> None:
         """The call succeeded: what its retry cost comes back, and a little by each call that needed none."""
+        if not self._tokens:
+            return
         key = run.provider.name, run.call.tenant
         tokens = self._tokens.get(key)
         if tokens is None:
