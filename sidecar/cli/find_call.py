@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import anyio
 import msgspec
 
 from sidecar.adapters.nats_bus import NatsBus
@@ -20,6 +21,8 @@ from sidecar.adapters.nats_reader import read_trace
 SHORTEST, WHOLE = 4, 32  # hexadecimal digits
 ENDING = re.compile(r"[0-9a-f-]{4,36}")
 SKEW = 600.0  # seconds that the clocks of caller, sidecar and nats-server may differ
+STORED = 1.0  # seconds that a call's last events may come later than its reply
+PAUSE = 0.05
 AFTERWARDS = 60.0  # seconds after its end in which the same call id may have come again
 UUID7 = 7
 
@@ -44,6 +47,7 @@ class Found:
     what: str
     subject: str
     events: list[bytes] = field(default_factory=list)
+    ended: bool = False
 
 
 class _Named(msgspec.Struct, frozen=True):
@@ -74,8 +78,24 @@ async def find(bus: NatsBus, wanted: Wanted, where: str, since: float) -> list[F
     """The calls that are meant, with their events: usually one. Raises StoreUnavailable.
 
     `where` is the subject of trace events without their last token; `since` is Unix seconds, and counts where the id
-    does not say when it was made.
+    does not say when it was made. A call without an end is looked for again for a second: it may have been
+    answered just now.
     """
+    enough = anyio.current_time() + STORED
+    found = await _found(bus, wanted, where, since)
+    while _may_go_on(found) and anyio.current_time() < enough:
+        await anyio.sleep(PAUSE)
+        found = await _found(bus, wanted, where, since)
+    return found
+
+
+def _may_go_on(found: list[Found]) -> bool:
+    """Whether more may be stored in a moment of what was found. Several are told of as they are."""
+    return not found or (len(found) == 1 and not found[0].ended)
+
+
+async def _found(bus: NatsBus, wanted: Wanted, where: str, since: float) -> list[Found]:
+    """What the trace holds of them now. Of several no events are read."""
     found: list[Found] = []
     if wanted.made is not None:
         found = await _calls(bus, wanted, where, wanted.made - SKEW)
@@ -110,7 +130,8 @@ async def _collect(bus: NatsBus, call: Found) -> None:
         async for _, named, payload in entries:
             if named.call_id == call.call_id:
                 call.events.append(payload)
-                ended = _unix(named.time) if named.event == "finished" else ended
+                if named.event == "finished":
+                    ended, call.ended = _unix(named.time), True
             elif ended is not None and _unix(named.time) > ended + AFTERWARDS:
                 return
 

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
+import anyio
 import click
 
+from sidecar.adapters.nats_bus import NatsBus
 from sidecar.adapters.nats_reader import read_trace
 from sidecar.app import Sidecar
 from sidecar.sandbox.agent import Agent
@@ -16,7 +18,7 @@ from sidecar.sandbox.case import CREDENTIAL
 from sidecar.sandbox.server import Received, Sandbox, import_payload
 from sidecar.trace.line import Tone, counted, seconds
 from sidecar.trace.show import trace_text
-from sidecar.wire.event import Admin, Auth, Finished, Started, decoder
+from sidecar.wire.event import Admin, Auth, CallEvent, Finished, Started, decoder
 
 WHO, TENANT = "alice", "default"
 LIST, POST = f"sidecar.read.{TENANT}.{WHO}.github.issues.list", f"sidecar.write.{TENANT}.{WHO}.slack.messages.post"
@@ -29,6 +31,7 @@ LIMITED = {"channel": "C0OPS", "limit": 5}  # what a case of Slack answers with 
 TOLD = 2.0  # seconds that the 429 asks for
 POSTS = 4
 SHORTEST = 0.5  # of the second between two posts, on a machine that is busy
+STORED, PAUSE = 10.0, 0.05  # seconds that a call's last events may come later than its reply; between two looks
 INDENT = " " * 14
 STYLES: Mapping[Tone, Mapping[str, Any]] = {
     Tone.GOOD: {"fg": "green"},
@@ -52,6 +55,17 @@ def hold(condition: object, promise: str, seen: object) -> None:
 def paint(text: str, tone: Tone) -> str:
     """The text in its colour, which click takes out again where the output is no terminal."""
     return click.style(text, **STYLES[tone])
+
+
+async def told_of(bus: NatsBus, pattern: str, call_id: str) -> list[CallEvent]:
+    """The events of a call, read again for a while where its end is not among them: a reply may be here before it."""
+    enough = anyio.current_time() + STORED
+    while True:
+        kept = [decoder.decode(entry.payload) async for entry in read_trace(bus, pattern)]
+        events = [event for event in kept if not isinstance(event, Admin | Auth) and event.call_id == call_id]
+        if any(isinstance(event, Finished) for event in events) or anyio.current_time() >= enough:
+            return events
+        await anyio.sleep(PAUSE)
 
 
 class Story:
@@ -156,10 +170,9 @@ class Story:
 
     async def _why(self, call_id: str) -> None:
         """What the trace tells of that call."""
-        pattern = f"sidecar.trace.{TENANT}.{WHO}.slack.>"
-        kept = [decoder.decode(entry.payload) async for entry in read_trace(self._running.bus, pattern)]
-        events = [event for event in kept if not isinstance(event, Admin | Auth) and event.call_id == call_id]
-        hold(isinstance(events[0], Started) and isinstance(events[-1], Finished), "the trace is whole", events)
+        events = await told_of(self._running.bus, f"sidecar.trace.{TENANT}.{WHO}.slack.>", call_id)
+        whole = events and isinstance(events[0], Started) and isinstance(events[-1], Finished)
+        hold(whole, "the trace is whole", events)
         self._say("why", f"sidecar trace show {call_id[-8:]}")
         for line in trace_text(events, paint).splitlines():
             self._more(line)

@@ -9,14 +9,15 @@ import asyncio
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sidecar.adapters.nats_reader import read_trace
 from sidecar.app import connected
 from sidecar.settings import Settings
-from sidecar.wire.event import Finished, decoder
+from sidecar.wire.event import Event, Finished
 from tests.app.fleet import Load, fleet
+from tests.late_trace import all_told
 
 AGENTS = 16
 DELAY = 0.03  # of the upstream
@@ -60,9 +61,13 @@ async def drained(folder: Path, times: int) -> Drained:
             await member.ended()
         twice = sum(number - 1 for number in Counter(here.upstream.seen).values())
         async with connected(Settings(), here.environment["SIDECAR_NATS_URL"]) as bus:
-            told = [decoder.decode(entry.payload) async for entry in read_trace(bus, "sidecar.trace.>")]
-    untold = load.outcomes.total() - sum(isinstance(event, Finished) for event in told)
-    return Drained(load.outcomes, codes, seconds, twice, untold)
+            told = await all_told(bus, lambda events: untold_of(load, events) == 0)
+    return Drained(load.outcomes, codes, seconds, twice, untold_of(load, told))
+
+
+def untold_of(load: Load, events: Iterable[Event]) -> int:
+    """How many calls have no end among the events."""
+    return load.outcomes.total() - sum(isinstance(event, Finished) for event in events)
 
 
 async def main(times: int) -> int:

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -17,12 +18,12 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from sidecar.adapters.nats_reader import read_trace
 from sidecar.adapters.nats_server import embedded_server
 from sidecar.app import connected
 from sidecar.settings import Settings
-from sidecar.wire.event import Started, decoder
+from sidecar.wire.event import Event, Started
 from sidecar.wire.request import call_id_at
+from tests.late_trace import all_told
 from tests.processes import prepare, running_sidecar
 
 pytestmark = pytest.mark.anyio
@@ -91,11 +92,9 @@ async def test_every_request_the_provider_saw_is_told(tmp_path: Path) -> None:
             await first.child.wait()
         await agent.flush()
         async with connected(Settings(), nats_server.url) as bus:
-            events = [decoder.decode(entry.payload) async for entry in read_trace(bus, "sidecar.trace.>")]
-        started = {event.call_id for event in events if isinstance(event, Started)}
-        untold = [title for title in upstream.seen if title not in started and not replies[title]]
+            events = await all_told(bus, lambda events: not untold(upstream, replies, events))
         assert len(upstream.seen) >= KILL_AT
-        assert untold == []
+        assert untold(upstream, replies, events) == []
         assert set(replies.values()) == {1}
         async with running_sidecar(environment, nats_server.url):
             listed = await agent.request("sidecar.admin.default.-.-.list", b"", timeout=10)
@@ -104,6 +103,12 @@ async def test_every_request_the_provider_saw_is_told(tmp_path: Path) -> None:
             answer = await agent.request(SUBJECT, b'{"title": "after"}', timeout=10)
             assert (answer.headers or {})["Provider-Status"] == "200"
         await agent.close()
+
+
+def untold(upstream: Upstream, replies: Counter[str], events: Iterable[Event]) -> list[str]:
+    """The requests that the provider saw of which there is neither a reply nor a `started`."""
+    started = {event.call_id for event in events if isinstance(event, Started)}
+    return [title for title in upstream.seen if title not in started and not replies[title]]
 
 
 async def _import(agent: Client, port: int) -> None:

@@ -6,50 +6,23 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import anyio
 import pytest
 from anyio.from_thread import start_blocking_portal
 
 from sidecar.adapters.nats_bus import connect
-from sidecar.cli.find_call import Wanted, wanted_call
+from sidecar.cli.find_call import Wanted, find, wanted_call
 from sidecar.cli.session import Session
 from sidecar.cli.trace import follow, pattern
-from sidecar.model import Access
-from sidecar.wire.event import Event, Finished, Started, encoder, timestamp
+from sidecar.wire.event import CallEvent, encoder
 from sidecar.wire.request import call_id_at
 from sidecar.wire.subject import trace_subject
 from tests.cli.conftest import Command, Served, said
+from tests.late_trace import call_events, late, store
 
 MILK = '{"list": "home work", "title": "Milk"}'
 Publish = Callable[..., None]
-
-
-def events(call_id: str, age: float = 0.0, **changed: Any) -> list[Event]:
-    """A call of `age` seconds ago, from its start to its end."""
-    about: dict[str, Any] = {
-        "time": timestamp(time.time() - age),
-        "call_id": call_id,
-        "trace_id": "1" * 32,
-        "span_id": "2" * 16,
-        "tenant": "default",
-        "connection": "alice",
-        "provider": "told",
-        "operation": "items.create",
-        "elapsed_ms": 1.0,
-        **changed,
-    }
-    first = Started(
-        **about,
-        access=Access.WRITE,
-        timeout_ms=1000,
-        input_bytes=2,
-        input_sha256="ab",
-        catalog_hash="c",
-        sidecar="s",
-    )
-    return [first, Finished(**about, outcome="ok", attempts=1)]
 
 
 @pytest.fixture
@@ -57,13 +30,9 @@ def publish(served: Served) -> Iterator[Publish]:
     """Publish events as a sidecar does; they are in the stream when it returns."""
     with start_blocking_portal() as portal:
 
-        async def put(*told: Event) -> None:
+        async def put(*told: CallEvent) -> None:
             bus = await connect(served.url)
-            for event in told:
-                subject = trace_subject(
-                    "sidecar", event.tenant, event.connection, event.provider, str(event.__struct_config__.tag)
-                )
-                await bus.request(subject, encoder.encode(event), timeout=5)  # JetStream answers when it is stored
+            await store(bus, *told)
             await bus.close()
 
         yield lambda *told: portal.call(put, *told)
@@ -113,7 +82,7 @@ def test_a_refused_call_is_explained_too(beside: Command) -> None:
 def test_an_ambiguous_ending_lists_the_calls(beside: Command, publish: Publish) -> None:
     """Two calls end alike: both are named with time and operation, so that one can be chosen."""
     ids = [f"00000000-0000-4000-8000-{number}00abcdef99" for number in ("11", "22")]
-    publish(*(event for call_id in ids for event in events(call_id)))
+    publish(*(event for call_id in ids for event in call_events(call_id)))
     result = beside("trace", "show", "abcdef99")
     assert result.exit_code == 64
     assert "AMBIGUOUS_CALL" in result.stderr
@@ -133,7 +102,7 @@ def test_an_unknown_call_is_told(beside: Command) -> None:
 
 def test_since_bounds_the_search_for_an_ending(beside: Command, publish: Publish) -> None:
     """An ending is looked for in the time given; what came before is not found."""
-    publish(*events("00000000-0000-4000-8000-0000000d00d1"))
+    publish(*call_events("00000000-0000-4000-8000-0000000d00d1"))
     assert beside("trace", "show", "0d00d1", "--since", "1h").exit_code == 0
     assert beside("trace", "show", "0d00d1", "--since", "0s").exit_code == 66
 
@@ -142,21 +111,35 @@ def test_a_whole_id_is_found_at_its_time(beside: Command, publish: Publish) -> N
     """A version 7 id says when it was made: it is found whatever --since says; wrong about its time, by --since."""
     now = call_id_at(time.time(), b"0123456789")
     future = call_id_at(time.time() + 86_400, b"abcdefghij")
-    publish(*events(now), *events(future))
+    publish(*call_events(now), *call_events(future))
     assert beside("trace", "show", now, "--since", "0s").exit_code == 0
     assert beside("trace", "show", future).exit_code == 0
 
 
 def test_a_call_whose_start_is_gone_is_found_by_its_end(beside: Command, publish: Publish) -> None:
     """The oldest events go first when the stream is full."""
-    publish(events("00000000-0000-4000-8000-0000000e0e0e")[1])
+    publish(call_events("00000000-0000-4000-8000-0000000e0e0e")[1])
     assert "finished ok" in beside("trace", "show", "0e0e0e").stdout
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("stored", "reads"), [(0, 4), (1, 2)], ids=["nothing yet", "its start"])
+async def test_a_call_that_was_just_answered_is_shown_to_its_end(served: Served, stored: int, reads: int) -> None:
+    """A reply may be there before its events are stored: they are looked for again."""
+    call_id = call_id_at(time.time(), uuid.uuid4().bytes[:10])
+    events, wanted = call_events(call_id), wanted_call(call_id)
+    assert wanted is not None
+    bus = await connect(served.url)
+    await store(bus, *events[:stored])
+    found = await find(late(bus, events[1], reads=reads), wanted, pattern("sidecar", None, None, None), 0)
+    assert [len(call.events) for call in found] == [stored + 1]
+    await bus.close()
 
 
 def test_filters_narrow_the_search(beside: Command, publish: Publish) -> None:
     """The same ending in another tenant is not meant."""
     ids = {name: f"00000000-0000-4000-8000-{digit * 4}00facade" for name, digit in (("one", "1"), ("two", "2"))}
-    publish(*(event for name, call_id in ids.items() for event in events(call_id, tenant=name)))
+    publish(*(event for name, call_id in ids.items() for event in call_events(call_id, tenant=name)))
     assert beside("trace", "show", "00facade").exit_code == 64
     assert ids["two"] in beside("trace", "show", "00facade", "--tenant", "two").stdout
     assert beside("trace", "show", "00facade", "--tenant", "two", "--provider", "acme").exit_code == 66
@@ -202,14 +185,14 @@ async def test_tail_follows_what_is_asked_for(served: Served, capfd: pytest.Capt
     following = anyio.Event()
     told: list[str] = []
     call_id = str(uuid.uuid4())
-    wanted = events(call_id, provider="tail")
+    wanted = call_events(call_id, provider="tail")
 
     async with anyio.create_task_group() as tasks:
         where = pattern("sidecar", None, None, "tail")
         nats = Session(bus, "sidecar", "here")
         tasks.start_soon(lambda: follow(nats, where, following.set, as_json=False))
         await following.wait()
-        for event in (*events(str(uuid.uuid4())), *wanted):
+        for event in (*call_events(str(uuid.uuid4())), *wanted):
             subject = trace_subject("sidecar", "default", "alice", event.provider, "x")
             await other.request(subject, encoder.encode(event), timeout=5)
         await other.request("sidecar.trace.default.alice.tail.x", b"\xff", timeout=5)
