@@ -16,6 +16,7 @@ from sidecar.wire.subject import CALL_ID, parse_call
 
 DEFAULT_TIMEOUT_MS = 30_000
 MAX_CURSOR = 8_192
+VARIANT = "89ab"  # RFC 9562 section 4.1: the two bits above are 10
 IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
@@ -41,6 +42,20 @@ class Arrival(msgspec.Struct, frozen=True):
     max_timeout_ms: int
 
 
+class _Said(msgspec.Struct, frozen=True):
+    """What a caller says of a call in headers."""
+
+    timeout_ms: int = DEFAULT_TIMEOUT_MS
+    call_id: str | None = None
+    trace: TraceContext | None = None
+    cursor: str | None = None
+    dry_run: bool = False
+    idempotency_key: str | None = None
+
+
+UNSAID = _Said()
+
+
 def decode_request(
     prefix: str, subject: str, headers: Mapping[str, str] | None, payload: bytes, arrival: Arrival
 ) -> Call | Failure:
@@ -48,21 +63,11 @@ def decode_request(
     address = parse_call(prefix, subject)
     if isinstance(address, Failure):
         return address
-    given = header.by_lower_case(headers)
-    refused = next((name for name in UNSUPPORTED if name.lower() in given), None) if given else None
-    if refused is not None:
-        reason, detail = UNSUPPORTED[refused]
-        return Failure(reason=reason, detail=detail)
-    timeout_ms = _timeout_ms(given, arrival.max_timeout_ms)
-    call_id = _call_id(given, arrival)
-    dry_run = _flag(given, header.DRY_RUN)
-    cursor = _cursor(given)
-    key = _idempotency_key(given)
-    for value in (timeout_ms, call_id, dry_run, cursor, key):
-        if isinstance(value, Failure):
-            return value
+    said = _said(header.by_lower_case(headers), arrival) if headers else UNSAID
+    if isinstance(said, Failure):
+        return said
     return Call(
-        call_id=str(call_id),
+        call_id=said.call_id or call_id_at(arrival.wall, arrival.dice),
         access=address.access,
         tenant=address.tenant,
         connection=address.connection,
@@ -70,11 +75,11 @@ def decode_request(
         operation=address.operation,
         payload=payload,
         accepted=arrival.now,
-        deadline=arrival.now + int(str(timeout_ms)) / 1000,
-        trace=trace_context(given, arrival.dice[10:18], arrival.dice[18:34]),
-        cursor=None if cursor is None else str(cursor),
-        dry_run=dry_run is True,
-        idempotency_key=None if key is None else str(key),
+        deadline=arrival.now + min(said.timeout_ms, arrival.max_timeout_ms) / 1000,
+        trace=said.trace or TraceContext(arrival.dice[18:34].hex(), arrival.dice[10:18].hex()),
+        cursor=said.cursor,
+        dry_run=said.dry_run,
+        idempotency_key=said.idempotency_key,
     )
 
 
@@ -99,11 +104,8 @@ def decode_input(payload: bytes) -> dict[str, Any] | Failure:
 
 def call_id_at(wall: float, dice: bytes) -> str:
     """A UUIDv7 (RFC 9562 section 5.7) of this moment from 10 random bytes."""
-    value = (int(wall * 1000) & (1 << 48) - 1) << 80 | int.from_bytes(dice[:10], "big")
-    value = value & ~(0xF << 76) | 0x7 << 76
-    value = value & ~(0x3 << 62) | 0x2 << 62
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    text = f"{int(wall * 1000) & (1 << 48) - 1:012x}{dice[:10].hex()}"
+    return f"{text[:8]}-{text[8:12]}-7{text[13:16]}-{VARIANT[dice[2] >> 4 & 3]}{text[17:20]}-{text[20:]}"
 
 
 def trace_context(given: Mapping[str, str], span: bytes, trace: bytes) -> TraceContext:
@@ -135,19 +137,44 @@ def decode_cursor(word: str) -> str | None:
     return value if value and encode_cursor(value) == word else None
 
 
-def _timeout_ms(given: Mapping[str, str], most: int) -> int | Failure:
+def _said(given: Mapping[str, str], arrival: Arrival) -> _Said | Failure:
+    """What the headers say, by lower-case name; or what is wrong with the first that is."""
+    refused = next((name for name in UNSUPPORTED if name.lower() in given), None)
+    if refused is not None:
+        reason, detail = UNSUPPORTED[refused]
+        return Failure(reason=reason, detail=detail)
+    timeout_ms = _timeout_ms(given)
+    if isinstance(timeout_ms, Failure):
+        return timeout_ms
+    call_id = _call_id(given)
+    if isinstance(call_id, Failure):
+        return call_id
+    dry_run = _flag(given, header.DRY_RUN)
+    if isinstance(dry_run, Failure):
+        return dry_run
+    cursor = _cursor(given)
+    if isinstance(cursor, Failure):
+        return cursor
+    key = _idempotency_key(given)
+    if isinstance(key, Failure):
+        return key
+    trace = trace_context(given, arrival.dice[10:18], arrival.dice[18:34])
+    return _Said(timeout_ms, call_id, trace, cursor, dry_run, key)
+
+
+def _timeout_ms(given: Mapping[str, str]) -> int | Failure:
     text = given.get(header.TIMEOUT_MS.lower())
     if text is None:
-        return min(DEFAULT_TIMEOUT_MS, most)
+        return DEFAULT_TIMEOUT_MS
     if not text.isascii() or not text.isdigit() or len(text) > 12 or int(text) == 0:  # noqa: PLR2004
         return Failure(reason=Reason.MALFORMED, detail=f"Timeout-Ms must be a whole number above 0, not {text[:40]!r}")
-    return min(int(text), most)
+    return int(text)
 
 
-def _call_id(given: Mapping[str, str], arrival: Arrival) -> str | Failure:
+def _call_id(given: Mapping[str, str]) -> str | Failure | None:
     text = given.get(header.CALL_ID.lower())
     if text is None:
-        return call_id_at(arrival.wall, arrival.dice)
+        return None
     if not CALL_ID.fullmatch(text):
         return Failure(reason=Reason.MALFORMED, detail=f"Call-Id must be a UUID, not {text[:60]!r}")
     return text.lower()

@@ -140,6 +140,11 @@ def trace_subject(prefix: str, tenant: str, connection: str, provider: str, even
 
 def parse_call(prefix: str, subject: str) -> Address | Failure:
     """The address of a call's subject, or why it is not one."""
+    # Those of one connection come again and again. Strangers' are remembered too: no long ones.
+    return _known_call(prefix, subject) if len(subject) <= MAX_TOKEN else _call(prefix, subject)
+
+
+def _call(prefix: str, subject: str) -> Address | Failure:
     tokens = _tokens(prefix, subject)
     if tokens is None or len(tokens) < 5 or tokens[0] not in CALL_KINDS:  # noqa: PLR2004
         return malformed(
@@ -153,6 +158,9 @@ def parse_call(prefix: str, subject: str) -> Address | Failure:
     if not NAME.fullmatch(provider) or not OPERATION.fullmatch(name):
         return malformed(subject, "provider and operation are lower-case words of [a-z0-9_], separated by dots")
     return Address(CALL_KINDS[kind], *names, provider, name)
+
+
+_known_call = lru_cache(maxsize=4_096)(_call)
 
 
 def parse_submit(prefix: str, subject: str) -> Address | Failure:

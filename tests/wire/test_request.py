@@ -61,6 +61,18 @@ def test_a_wrong_subject_comes_first() -> None:
     assert "connection" in failure.detail
 
 
+WRONG = {"Fields": "a", "Timeout-Ms": "0", "Call-Id": "x", "Dry-Run": "maybe", "Cursor": "?", "Idempotency-Key": ""}
+
+
+@pytest.mark.parametrize("name", list(WRONG))
+def test_the_first_wrong_header_is_told(name: str) -> None:
+    """Of several wrong headers always the same one is told, so that who mends them one by one gets on."""
+    names = list(WRONG)
+    failure = decode({later: WRONG[later] for later in reversed(names[names.index(name) :])})
+    assert isinstance(failure, Failure)
+    assert name in failure.detail
+
+
 @pytest.mark.parametrize("spelling", ["Timeout-Ms", "timeout-ms", "TIMEOUT-MS", "tImEoUt-mS"])
 def test_header_names_have_no_case(spelling: str) -> None:
     """Clients write names as they like: a time-out is never missed for its spelling."""

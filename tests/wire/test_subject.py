@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.model import Access, Failure, Reason
+from sidecar.wire import subject as subjects
 from sidecar.wire.subject import (
     MAX_TOKEN,
     Address,
@@ -292,3 +293,17 @@ def test_a_trace_subject_has_six_tokens(tenant: str, connection: str) -> None:
     assert len(tokens) == 6
     assert decode_token(tokens[2]) in {tenant, None}
     assert tokens[4:] == ["github", "started"]
+
+
+def test_what_is_remembered_of_calls_is_bounded() -> None:
+    """Anybody may publish, so subjects are remembered by number and by length: a stranger's fill no memory."""
+    remembered = subjects._known_call.cache_info
+    for number in range(4_106):
+        parse_call("sidecar", f"sidecar.read.acme.alice{number}.github.issues.list")
+    assert remembered().currsize == 4_096
+    long = f"sidecar.read.acme.{'a' * MAX_TOKEN}.github.issues.list"
+    before = remembered().misses + remembered().hits
+    found = parse_call("sidecar", long)
+    assert isinstance(found, Address)
+    assert found.connection == "a" * MAX_TOKEN
+    assert remembered().misses + remembered().hits == before

@@ -47,8 +47,8 @@ ROWS = (
     Row(
         promise="Nobody holds a place for longer than the operator allows.",
         file="sidecar/wire/request.py",
-        good="    return min(int(text), most)\n",
-        bad="    return int(text)\n",
+        good="min(said.timeout_ms, arrival.max_timeout_ms) / 1000",
+        bad="said.timeout_ms / 1000",
         tests=(f"{REQUEST}::test_a_long_time_out_is_capped",),
     ),
     Row(
