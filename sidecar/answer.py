@@ -182,7 +182,7 @@ class Answers:
         if refusal is not None:
             return Answer(asked, refusal, REFUSED[refusal.reason])
         outcome = await self._administrator.answer(address, message.data)
-        await self._observer.emit(self._administrator.event(address, outcome))
+        self._observer.emit(self._administrator.event(address, outcome))
         return Answer(asked, outcome)
 
     async def connect(self, message: Message, _accepted: float, _stop: Stop) -> Answer:
@@ -196,7 +196,7 @@ class Answers:
             return Answer(asked, refusal, REFUSED[refusal.reason])
         outcome = await self._connect.answer(address, message.data)
         if address.verb != "status":  # who waits asks often; it changes nothing
-            await self._observer.emit(self._connect.event(address, outcome))
+            self._observer.emit(self._connect.event(address, outcome))
         return Answer(asked, outcome)
 
     async def catalog(self, message: Message, _accepted: float, _stop: Stop) -> Answer:

@@ -204,7 +204,7 @@ class Consent:
         if isinstance(written, Failure):
             log.warning("the end of a connect flow could not be noted: %s", written.detail)
         event = connect_event(self._clock, place.tenant, place.connection, place.provider, "finish", ended)
-        await self._observer.emit(event)
+        self._observer.emit(event)
 
     async def _opened(self, code: str) -> tuple[Link, Held, Provider, OAuth2] | Arrived:
         """The flow of a link that may be begun."""

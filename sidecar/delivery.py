@@ -182,7 +182,7 @@ class Deliveries:
         self._counters.durable_ended("later" if call.stage is Stage.WAITING else str(call.stage))
         if call.due is not None:
             run, now, wall = to_run(place, call, self._clock.now()), self._clock.now(), self._clock.wall()
-            await self._observer.emit(story.wait(run, now, wall, call.due - wall, f"put off: {call.why}"))
+            self._observer.emit(story.wait(run, now, wall, call.due - wall, f"put off: {call.why}"))
         return Stored()
 
     async def _say_later(self, place: Place, at: float) -> Event:

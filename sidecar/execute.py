@@ -85,7 +85,7 @@ class Executor:
         due = self._overdue.expect(stop, call.deadline - self._clock.now())
         run: Run | None = None
         try:
-            told = await self._telling.emit(story.started, call, catalog_hash=self.catalogue.digest, sidecar=self._id)
+            told = self._telling.emit(story.started, call, catalog_hash=self.catalogue.digest, sidecar=self._id)
             prepared = await self._turn(call, stop) or await self.preparation.prepare(call, credential, stop, told=told)
             if isinstance(prepared, Run):
                 run = prepared
@@ -114,7 +114,7 @@ class Executor:
             return None
         if self._clock.now() >= call.deadline:
             return out_of_time(waited)
-        await self._telling.emit(story.wait, call, waited, "other calls were under way: its turn came then")
+        self._telling.emit(story.wait, call, waited, "other calls were under way: its turn came then")
         return None
 
     async def _outcome(self, run: Run) -> Outcome:
@@ -148,7 +148,7 @@ class Executor:
             self._pacing.observe(run, answer, result, decision)
             if decision.delay is None:
                 run.stop.settle()
-            await self._telling.attempt(run, answer, result, decision, began)
+            self._telling.attempt(run, answer, result, decision, began)
             if isinstance(result, Success):
                 self.guard.succeeded(run)
                 return result
@@ -158,7 +158,7 @@ class Executor:
             run.last = result
             if decision.delay == 0.0:
                 continue
-            await self._telling.emit(story.wait, call, decision.delay, decision.why, jitter=jitter)
+            self._telling.emit(story.wait, call, decision.delay, decision.why, jitter=jitter)
             await self._clock.sleep(decision.delay)
 
     async def _refusal(self, run: Run) -> Failure | None:
@@ -194,28 +194,26 @@ class Executor:
             return run.last
         result = stopped(reason, run.attempts, under_way=began is not None, side_effect=run.side_effect)
         if began is not None:
-            await self._telling.attempt(run, result, result, Decision(None, "the call was told to stop"), began)
+            self._telling.attempt(run, result, result, Decision(None, "the call was told to stop"), began)
         return result
 
     async def _end(self, call: Call, run: Run | None, result: Outcome) -> Ended:
         """Tell how it ended, and let its key's record say so."""
         if run is None:
             result = self._final(call, None, result)
-            await self._telling.emit(story.finished, call, attempts=0, result=result, why=())
+            self._telling.emit(story.finished, call, attempts=0, result=result, why=())
             return Ended(result, 0)
         give_back(run)
         if run.replayed:
             return await self._replayed(run, run.replayed, result)
         result = self._final(call, run, result)
-        await self._telling.emit(story.finished, call, attempts=run.attempts, result=result, why=run.why)
+        self._telling.emit(story.finished, call, attempts=run.attempts, result=result, why=run.why)
         if run.held is not None:
             await self._keyed.settle(run, result)
         return Ended(result, run.attempts, again=run.again)
 
     async def _replayed(self, run: Run, first: Done, result: Outcome) -> Ended:
-        await self._telling.emit(
-            story.finished, run.call, attempts=0, result=result, why=run.why, replayed=first.call_id
-        )
+        self._telling.emit(story.finished, run.call, attempts=0, result=result, why=run.why, replayed=first.call_id)
         return Ended(result, first.attempts, replayed=first.call_id)
 
     def _final(self, call: Call, run: Run | None, result: Outcome) -> Outcome:

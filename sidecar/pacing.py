@@ -35,7 +35,7 @@ class Pacing:
         async def tell(wait: Wait) -> None:
             why = "the provider said to wait" if wait.closed else "the quota is used up"
             run.why.append(f"waited about {wait.seconds:.3f} s for bucket {wait.bucket}: {why}")
-            await self._telling.emit(story.wait, run.call, wait.seconds, why, bucket=wait.bucket)
+            self._telling.emit(story.wait, run.call, wait.seconds, why, bucket=wait.bucket)
 
         given = await self._quotas.reserve(run.call.call_id, run.demand, self._latest(run.call), tell)
         if isinstance(given, Failure):

@@ -82,7 +82,7 @@ class BusDenied(BusError):
 
 
 class Bus(Protocol):
-    """Core NATS. `publish` hands a message to the client's buffer and does not wait for the network."""
+    """Core NATS. `publish` puts a message into the client's buffer: nothing in it waits. Raises BusError."""
 
     @property
     def max_payload(self) -> int: ...
@@ -90,7 +90,7 @@ class Bus(Protocol):
     @property
     def connected(self) -> bool: ...
 
-    async def publish(
+    def publish(
         self, subject: str, payload: bytes, *, headers: Mapping[str, str] | None = None, reply: str = ""
     ) -> None: ...
 

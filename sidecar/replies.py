@@ -34,7 +34,7 @@ class Replies:
     async def publish(self, message: Message, reply: Reply) -> None:
         """Answer it with what is encoded already."""
         try:
-            await self._bus.publish(message.reply, reply.payload, headers=reply.headers or None)
+            self._bus.publish(message.reply, reply.payload, headers=reply.headers or None)
         except BusError as error:
             self._lost()
             log.warning("a reply could not be published: %s", error)

@@ -44,7 +44,7 @@ class Renewal(Protocol):
 class Observer(Protocol):
     """Whoever wants to know what happens to calls: metrics, and the trace on NATS."""
 
-    async def emit(self, event: Event) -> bool:
+    def emit(self, event: Event) -> bool:
         """Take the event; false when it is lost."""
 
     async def handed_over(self) -> bool:

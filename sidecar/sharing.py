@@ -126,7 +126,7 @@ class Sharing:
 
     async def _publish(self, post: Post) -> None:
         try:
-            await self._bus.publish(post.subject, post.payload, reply=post.reply)
+            self._bus.publish(post.subject, post.payload, reply=post.reply)
             self.traffic.sent += 1
         except BusError as error:
             log.debug("a message to other sidecars is lost: %s", error)

@@ -206,7 +206,7 @@ async def publish_result(bus: Bus, prefix: str, place: Place, call: DurableCall)
     reply = encode_reply(asked_of(place, call), told_outcome(call.ended), bus.max_payload)
     subject = result_subject(prefix, ResultAddress(place.tenant, place.connection, place.call_id))
     with contextlib.suppress(BusError):
-        await bus.publish(subject, reply.payload, headers=reply.headers or None)
+        bus.publish(subject, reply.payload, headers=reply.headers or None)
 
 
 def unknown_call(place: Place) -> Failure:

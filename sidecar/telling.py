@@ -26,19 +26,19 @@ class Telling:
         self._observer = observer
         self._clock = clock
 
-    async def emit(self, tell: Callable[..., CallEvent], call: Call, *known: Any, **also: Any) -> bool:
+    def emit(self, tell: Callable[..., CallEvent], call: Call, *known: Any, **also: Any) -> bool:
         """Tell what happened; false when it is lost."""
         try:
-            return await self._observer.emit(tell(call, self._clock.now(), self._clock.wall(), *known, **also))
+            return self._observer.emit(tell(call, self._clock.now(), self._clock.wall(), *known, **also))
         except Exception as error:  # logged without the secrets that its words may hold
             log.exception("an event of call %s could not be told", call.call_id, exc_info=defect(error))
             return False
 
-    async def attempt(
+    def attempt(
         self, run: Run, answer: httpx.Response | Failure, result: Outcome, decision: Decision, began: float
     ) -> None:
         """Tell of one exchange."""
-        await self.emit(
+        self.emit(
             story.attempt,
             run.call,
             number=run.attempts,

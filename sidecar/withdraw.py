@@ -103,7 +103,7 @@ class Withdrawals:
         event = story.finished(
             call, now, wall, attempts=ended.attempts, result=failure, why=("cancelled while it waited",)
         )
-        await self._observer.emit(event)
+        self._observer.emit(event)
         await publish_result(self._bus, self._prefix, place, ended)
 
 

@@ -31,7 +31,7 @@ BUFFER_BYTES = 32 * 1024 * 1024
 HANDOVER_SECONDS = 1.0
 CLOSE_SECONDS = 2.0
 DRAIN_SECONDS = 5.0
-BUSY_TURNS = 16  # loop turns before `handed_over` sleeps: two or three suffice unless the socket is full
+BUSY_TURNS = 16  # loop turns before `handed_over` sleeps, where the socket is full
 
 _log = logging.getLogger(__name__)
 _PACE = Pace()
@@ -85,7 +85,6 @@ class NatsBus:
         self._connection = connection
         self._inbox_prefix = inbox_prefix
         self._pace = pace
-        self._queued = 0
         self._open = 0  # messages handed over without a reply yet, as far as can be seen: it only decides on pace
         self._proved = False
         self._echo = self.new_inbox()
@@ -155,7 +154,7 @@ class NatsBus:
         """A subject under the inbox prefix that nobody else uses."""
         return f"{self._inbox_prefix}.{secrets.token_hex(11)}"
 
-    async def publish(
+    def publish(
         self, subject: str, payload: bytes, *, headers: Mapping[str, str] | None = None, reply: str = ""
     ) -> None:
         client = self._client
@@ -164,29 +163,31 @@ class NatsBus:
             self.counts.refused += 1
             raise BusError(f"not published on {subject}: the buffer is full ({before} bytes wait for the nats-server)")
         try:
-            await client.publish(subject, payload, reply, dict(headers) if headers else None)
+            client.put(subject, payload, reply, headers)
         except nats.errors.Error as error:
             self.counts.refused += 1
             raise BusError(f"not published on {subject}: {plain(error)}") from error
-        except (OSError, RuntimeError) as error:
-            # The socket broke under the flush that followed; what is in the buffer goes out after the reconnect.
-            if client.pending_data_size <= before:
-                self.counts.refused += 1
-                raise BusError(f"not published on {subject}: {plain(error)}") from error
-        self._queued += max(0, client.pending_data_size - before)
-        self._open = max(0, self._open - subject.startswith("_"))  # a reply goes to an inbox
+        if self._open and subject.startswith("_"):  # a reply goes to an inbox
+            self._open -= 1
+            if not self._open:  # nobody else is under way who would share the write
+                client.write_now()
 
     async def handed_over(self) -> None:
         """As the port says. Raises BusError when the server takes nothing for a second. A kernel takes what is written
         to a half-open link, too; that link is found `doubtful` in seconds, and is then as disconnected.
         """
-        client, mark, turns = self._client, self._queued, 0
-        give_up = asyncio.get_running_loop().time() + HANDOVER_SECONDS
+        client = self._client
         if self._open > 1:  # those that came together publish in the same turn of the loop: one write serves them
             await asyncio.sleep(0)
         client.write_now()
-        # Others publish meanwhile: what counts is that nothing queued before the mark is left.
-        while self.connected and self._queued - client.unwritten < mark:
+        if client.unwritten:
+            await self._taken(client.queued)
+
+    async def _taken(self, mark: int) -> None:
+        """Return when the kernel has everything that was queued before the mark: others publish meanwhile."""
+        client, turns = self._client, 0
+        give_up = asyncio.get_running_loop().time() + HANDOVER_SECONDS
+        while self.connected and client.queued - client.unwritten < mark:
             if asyncio.get_running_loop().time() > give_up:
                 raise BusError(
                     f"the nats-server took nothing for {HANDOVER_SECONDS:g} s ({client.unwritten} bytes wait)"
@@ -237,7 +238,7 @@ class NatsBus:
         token, started = secrets.token_bytes(8), loop.time()
         arrived = self._echoes[token] = loop.create_future()
         try:
-            await self.publish(self._echo, token)
+            self.publish(self._echo, token)
             before = self._client.published
             with anyio.fail_after(timeout):
                 await arrived

@@ -12,7 +12,8 @@ import itertools
 import logging
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ parser.HMSG_RE = re.compile(
 
 # After these the server keeps the connection. https://docs.nats.io/reference/reference-protocols/nats-protocol#ok-err
 HARMLESS = ("permissions violation", "invalid subject", "maximum subscriptions exceeded")
+HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.1
 FIRST_DELAY = 0.05
 MAX_DELAY = 2.0
 
@@ -46,6 +48,8 @@ class SturdyClient(Client):
     def __init__(self, counts: BusCounts) -> None:
         super().__init__()
         self.ending = False
+        self.queued = 0  # bytes that were put so far
+        self._woken = False  # what waits is written in the loop's next turn
         self._counts = counts
         self._proved = 0  # of the messages published so far, those known to have reached the server
         self._handed_over: dict[int, Callable[[Msg], None]] = {}
@@ -66,13 +70,52 @@ class SturdyClient(Client):
         """Of them, those of which it is not known that they reached the server."""
         return max(0, self.published - self._proved)
 
+    def put(self, subject: str, payload: bytes, reply: str = "", headers: Mapping[str, str] | None = None) -> None:
+        """Publish in this turn of the loop: nats-py's `publish` without what may wait there. It is written at the end
+        of the turn, together with all that is put meanwhile.
+
+        Raises errors.Error as `publish` does, and ValueError for words that are no UTF-8; nothing is published then.
+        """
+        if not _may_stand(subject) or (reply and not _may_stand(reply)):
+            raise errors.BadSubjectError
+        if self._status == Client.CLOSED:
+            raise errors.ConnectionClosedError
+        if self._status == Client.DRAINING_PUBS:
+            raise errors.ConnectionDrainingError
+        size = len(payload)
+        if size > self._max_payload:
+            raise errors.MaxPayloadError
+        if headers:
+            block = _header_block(headers)
+            line = b"%b%b%b\r\n" % (
+                f"HPUB {subject} {reply} {len(block)} {len(block) + size}\r\n".encode(),
+                block,
+                payload,
+            )
+        else:
+            line = b"%b%b\r\n" % (f"PUB {subject} {reply} {size}\r\n".encode(), payload)
+        self.stats["out_msgs"] += 1
+        self.stats["out_bytes"] += size
+        self._keep(line)
+
     def ask(self, subject: str, token: bytes) -> int:
-        line = command.pub_cmd(subject, "", token)
+        self._keep(command.pub_cmd(subject, "", token))
+        return self.published
+
+    def _keep(self, line: bytes) -> None:
         self._pending.append(line)
         self._pending_data_size += len(line)
-        if self._flush_queue is not None and self._flush_queue.empty():
+        self.queued += len(line)
+        if not self._woken:
+            self._woken = True
+            asyncio.get_running_loop().call_soon(self._write_soon)
+
+    def _write_soon(self) -> None:
+        self._woken = False
+        self.write_now()
+        # What a full socket did not take the flusher writes, which waits until there is room.
+        if self._pending and self.is_connected and self._flush_queue is not None and self._flush_queue.empty():
             self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
-        return self.published
 
     def prove(self, number: int) -> None:
         self._proved = max(self._proved, number)
@@ -97,9 +140,13 @@ class SturdyClient(Client):
 
     def write_now(self) -> None:
         """Write what is published to the socket at once, without the loop turns until the flusher has its turn."""
-        # What a full socket does not take stays with us, and goes along to the next connection.
-        if self._pending_data_size and self.is_connected and self._transport is not None and not self._written():
-            self._transport.write(b"".join(self._pending))
+        writer = getattr(self._transport, "_io_writer", None)
+        if not self._pending or writer is None or not self.is_connected:
+            return
+        # What a full socket does not take, or one that broke, stays with us and goes along to the next connection.
+        transport = writer.transport
+        if not transport.is_closing() and not transport.get_write_buffer_size():
+            transport.write(b"".join(self._pending))
             self._pending, self._pending_data_size = [], 0
 
     def hand_over(self, subscription: Subscription, callback: Callable[[Msg], None]) -> None:
@@ -219,6 +266,30 @@ def next_server(servers: list[Server], _info: dict[str, Any], *, longest: float 
     """The server that failed least, and a jittered wait: a cluster's clients do not come back all at once."""
     server = min(servers, key=lambda candidate: (candidate.reconnects, _dice.random()))
     return server, min(longest, FIRST_DELAY * 2 ** min(server.reconnects, 10)) * (0.5 + _dice.random())
+
+
+def _may_stand(subject: str) -> bool:
+    """Whether it is one word of the protocol: white space would end it, and what follows would be a command."""
+    return subject != "" and not (" " in subject or "\r" in subject or "\n" in subject or "\t" in subject)
+
+
+def _header_block(headers: Mapping[str, str]) -> bytes:
+    """As nats-py writes it: no value ends its line."""
+    lines = "".join([f"{_header_name(name)}: {_in_one_line(value)}\r\n" for name, value in headers.items()])
+    return f"NATS/1.0\r\n{lines}\r\n".encode()
+
+
+@lru_cache(maxsize=256)  # the names are few, and the same in every message
+def _header_name(name: str) -> str:
+    if not HEADER_NAME.fullmatch(name.strip()):
+        raise errors.BadHeaderError(name)
+    return name.strip()
+
+
+def _in_one_line(value: str) -> str:
+    if "\r" in value or "\n" in value:
+        value = value.replace("\r", " ").replace("\n", " ")
+    return value.strip()
 
 
 def _between(creds: Any, marker: bytes) -> bytearray:

@@ -184,7 +184,7 @@ class NatsQueue:
     async def _ask_for_one(self, line: _Line, tenant: str, stream: str) -> None:
         body = msgspec.json.encode({"batch": 1, "expires": round(PULL_SECONDS * SECOND_NS)})
         try:
-            await self._bus.publish(f"{API}.CONSUMER.MSG.NEXT.{stream}.{tenant}", body, reply=line.inbox)
+            self._bus.publish(f"{API}.CONSUMER.MSG.NEXT.{stream}.{tenant}", body, reply=line.inbox)
         except BusError as error:
             raise StoreUnavailable(str(error)) from error
 
@@ -215,7 +215,7 @@ class NatsQueue:
 
     async def _say(self, word: Word, what: bytes) -> None:
         try:
-            await self._bus.publish(word.ack, what)
+            self._bus.publish(word.ack, what)
         except BusError as error:
             raise StoreUnavailable(str(error)) from error
 

@@ -127,7 +127,7 @@ async def keep_going(bus: Bus, status: Message, stream: str) -> None:
     asked = status.reply or headers.get(STALLED)
     try:
         if asked:
-            await bus.publish(asked, b"")
+            bus.publish(asked, b"")
     except BusError as error:
         raise StoreUnavailable(f"{stream} cannot be read on: {error}") from error
 

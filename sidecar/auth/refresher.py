@@ -52,7 +52,7 @@ class Endpoint(Protocol):
 class Told(Protocol):
     """Whoever wants to know what comes of renewals."""
 
-    async def emit(self, event: Auth) -> bool: ...
+    def emit(self, event: Auth) -> bool: ...
 
 
 class Gauge(Protocol):
@@ -292,7 +292,7 @@ class Refresher:
         )
         if event.outcome not in {"renewed", "failed"}:
             log.warning("tokens of %s: %s: %s", flight.place.key, event.outcome, event.detail or "another was faster")
-        await self._observer.emit(event)
+        self._observer.emit(event)
 
     def _count(self, flight: Flight) -> None:
         if isinstance(flight.known, Credential):

@@ -151,7 +151,7 @@ async def roll_call(nats: Session) -> list[Sidecar]:
     answers: list[Message] = []
     inbox = nats.bus.new_inbox()
     subscription = await nats.bus.subscribe(inbox, answers.append)
-    await nats.bus.publish(f"$SRV.INFO.{NAME}", b"", reply=inbox)
+    nats.bus.publish(f"$SRV.INFO.{NAME}", b"", reply=inbox)
     await anyio.sleep(ROLL_CALL_SECONDS)
     await subscription.drain()
     # Without any sidecar the server itself answers, with nothing.

@@ -101,7 +101,7 @@ class EventLog:
     def __init__(self) -> None:
         self.events: list[Event] = []
 
-    async def emit(self, event: Event) -> bool:
+    def emit(self, event: Event) -> bool:
         self.events.append(event)
         return True
 

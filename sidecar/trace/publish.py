@@ -47,12 +47,12 @@ class TracePublisher:
         self._prefix = prefix
         self._counters = counters
 
-    async def emit(self, event: Event) -> bool:
+    def emit(self, event: Event) -> bool:
         """Count it and hand it to the bus; false when it is lost."""
         self._count(event)
         try:
             subject = trace_subject(self._prefix, event.tenant, event.connection, event.provider, event_name(event))
-            await self._bus.publish(subject, encoder.encode(event))
+            self._bus.publish(subject, encoder.encode(event))
         except (BusError, ValueError, TypeError):  # not taken, or words that cannot be written
             self._counters.trace_dropped()
             return False

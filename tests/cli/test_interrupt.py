@@ -90,7 +90,7 @@ async def answered(url: str, subject: str, payload: bytes = b"", **headers: str)
     async with connected(Settings(), url) as bus:
         inbox = bus.new_inbox()
         await bus.subscribe(inbox, take)
-        await bus.publish(subject, payload, headers=headers or None, reply=inbox)
+        bus.publish(subject, payload, headers=headers or None, reply=inbox)
         with anyio.fail_after(PATIENCE):
             await came.wait()
         await bus.round_trip(PATIENCE)

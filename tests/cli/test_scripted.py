@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -40,7 +39,6 @@ class Script:
 def script(served: Served, fresh_name: str) -> Iterator[Script]:
     """Replies under a prefix of this test's own."""
     asked: list[Message] = []
-    replies: set[asyncio.Task[None]] = set()
     with start_blocking_portal() as portal:
         bus: NatsBus = portal.call(connect, served.url)
 
@@ -48,8 +46,7 @@ def script(served: Served, fresh_name: str) -> Iterator[Script]:
             def reply(message: Message) -> None:
                 asked.append(message)
                 if body is not None:
-                    publishing = bus.publish(message.reply, body, headers=headers)
-                    replies.add(asyncio.get_running_loop().create_task(publishing))
+                    bus.publish(message.reply, body, headers=headers)
 
             await bus.subscribe(f"{fresh_name}.{subject}", reply)
             await bus.round_trip(5)

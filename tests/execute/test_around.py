@@ -68,13 +68,13 @@ class LossyTrace(EventLog):
         self.lost = lost
         self.raises = raises
 
-    async def emit(self, event: Event) -> bool:
+    def emit(self, event: Event) -> bool:
         self.lost -= 1
         if self.lost >= 0:
             if self.raises:
                 raise TypeError("an event that cannot be written")
             return False
-        return await super().emit(event)
+        return super().emit(event)
 
 
 @pytest.mark.parametrize("raises", [False, True])
@@ -99,8 +99,8 @@ async def test_a_trace_that_is_lost_later_does_not_change_how_a_write_ends(raise
     """It was done, and is told as done."""
 
     class LosesTheRest(LossyTrace):
-        async def emit(self, event: Event) -> bool:
-            return await (EventLog.emit(self, event) if isinstance(event, Started) else super().emit(event))
+        def emit(self, event: Event) -> bool:
+            return EventLog.emit(self, event) if isinstance(event, Started) else super().emit(event)
 
     house = House([OK], trace=LosesTheRest(100, raises=raises))
     await house.success()

@@ -62,10 +62,10 @@ class SlowTrace(EventLog):
         self.answered = anyio.Event()
         self.writes = 0
 
-    async def emit(self, event: Event) -> bool:
+    def emit(self, event: Event) -> bool:
         if isinstance(event, Attempt):
             self.answered.set()
-        return await super().emit(event)
+        return super().emit(event)
 
     async def handed_over(self) -> bool:
         self.writes += 1

@@ -30,10 +30,10 @@ class Between:
     def connected(self) -> bool:
         return self.bus.connected
 
-    async def publish(
+    def publish(
         self, subject: str, payload: bytes, *, headers: Mapping[str, str] | None = None, reply: str = ""
     ) -> None:
-        await self.bus.publish(subject, payload, headers=headers, reply=reply)
+        self.bus.publish(subject, payload, headers=headers, reply=reply)
 
     async def handed_over(self) -> None:
         await self.bus.handed_over()

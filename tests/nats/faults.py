@@ -66,7 +66,7 @@ async def raising_subscription(error: type[BaseException], here: Place) -> float
 
     await here.bus.subscribe(f"{here.name}.raises", raising)
     await here.bus.round_trip(10)
-    await here.agent.publish(f"{here.name}.raises", b"")
+    here.agent.publish(f"{here.name}.raises", b"")
     await until(lambda: here.bus.counts.callback_errors)
     return 0.0
 
@@ -81,7 +81,7 @@ async def half_open_full(here: Place) -> float:
     """As above, with more published than the socket takes: closing it in order would wait for ever."""
     here.proxy.hold(*Way)
     for _ in range(16):
-        await here.bus.publish(f"{here.name}.nobody", bytes(900_000))
+        here.bus.publish(f"{here.name}.nobody", bytes(900_000))
     return 0.0
 
 

@@ -134,7 +134,7 @@ class Place:
                 moment, row = time.monotonic(), 0
         await self.bus.round_trip(10)
         served, told = self.served, self.told
-        await self.agent.publish(f"{self.name}.all", b"")
+        self.agent.publish(f"{self.name}.all", b"")
         await self.works(10)
         await self.bus.round_trip(10)
         assert (self.served, self.told) == (served + 1, told + 1)
@@ -143,17 +143,12 @@ class Place:
     def _answer(self, bus: NatsBus) -> Callable[[Message], None]:
         def answer(message: Message) -> None:
             self.served += bus is self.bus
-            task = asyncio.get_running_loop().create_task(bus.publish(message.reply, b"pong"))
-            _answers.add(task)
-            task.add_done_callback(_answers.discard)
+            bus.publish(message.reply, b"pong")
 
         return answer
 
     def _count(self, _message: Message) -> None:
         self.told += 1
-
-
-_answers: set[asyncio.Task[None]] = set()
 
 
 @asynccontextmanager

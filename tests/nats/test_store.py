@@ -200,7 +200,7 @@ async def test_keys_by_pattern(store: NatsStore, fresh_name: str, pattern: str, 
 async def test_many_keys(store: NatsStore, bus: NatsBus, fresh_name: str) -> None:
     """More keys than one request of the consumer brings are listed whole."""
     for number in range(4500):
-        await bus.publish(f"$KV.{fresh_name}.t.k{number}", b"x")
+        bus.publish(f"$KV.{fresh_name}.t.k{number}", b"x")
     await NatsStore(bus, attempt_seconds=30).put(fresh_name, "last", b"", message_id="m", expected=0)  # after them all
     assert len(await store.keys(fresh_name, "t.*")) == 4500
 

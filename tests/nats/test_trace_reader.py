@@ -87,7 +87,7 @@ async def test_ends_at_now_though_events_keep_coming(traced: NatsBus) -> None:
 async def test_more_than_one_batch(traced: NatsBus) -> None:
     """Thousands of events come whole and in order."""
     for number in range(5000):
-        await traced.publish("sidecar.trace.t.c.github.started", str(number).encode())
+        traced.publish("sidecar.trace.t.c.github.started", str(number).encode())
     await record(traced, "t", b"5000")
     assert await payloads(traced, "sidecar.trace.>") == [str(number).encode() for number in range(5001)]
 

@@ -86,7 +86,7 @@ async def test_figures_are_what_prometheus_reads() -> None:
 async def told(figures: Metrics, events: list[Event]) -> None:
     publisher = TracePublisher(ScriptedBus(), "sidecar", figures)
     for event in events:
-        await publisher.emit(event)
+        publisher.emit(event)
 
 
 async def test_a_call_is_counted() -> None:
@@ -157,7 +157,7 @@ async def test_what_is_lost_is_counted() -> None:
     bus.connected = False
     publisher = TracePublisher(bus, "sidecar", figures)
     for event in here.trace.events:
-        await publisher.emit(event)
+        publisher.emit(event)
     assert series(figures)["sidecar_trace_dropped_total"] == {(): len(here.trace.events)}
     assert not await publisher.handed_over()
 

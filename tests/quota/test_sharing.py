@@ -75,8 +75,8 @@ async def test_what_makes_no_sense_is_counted(place: Place, bus: NatsBus) -> Non
     a = await place.part("a")
     b = await place.part("b")
     for payload in (b"", b"{}", b"[]", b'["x",["gr"]]', b'["x",["new",1]]', b"\xff" * 100):
-        await bus.publish(f"sidecar.quota.{place.tenant}.all", payload)
-    await bus.publish(f"sidecar.quota.{place.tenant}.undelivered.a.1", b"")
+        bus.publish(f"sidecar.quota.{place.tenant}.all", payload)
+    bus.publish(f"sidecar.quota.{place.tenant}.undelivered.a.1", b"")
     await bus.round_trip(20)
     b.sharing.perform(Send("a", Took(1, 1)))
     await until(lambda: a.heard == [Heard("b", Took(1, 1))])

@@ -71,7 +71,7 @@ class LostBus(ScriptedBus):
 async def test_an_event_goes_where_its_subject_says() -> None:
     """Under tenant, connection and provider, each in its one legal form."""
     bus, counts = ScriptedBus(), Counts()
-    assert await TracePublisher(bus, "sidecar", counts).emit(FINISHED)
+    assert TracePublisher(bus, "sidecar", counts).emit(FINISHED)
     [published] = bus.published
     assert published.subject == "sidecar.trace.acme.alice%40example%2Ecom.github.finished"
     assert decoder.decode(published.payload) == FINISHED
@@ -83,7 +83,7 @@ async def test_what_is_lost_is_said_and_counted(event: Finished) -> None:
     """A bus that takes nothing, words that cannot be written: the call goes on, and the figure shows it."""
     bus, counts = ScriptedBus(), Counts()
     bus.connected = event is not FINISHED
-    assert not await TracePublisher(bus, "sidecar", counts).emit(event)
+    assert not TracePublisher(bus, "sidecar", counts).emit(event)
     assert counts.seen[-1] == ("dropped",)
     assert bus.published == []
 
@@ -102,7 +102,7 @@ async def test_a_renewal_is_counted_by_what_came_of_it() -> None:
     """And told like any event."""
     bus, counts = ScriptedBus(), Counts()
     event = Auth(time="2026", tenant="acme", connection="a", provider="jira", outcome="lost")
-    assert await TracePublisher(bus, "sidecar", counts).emit(event)
+    assert TracePublisher(bus, "sidecar", counts).emit(event)
     assert counts.seen == [("jira", "lost")]
     assert bus.published[0].subject == "sidecar.trace.acme.a.jira.auth"
 
@@ -122,5 +122,5 @@ async def test_a_wait_is_counted_by_what_it_is_for(known: dict[str, float | str]
     told = {name: about[name] for name in Wait.__struct_fields__ if name in about and name != "why"}
     event = Wait(**(told | {"seconds": 3.0, "why": "x"} | known))
     counts = Counts()
-    await TracePublisher(ScriptedBus(), "sidecar", counts).emit(event)
+    TracePublisher(ScriptedBus(), "sidecar", counts).emit(event)
     assert counts.seen == [("github", why, 3.0)]

@@ -93,7 +93,7 @@ class ScriptedBus:
         self.lines: list[Line] = []
         self.published: list[Published] = []
 
-    async def publish(
+    def publish(
         self,
         subject: str,
         payload: bytes,
@@ -102,7 +102,6 @@ class ScriptedBus:
         reply: str = "",
         later: bool = False,
     ) -> None:
-        await anyio.lowlevel.checkpoint()
         if not self.connected:
             raise BusError("not connected")
         self.published.append(Published(subject, payload, headers or {}))

@@ -13,7 +13,7 @@ import pytest
 from sidecar.gate import Admission
 from sidecar.model import Failure
 from sidecar.sandbox.scripted import ScriptedSender
-from sidecar.wire.event import Event, Finished
+from sidecar.wire.event import Finished
 from tests.worker.house import House, Letter, Published, StuckSender
 
 pytestmark = pytest.mark.anyio
@@ -194,6 +194,22 @@ async def test_cancelled_twice() -> None:
     assert told["_INBOX.one"].body == told["_INBOX.two"].body
 
 
+class CancelledInTheSameTurn(ScriptedSender):
+    """The answer comes in the turn of the loop in which the call is told to stop, right before that takes effect."""
+
+    house: House
+
+    async def send(self, request: httpx.Request, *, deadline: float, max_body: int) -> httpx.Response | Failure:
+        answer = await super().send(request, deadline=deadline, max_body=max_body)
+        self.house.bus.hand_in(Letter(CANCEL, reply="_INBOX.canceller"))
+        for _ in range(TURNS_OF_A_CANCEL):
+            await asyncio.sleep(0)
+        return answer
+
+
+TURNS_OF_A_CANCEL = 2  # until the call that it names is looked for
+
+
 @pytest.mark.parametrize(
     ("subject", "answer", "outcome", "side_effect"),
     [
@@ -203,19 +219,10 @@ async def test_cancelled_twice() -> None:
     ],
 )
 async def test_too_late(subject: str, answer: httpx.Response, outcome: str, side_effect: str) -> None:
-    """The answer is there, its event is being told: the call ends as it would have, and the canceller hears how."""
-    house = House(ScriptedSender([answer]))
+    """The answer is there: the call ends as it would have, and the canceller hears how."""
+    sender = CancelledInTheSameTurn([answer])
+    house = sender.house = House(sender)
     await house.start()
-    told_of = house.trace.emit
-
-    async def emit(event: Event) -> bool:
-        if isinstance(event, Finished):
-            house.bus.hand_in(Letter(CANCEL, reply="_INBOX.canceller"))
-            for _ in range(10):
-                await asyncio.sleep(0)
-        return await told_of(event)
-
-    house.trace.emit = emit  # type: ignore[method-assign]  # the cancel comes in the middle of it
     house.bus.hand_in(call(subject))
     await house.settled()
     told = replies(house)

@@ -48,7 +48,7 @@ class BrokenBus(ScriptedBus):
 
     broken = True
 
-    async def publish(
+    def publish(
         self,
         subject: str,
         payload: bytes,
@@ -59,7 +59,7 @@ class BrokenBus(ScriptedBus):
     ) -> None:
         if self.broken:
             raise ValueError("the client did not like it")
-        await super().publish(subject, payload, headers=headers, reply=reply, later=later)
+        super().publish(subject, payload, headers=headers, reply=reply, later=later)
 
 
 async def test_a_client_that_raises_anything_costs_one_reply() -> None:

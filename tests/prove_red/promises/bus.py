@@ -110,8 +110,8 @@ ROWS = (
     Row(
         promise="`handed_over` means that the kernel has it.",
         file="sidecar/adapters/nats_bus.py",
-        good="while self.connected and self._queued - client.unwritten < mark:",
-        bad="while self.connected and self._queued < mark:",
+        good="while self.connected and client.queued - client.unwritten < mark:",
+        bad="while self.connected and client.queued < mark:",
         tests=(f"{BUS}::test_handed_over_gives_up_when_the_server_takes_nothing",),
     ),
     Row(

@@ -134,7 +134,7 @@ ROWS = (
         promise="The exchange that a cancel cut off is told in the trace.",
         file="sidecar/execute.py",
         good=(
-            "        if began is not None:\n            await self._telling.attempt(run, result, result, "
+            "        if began is not None:\n            self._telling.attempt(run, result, result, "
             'Decision(None, "the call was told to stop"), began)\n'
         ),
         bad="",
