@@ -8,9 +8,10 @@ import uuid
 from collections import Counter
 
 from tests.auth_real.expiries import connected, refused
-from tests.auth_real.figure import Figure, Scene, at_least, equal, listed, told
 from tests.auth_real.fleet import Fleet, fleet
+from tests.auth_real.scene import Scene
 from tests.auth_real.strict import strict_server
+from tests.figure import Figure, at_least, equal, listed, told
 
 TTL = 2
 SLOW_MS = 1000  # about half of the time then is spent with a refresh under way and a token that is over

@@ -17,10 +17,11 @@ from typing import NamedTuple
 
 from sidecar.auth.refresh import NOTICE_SECONDS, PATIENCE_SECONDS
 from tests.auth_real.expiries import OVER, connected, refused
-from tests.auth_real.figure import Figure, Scene, at_most, equal, listed, told
 from tests.auth_real.fleet import Fleet, Reply, fleet
 from tests.auth_real.gate import Gate, Side, Waiting, gate_before, owner_of
+from tests.auth_real.scene import Scene
 from tests.auth_real.strict import StrictServer, strict_server
+from tests.figure import Figure, at_most, equal, listed, told
 from tests.fixtures_nats import frozen
 
 TTL = 600

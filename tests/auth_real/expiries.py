@@ -8,9 +8,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from tests.auth_real.figure import Figure, Scene, at_least, equal, listed, told
 from tests.auth_real.fleet import GET, TOUCH, Call, Fleet, Reply, fleet
+from tests.auth_real.scene import Scene
 from tests.auth_real.strict import GrantEnded, StrictServer, TokenCall, strict_server
+from tests.figure import Figure, at_least, equal, listed, told
 
 THINK_SECONDS = 0.15  # between two calls of one connection
 POLL_SECONDS = 1.0

@@ -13,8 +13,9 @@ from typing import TypeVar
 from urllib.parse import parse_qs
 
 from tests.auth_real.exchange import Answer, Asked, serving
-from tests.auth_real.figure import Figure, Scene, at_most, equal, told
 from tests.auth_real.fleet import Fleet, fleet
+from tests.auth_real.scene import Scene
+from tests.figure import Figure, at_most, equal, told
 
 LIFE = 3600.0
 OVER = -1.0

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import httpx
 
-from tests.auth_real.figure import Figure, Scene, at_least, equal, listed, told
 from tests.auth_real.fleet import Call, Fleet, fleet
+from tests.auth_real.scene import Scene
 from tests.auth_real.strict import recipes, scratch
+from tests.figure import Figure, at_least, equal, listed, told
 from tests.real.servers import Recipe, free_ports
 
 START_SECONDS = 120.0

@@ -12,10 +12,11 @@ from sidecar.credential import Credential
 from tests.app.fleet import Member
 from tests.auth_real.deaths import caught
 from tests.auth_real.expiries import Load, connected, refused
-from tests.auth_real.figure import Figure, Scene, equal, listed, told
 from tests.auth_real.fleet import Fleet, fleet
 from tests.auth_real.gate import Gate, Side, gate_before
+from tests.auth_real.scene import Scene
 from tests.auth_real.strict import StrictServer, strict_server
+from tests.figure import Figure, equal, listed, told
 
 TTL = 600
 IN_WINDOW = 120.0  # seconds that the record still gives a token: it is due for a refresh, whatever the dice say

@@ -7,9 +7,10 @@ import json
 
 from tests.auth_real.exchange import Answer, Asked, serving
 from tests.auth_real.expiries import connected, refused
-from tests.auth_real.figure import Figure, Scene, equal, told
 from tests.auth_real.fleet import GET, TOUCH, Fleet, fleet
+from tests.auth_real.scene import Scene
 from tests.auth_real.strict import StrictServer, strict_server
+from tests.figure import Figure, equal, told
 
 TTL = 2
 BELIEVED = 3600.0  # seconds that the record calls the token valid for

@@ -1,33 +1,21 @@
 """`make real-auth`: tokens that end, on real servers and in real processes, with everything that goes wrong meanwhile.
 
-Prints every figure; exit 1 when one is not as it must be. SCENES names some of the scenes, SHORT=1 makes each small,
-COUNTS="expiries=300 kills=10" changes single counts.
+Prints every figure; exit 1 when one is not as it must be. `tests/scenes.py` says what can be chosen.
 """
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
 import sys
-import tempfile
-import time
-import traceback
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 
-import httpx
-import msgspec
-from nats.errors import Error as NatsError
-
+from tests import scenes
 from tests.auth_real import cancels, deaths, expiries, idle, logins, outage, rejected
-from tests.auth_real.figure import SHORT, Counts, Figure, Scene, say, table
+from tests.auth_real.scene import SHORT, Counts
 from tests.auth_real.strict import GrantEnded, why_not
-from tests.real.servers import CannotStart
+from tests.figure import say
 
-Story = Callable[[Scene], Awaitable[list[Figure]]]
+Story = scenes.Story[Counts]
 
-SCENES: dict[str, tuple[str, Story]] = {
+STORIES: dict[str, tuple[str, Story]] = {
     "expiries": ("Tokens of seconds, under load, in several sidecars", expiries.under_load),
     "bursts": ("Eight calls at once on a token that is over, two sidecars, a slow token endpoint", expiries.bursts),
     "rejected": ("A 401 on a token that the clock calls valid", rejected.rejected),
@@ -47,51 +35,11 @@ SCENES: dict[str, tuple[str, Story]] = {
 
 
 def main() -> int:
-    reason = why_not()
-    if reason is not None:
+    if (reason := why_not()) is not None:
         say(reason)
-        return 2
-    wanted = os.environ.get("SCENES", "").replace(",", " ").split() or list(SCENES)
-    unknown = sorted(set(wanted) - set(SCENES))
-    if unknown:
-        say(f"SCENES: there is no {', '.join(unknown)}; there are: {' '.join(SCENES)}")
-        return 2
-    changed = dict(word.split("=", 1) for word in os.environ.get("COUNTS", "").split())
-    usual = SHORT if os.environ.get("SHORT") else Counts()
-    try:
-        counts = msgspec.convert({**msgspec.to_builtins(usual), **changed}, Counts, strict=False)
-    except msgspec.ValidationError as error:
-        say(f"COUNTS: {error}; there are: {' '.join(Counts.__struct_fields__)}")
-        return 2
-    with tempfile.TemporaryDirectory(prefix="real-auth-") as folder:
-        return asyncio.run(_all(wanted, Path(folder), counts))
-
-
-async def _all(wanted: list[str], folder: Path, counts: Counts) -> int:
-    wrong: list[str] = []
-    for name in wanted:
-        title, story = SCENES[name]
-        began = time.monotonic()
-        figures = await _figures(story, Scene(folder / name, counts))
-        say(table(f"\n{name}: {title} ({time.monotonic() - began:.0f} s)", figures))
-        wrong += [f"{name}: {figure.what}: {figure.seen}" for figure in figures if not figure.holds]
-    say(f"\n{len(wanted)} scenes; {len(wrong)} figures not as they must be")
-    for line in wrong:
-        say(f"!! {line}")
-    return 1 if wrong else 0
-
-
-async def _figures(story: Story, scene: Scene) -> list[Figure]:
-    """Its figures; one that cannot be told to its end does not keep the others from being told."""
-    scene.folder.mkdir(parents=True)
-    try:
-        return await story(scene)
-    except (AssertionError, CannotStart, GrantEnded, OSError, httpx.HTTPError, NatsError) as error:
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        why = f"{type(error).__name__} in {where.name}: {error}"[:600]
-        return [Figure("ends here", why, "told to its end", holds=False)]
+        return scenes.MISUSED
+    return scenes.Scenes("real-auth", STORIES, Counts(), SHORT, (GrantEnded,)).run()
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers and sidecars are stopped then too
     sys.exit(main())

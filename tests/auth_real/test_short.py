@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from tests.auth_real import expiries, rejected
-from tests.auth_real.figure import SHORT, Scene, table
 from tests.auth_real.run import Story
+from tests.auth_real.scene import SHORT, Scene
 from tests.auth_real.strict import why_not
+from tests.figure import table
 
 pytestmark = [
     pytest.mark.anyio,

@@ -6,9 +6,9 @@ import time
 
 from sidecar.core.quota.event import Began, Effect, Ended, Event, Go
 from sidecar.core.quota.node import Node
-from tests.auth_real.figure import Figure, at_most
 from tests.chaos.scene import Scene
 from tests.core.quota.company import Company, demand, limit
+from tests.figure import Figure, at_most
 
 MOST_US = 40.0
 CALLS = 6_000

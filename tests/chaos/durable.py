@@ -11,11 +11,11 @@ from typing import Any
 from nats.errors import Error as NatsError
 
 from tests.app.fleet import FAILED
-from tests.auth_real.figure import Figure, at_least, at_most, equal, listed, told
 from tests.chaos.kills import BUSY, killing
 from tests.chaos.place import TENANT, Place, place
 from tests.chaos.scene import Scene
 from tests.chaos.told import Plan, Told, quantile
+from tests.figure import Figure, at_least, at_most, equal, listed, told
 from tests.upstream import Behaviour
 
 AGENTS = 32

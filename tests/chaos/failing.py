@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 
-from tests.auth_real.figure import Figure, at_most, equal, listed, told
 from tests.chaos.place import TENANT, Place, place
 from tests.chaos.scene import Scene
 from tests.chaos.told import NO_REPLY, NOBODY, Plan, quantile
+from tests.figure import Figure, at_most, equal, listed, told
 from tests.upstream import Behaviour
 
 AMPLIFIED = 1.10

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 
-from tests.auth_real.figure import Figure, at_least, equal, listed, told
 from tests.chaos.place import TENANT, Place, place
 from tests.chaos.scene import Scene
 from tests.chaos.told import Answers, Plan, reconciled
+from tests.figure import Figure, at_least, equal, listed, told
 from tests.upstream import Behaviour
 
 BETWEEN = 1.0  # seconds between two kills

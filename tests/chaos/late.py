@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.auth_real.figure import Figure, at_most, equal, listed, told
 from tests.chaos.place import TENANT, place
 from tests.chaos.scene import Counts, Scene
 from tests.chaos.told import NO_REPLY, NOBODY, Answers, Plan, quantile
+from tests.figure import Figure, at_most, equal, listed, told
 from tests.upstream import Behaviour
 
 SHARE = 0.999

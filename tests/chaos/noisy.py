@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from tests.auth_real.figure import Figure, at_most, equal, listed, told
 from tests.chaos.place import Place, place
 from tests.chaos.scene import Scene
 from tests.chaos.told import NO_REPLY, NOBODY, Answers, Plan, quantile
+from tests.figure import Figure, at_most, equal, listed, told
 from tests.upstream import Behaviour
 
 QUIET = ("anna", "ben", "cleo")

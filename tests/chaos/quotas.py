@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.app.fleet import Member
-from tests.auth_real.figure import Figure, at_least, at_most, equal, listed, told
 from tests.chaos.place import TENANT, Place, place
 from tests.chaos.scene import Scene
 from tests.chaos.told import Answers, Plan, quantile
+from tests.figure import Figure, at_least, at_most, equal, listed, told
 from tests.fixtures_nats import frozen
 from tests.limiter import Bucket, Limit, Sliding, Taken, most_within, refused_in_any_phase, units_a_second
 from tests.upstream import Behaviour

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import NamedTuple
-
 import msgspec
+
+from tests import scenes
 
 
 class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,9 +31,4 @@ class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 SHORT = Counts(members=2, seconds=8.0, posts=400, submits=400, waiting=1_200, overruns=300, kills=2, outage_seconds=6.0)
 
-
-class Scene(NamedTuple):
-    """What a scene is given: a folder of its own, and how much it is to do."""
-
-    folder: Path
-    counts: Counts
+Scene = scenes.Scene[Counts]

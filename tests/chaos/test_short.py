@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.auth_real.figure import table
 from tests.chaos import failing, kills, late, quotas
 from tests.chaos.run import Story
 from tests.chaos.scene import SHORT, Scene
+from tests.figure import table
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
