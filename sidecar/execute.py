@@ -163,7 +163,11 @@ class Executor:
 
     async def _refusal(self, run: Run) -> Failure | None:
         """Why no exchange may begin; else there is leave for it, and the credential is as it is now."""
-        refused = self.guard.refusal(run) or await self._pacing.reserve(run) or await self.preparation.again(run)
+        refused = self.guard.refusal(run)
+        if refused is None:
+            reserved = self._pacing.reserve(run)
+            refused = reserved if reserved is None or isinstance(reserved, Failure) else await reserved
+        refused = refused or await self.preparation.again(run)
         if refused is None and run.held is not None:
             return await self._keyed.fence(run)
         return refused

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from functools import partial
+from typing import Any
+
 import httpx
 
 from sidecar.core import story
@@ -9,8 +13,9 @@ from sidecar.core.quota.event import Wait
 from sidecar.core.quota.observe import Said, hints, limits_said, to_close
 from sidecar.core.retry import THROTTLED, Decision
 from sidecar.model import Call, Failure, Outcome, SideEffect
+from sidecar.permit import Permit
 from sidecar.ports import Clock
-from sidecar.quota import Quotas
+from sidecar.quota import Given, Quotas
 from sidecar.run import Run
 from sidecar.telling import Telling
 
@@ -28,20 +33,33 @@ class Pacing:
         self._clock = clock
         self._first_delay = first_delay
 
-    async def reserve(self, run: Run) -> Failure | None:
-        """Leave for the next exchange, as `run.permit`; what is left of the one before goes back. Each wait is told."""
+    def reserve(self, run: Run) -> Failure | Coroutine[Any, Any, Failure | None] | None:
+        """Leave for the next exchange, as `run.permit`; what is left of the one before goes back. Where it has to wait,
+        that wait, to be awaited at once. Each wait is told.
+        """
         give_back(run)
+        given: Given | Coroutine[Any, Any, Given] | None = self._quotas.free(run.demand)
+        if given is None or self._clock.now() >= run.call.deadline:
+            latest = self._latest(run.call)
+            given = self._quotas.reserve(run.call.call_id, run.demand, latest, partial(self._tell, run))
+        if isinstance(given, Failure):
+            return given
+        if isinstance(given, Permit):
+            run.permit = given
+            return None
+        return self._waited(run, given)
 
-        async def tell(wait: Wait) -> None:
-            why = "the provider said to wait" if wait.closed else "the quota is used up"
-            run.why.append(f"waited about {wait.seconds:.3f} s for bucket {wait.bucket}: {why}")
-            self._telling.emit(story.wait, run.call, wait.seconds, why, bucket=wait.bucket)
-
-        given = await self._quotas.reserve(run.call.call_id, run.demand, self._latest(run.call), tell)
+    async def _waited(self, run: Run, wait: Coroutine[Any, Any, Given]) -> Failure | None:
+        given = await wait
         if isinstance(given, Failure):
             return given
         run.permit = given
         return None
+
+    def _tell(self, run: Run, wait: Wait) -> None:
+        why = "the provider said to wait" if wait.closed else "the quota is used up"
+        run.why.append(f"waited about {wait.seconds:.3f} s for bucket {wait.bucket}: {why}")
+        self._telling.emit(story.wait, run.call, wait.seconds, why, bucket=wait.bucket)
 
     def _latest(self, call: Call) -> float:
         """When a wait must be over at the latest, so that there is time for the exchange."""

@@ -44,8 +44,9 @@ class Counts:
 
 @dataclass(slots=True, eq=False)
 class Line:
-    """One exchange that asked. `waits` are still to be told; `bucket` is for want of which it waits."""
+    """One exchange that asked, as `call`. `waits` are still to be told; `bucket` is for want of which it waits."""
 
+    call: str
     run_id: str
     demand: Demand
     answer: Go | Refuse | None = None
@@ -60,42 +61,65 @@ class Line:
 
 
 class Permit:
-    """Leave for one exchange. It ends by itself; what became of it is said once, by `unused` or `ended`.
+    """Leave for one exchange, which ends where the provider closes any of `keys`. What no quota is about takes nothing:
+    there is nothing to say of it afterwards.
 
     `call` is what the node knows the exchange by. `void`: it ended before the first byte left.
     """
 
-    __slots__ = ("_jumps", "_keys", "_latest", "_open", "_quotas", "call", "void")
+    __slots__ = ("_keys", "_quotas", "call", "void")
 
-    def __init__(self, quotas: Giver, call: str, keys: tuple[str, ...], latest: float) -> None:
+    def __init__(self, quotas: Giver, keys: tuple[str, ...], call: str = "") -> None:
         self._quotas = quotas
-        self.call = call
-        self._open = bool(call)
         self._keys = keys
-        self._latest = latest
-        self._jumps = quotas.counts.jumps
+        self.call = call
         self.void = False
 
     def may_send(self) -> bool:
         """Whether the first byte may leave now. Asked once, with nothing to wait for between it and that byte."""
+        return self.holds()
+
+    def holds(self) -> bool:
+        """Whether it is of use still."""
+        self.void = self._quotas.closed(self._keys)
+        return not self.void
+
+    def unused(self) -> None:
+        """Nothing was sent: what it took goes back."""
+
+    def ended(self) -> None:
+        """The exchange is over."""
+
+
+class Dated(Permit):
+    """Leave that took something. It ends by itself, after `latest` or where the machine slept; what became of it is
+    said once, by `unused` or `ended`.
+    """
+
+    __slots__ = ("_jumps", "_latest", "_open")
+
+    def __init__(self, quotas: Giver, call: str, keys: tuple[str, ...], latest: float) -> None:
+        super().__init__(quotas, keys, call)
+        self._open = True
+        self._latest = latest
+        self._jumps = quotas.counts.jumps
+
+    def may_send(self) -> bool:
         allowed = self.holds()
         if allowed and self._open:
             self._quotas.begun.append((self.call, self._quotas.elapsed()))
         return allowed
 
     def holds(self) -> bool:
-        """Whether it is of use still."""
         quotas = self._quotas
         late = quotas.moment() > self._latest
         self.void = late or quotas.counts.jumps != self._jumps or quotas.closed(self._keys)
         return not self.void
 
     def unused(self) -> None:
-        """Nothing was sent: what it took goes back."""
         self._said(Unused(self.call))
 
     def ended(self) -> None:
-        """The exchange is over."""
         self._said(Ended(self.call))
 
     def _said(self, event: Unused | Ended) -> None:

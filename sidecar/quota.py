@@ -10,8 +10,8 @@ import asyncio
 import itertools
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Protocol
 
 import anyio
 
@@ -42,7 +42,7 @@ from sidecar.core.quota.limit import Demand
 from sidecar.core.quota.message import Closed
 from sidecar.log import defect
 from sidecar.model import Failure, Reason
-from sidecar.permit import Counts, Line, Permit
+from sidecar.permit import Counts, Dated, Line, Permit
 from sidecar.ports import Clock, Random
 
 log = logging.getLogger("sidecar.quota")
@@ -52,7 +52,8 @@ SOON = 0.001  # seconds; a wait no longer than that is not told
 LATE = 0.05  # seconds past a call's deadline after which nothing more is expected of the node
 MAX_CLOSED = 10_000
 
-Tell = Callable[[Wait], Awaitable[None]]
+Tell = Callable[[Wait], object]
+Given = Permit | Failure
 
 
 class Node(Protocol):
@@ -104,6 +105,7 @@ class Quotas:
         self._names = itertools.count(1)
         self._lines: dict[str, Line] = {}
         self._closed: dict[str, float] = {}
+        self._all_open = 0.0  # from then on nothing of it is closed
         self._events: deque[Event] = deque()
         self._busy = False
         self._ahead = clock.wall() - self.elapsed()
@@ -116,24 +118,33 @@ class Quotas:
         """Who waits now."""
         return [line for line in self._lines.values() if line.answer is None]
 
-    async def reserve(self, run_id: str, demand: Demand, deadline: float, tell: Tell) -> Permit | Failure:
+    def free(self, demand: Demand) -> Permit | None:
+        """Leave for an exchange that no quota is about, unless the provider said to wait. Nobody need be asked."""
+        if demand.wants or (self._closed and self.closed(demand.keys)):
+            return None
+        self.counts.at_once += 1
+        return Permit(self, demand.keys)
+
+    def reserve(self, run_id: str, demand: Demand, deadline: float, tell: Tell) -> Given | Coroutine[Any, Any, Given]:
         """Leave for one exchange, in time for it to begin before the deadline; else at once why not, and when it could.
+        Where it has to wait, that wait, to be awaited at once.
 
         Each wait is told to `tell` before it begins.
         """
-        while True:
-            now = self._clock.now()
-            if now >= deadline:
-                return Failure(reason=Reason.BEFORE_SEND, detail="the deadline passed before anything was sent")
-            given = await self._given(run_id, demand, deadline, self.elapsed() + deadline - now, tell)
-            if isinstance(given, Failure) or given.holds():
-                return given
-            self.give_back(given)
-
-    def give_back(self, permit: Permit) -> None:
-        """Its time was over before its exchange began."""
-        self.counts.void += 1
-        permit.unused()
+        left = deadline - self._clock.now()
+        if left <= 0:
+            return _too_late()
+        free = self.free(demand)
+        if free is not None:
+            return free
+        line = self._ask(run_id, demand, left)
+        answer = line.answer
+        if answer is None or line.waits:
+            return self._waited(line, deadline, tell)
+        if isinstance(answer, Go) and not answer.earliest <= self.elapsed() <= answer.latest:
+            return self._waited(line, deadline, tell)
+        del self._lines[line.call]
+        return self._taken(line, answer, waited=False)
 
     def told(self, keys: tuple[str, ...], seconds: float, reason: str = "") -> None:
         """The provider said "not before": obeyed here at once, and by all who share these limits."""
@@ -150,6 +161,9 @@ class Quotas:
         if not self._closed:
             return False
         now = self.elapsed()
+        if now >= self._all_open:
+            self._closed.clear()
+            return False
         return any(self._closed.get(key, 0.0) > now for key in keys)
 
     async def leave(self, within: float) -> bool:
@@ -231,14 +245,28 @@ class Quotas:
 
     # --- one exchange ------------------------------------------------------------------------------------------------
 
-    async def _given(self, run_id: str, demand: Demand, deadline: float, latest: float, tell: Tell) -> Permit | Failure:
-        if not demand.wants and not self._closed:
-            self.counts.at_once += 1
-            return Permit(self, "", demand.keys, latest)
+    def _ask(self, run_id: str, demand: Demand, left: float) -> Line:
+        """The place of one that asks the node; where that is so, its answer is there."""
         call = f"{next(self._names):x}"
-        line = self._lines[call] = Line(run_id, demand)
+        line = self._lines[call] = Line(call, run_id, demand)
+        self.hear(Asked(call, demand, self.elapsed() + left))
+        return line
+
+    async def _waited(self, line: Line, deadline: float, tell: Tell) -> Given:
+        """Leave, or why not, when that is known. Leave that was over before it was given is asked for again."""
+        while True:
+            given = await self._given(line, deadline, tell)
+            if isinstance(given, Failure) or given.holds():
+                return given
+            self.counts.void += 1
+            given.unused()
+            left = deadline - self._clock.now()
+            if left <= 0:
+                return _too_late()
+            line = self._ask(line.run_id, line.demand, left)
+
+    async def _given(self, line: Line, deadline: float, tell: Tell) -> Given:
         try:
-            self.hear(Asked(call, demand, latest))
             answer = line.answer
             waited = answer is None or bool(line.waits)
             if waited:
@@ -247,13 +275,13 @@ class Quotas:
                 waited = True
                 await self._clock.sleep(answer.earliest - self.elapsed())
         except BaseException:
-            self.hear(Left(call))
+            self.hear(Left(line.call))
             raise
         finally:
-            del self._lines[call]
-        return self._taken(call, line, answer, waited=waited)
+            del self._lines[line.call]
+        return self._taken(line, answer, waited=waited)
 
-    def _taken(self, call: str, line: Line, answer: Go | Refuse | None, *, waited: bool) -> Permit | Failure:
+    def _taken(self, line: Line, answer: Go | Refuse | None, *, waited: bool) -> Given:
         """What the answer means to the call."""
         counts = self.counts
         if isinstance(answer, Go):
@@ -261,11 +289,11 @@ class Quotas:
                 counts.waited += 1
             else:
                 counts.at_once += 1
-            return Permit(self, call, line.demand.keys, answer.latest)
+            return Dated(self, line.call, line.demand.keys, answer.latest)
         if answer is None:
             log.error("quotas: a call had no answer by its deadline, for bucket %s", line.bucket or "?")
-            self.hear(Left(call))
-            answer = Refuse(call, 1.0, line.bucket, away=True)
+            self.hear(Left(line.call))
+            answer = Refuse(line.call, 1.0, line.bucket, away=True)
         counts.refused += 1
         counts.closed += answer.closed
         counts.away += answer.away
@@ -276,7 +304,7 @@ class Quotas:
         loop = asyncio.get_running_loop()
         while True:
             while line.waits:
-                await tell(line.waits.popleft())
+                tell(line.waits.popleft())
             if line.answer is not None:
                 return line.answer
             line.settled = loop.create_future()
@@ -291,6 +319,11 @@ class Quotas:
             self._closed = {key: until for key, until in self._closed.items() if until > now}
         for key in keys:
             self._closed[key] = max(self._closed.get(key, 0.0), now + seconds)
+        self._all_open = max(self._all_open, now + seconds)
+
+
+def _too_late() -> Failure:
+    return Failure(reason=Reason.BEFORE_SEND, detail="the deadline passed before anything was sent")
 
 
 def _refused(demand: Demand, answer: Refuse) -> Failure:

@@ -28,7 +28,7 @@ def budget(key: str, owner: str = "a") -> BudgetView:
 
 
 def line(provider: str, tenant: str, connection: str) -> Line:
-    return Line("run", Demand(provider, f"{provider}|{tenant}|{connection}|told"), bucket="core")
+    return Line("1", "run", Demand(provider, f"{provider}|{tenant}|{connection}|told"), bucket="core")
 
 
 @pytest.fixture

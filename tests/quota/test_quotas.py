@@ -86,11 +86,12 @@ class House:
         self.quotas = Quotas(self.node, self.outside, SleepTimer(self.clock), self.clock, FixedRandom())
         self.told: list[tuple[str, float, bool]] = []
 
-    async def tell(self, wait: Wait) -> None:
+    def tell(self, wait: Wait) -> None:
         self.told.append((wait.bucket, wait.seconds, wait.closed))
 
     async def reserve(self, demand: Demand = CORE, within: float = 10) -> Permit | Failure:
-        return await self.quotas.reserve("run", demand, self.clock.now() + within, self.tell)
+        given = self.quotas.reserve("run", demand, self.clock.now() + within, self.tell)
+        return given if isinstance(given, Permit | Failure) else await given
 
     async def permit(self, demand: Demand = CORE, within: float = 10) -> Permit:
         given = await self.reserve(demand, within)
@@ -132,6 +133,40 @@ async def test_without_wants_the_node_is_not_asked(house: House) -> None:
     assert permit.may_send()
     permit.ended()
     assert house.node.heard == []
+
+
+async def test_without_wants_nothing_is_awaited(house: House) -> None:
+    """Leave that nobody need be asked for is there at once, without a coroutine; so is leave within credit, and a
+    refusal.
+    """
+    within = house.clock.now() + 10
+    assert isinstance(house.quotas.reserve("run", FREE, within, house.tell), Permit)
+    house.node.answers[Asked] = at_once
+    assert isinstance(house.quotas.reserve("run", CORE, within, house.tell), Permit)
+    house.node.answers[Asked] = lambda event, _now: [Refuse(event.call, 30, "core")]
+    assert isinstance(house.quotas.reserve("run", CORE, within, house.tell), Failure)
+    assert (house.quotas.counts.at_once, house.quotas.counts.refused) == (2, 1)
+
+
+async def test_what_is_closed_to_others_is_nothing_to_an_exchange_without_wants(house: House) -> None:
+    """It asks nobody, and ends only when its own key is closed."""
+    house.quotas.told(("slack|told",), 4.0)
+    permit = await house.permit(FREE)
+    assert permit.may_send()
+    assert house.node.of(Asked) == []
+    house.quotas.told(("github|told",), 4.0)
+    assert not permit.may_send()
+    assert permit.void
+
+
+async def test_a_machine_that_slept_ends_leave_that_took_something_alone(house: House) -> None:
+    """Leave of a quota is void after a jump of the clock; what no quota is about has nothing to lose."""
+    house.node.answers[Asked] = lambda event, now: [Go(event.call, now, now + 60)]
+    dated, free = await house.permit(), await house.permit(FREE)
+    house.clock._ahead += 3600
+    assert not dated.may_send()
+    assert dated.void
+    assert free.may_send()
 
 
 async def test_a_wait_is_told_and_ends_when_its_turn_is_there(house: House) -> None:

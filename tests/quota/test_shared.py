@@ -64,11 +64,12 @@ class One:
     sent: list[float] = field(default_factory=list)
     waits: list[Wait] = field(default_factory=list)
 
-    async def tell(self, wait: Wait) -> None:
+    def tell(self, wait: Wait) -> None:
         self.waits.append(wait)
 
     async def reserve(self, demand: Demand, within: float) -> Permit | Failure:
-        return await self.quotas.reserve("run", demand, CLOCK.now() + within, self.tell)
+        given = self.quotas.reserve("run", demand, CLOCK.now() + within, self.tell)
+        return given if isinstance(given, Permit | Failure) else await given
 
     async def send(self, demand: Demand, within: float = 20) -> bool:
         """One exchange; whether there was leave for it in time."""

@@ -108,20 +108,6 @@ class Tariff:
         return [*want(quota.scope, limit, ""), *want("connection", _replaced(nothing, own), said)]
 
 
-class Tariffs:
-    """The tariffs of a catalogue's operations, each made when it is first needed."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, str], Tariff] = {}
-
-    def of(self, provider: Provider, operation: Operation) -> Tariff:
-        """What the exchanges of this operation must pass."""
-        known = self._known.get((provider.name, operation.name))
-        if known is None:
-            known = self._known[provider.name, operation.name] = Tariff(provider, operation)
-        return known
-
-
 def _limit(quota: Quota) -> Limit:
     """The manifest's figures."""
     windows = tuple(Window(window.units, window.seconds) for window in quota.windows)

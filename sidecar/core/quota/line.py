@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from sidecar.core.quota.budget import Budget
-from sidecar.core.quota.pace import lateness
+from sidecar.core.quota.limit import lateness
 
 Name = tuple[str, str]  # the sidecar, and its name for the call
 Wants = tuple[tuple[str, int], ...]

@@ -8,7 +8,7 @@ from sidecar.core.quota.credit import Credits
 from sidecar.core.quota.event import Go, Hinted, Refuse, Wait
 from sidecar.core.quota.limit import Demand, Limit
 from sidecar.core.quota.message import Beat, Begun, Delay, Denial, Grant, Hint, Item, Permit, Request, Sync
-from sidecar.core.quota.pace import DRIFT, LATEST, lateness
+from sidecar.core.quota.pace import DRIFT, LATEST
 from sidecar.core.quota.turn import Turn
 
 NOBODY = ""
@@ -31,7 +31,7 @@ class Waiter:
         self.ready = now  # when it may start, as far as is known
         self.said: float | None = None  # the moment that the caller was told
         self.bucket = demand.wants[0].limit.bucket
-        self.slots = any(want.limit.slots is not None for want in demand.wants)
+        self.slots = demand.slots
 
 
 class Given:
@@ -81,7 +81,7 @@ class Member:
             return False
         now = turn.now
         at = self.credits.fit(demand.wants, now)
-        if at is None or at > now or any(want.limit.slots is not None for want in demand.wants):
+        if at is None or at > now or demand.slots:
             return False
         latest = now + self.lateness(demand)
         self.credits.take(demand.wants, latest)
@@ -134,8 +134,7 @@ class Member:
         self.hints[hinted.key] = Hint(hinted.key, hinted.limit, hinted.remaining, hinted.reset, hinted.fixed)
 
     def lateness(self, demand: Demand) -> float:
-        usual = lateness(want.limit for want in demand.wants)
-        return min(max(usual, self.late), LATEST)
+        return min(max(demand.late, self.late), LATEST)
 
     # What is said to the owner.
 
@@ -144,10 +143,8 @@ class Member:
         items = []
         for waiter in waiters:
             waiter.asked = turn.now
-            for want in waiter.demand.wants:
-                limits[want.limit.key] = want.limit
-            wants = tuple((want.limit.key, want.cost) for want in waiter.demand.wants)
-            items.append(Item(waiter.name, wants, waiter.deadline - turn.now))
+            limits |= waiter.demand.limits
+            items.append(Item(waiter.name, waiter.demand.costs, waiter.deadline - turn.now))
         begun = self._begun(turn)
         return Request(self.partition, turn.now, tuple(items), tuple(limits.values()), self.late, begun)
 
@@ -183,8 +180,8 @@ class Member:
         under_way = []
         for given in self.calls.values():
             if isinstance(given, Given) and given.slots:
-                known |= {want.limit.key: want.limit for want in given.demand.wants}
-                under_way.append((given.name, tuple(want.limit.key for want in given.demand.wants)))
+                known |= given.demand.limits
+                under_way.append((given.name, tuple(given.demand.limits)))
         known |= {held.limit.key: held.limit for held in self.credits.held.values()}
         return Sync(self.partition, uses, self.credits.all(), tuple(under_way), tuple(known.values()))
 
@@ -264,12 +261,14 @@ class Member:
 
     def _limits(self, grant: Grant) -> dict[str, Limit]:
         """Those that calls here know; a credit for any other is of no use."""
+        if not grant.credits:
+            return {}
         limits = {key: held.limit for key, held in self.credits.held.items()}
         if any(credit.key not in limits for credit in grant.credits):
             for known in self.calls.values():
-                limits |= {want.limit.key: want.limit for want in known.demand.wants}
+                limits |= known.demand.limits
         return limits
 
     def _was_late(self, given: Given, turn: Turn) -> None:
         if turn.now > given.latest:
-            self.late = min(max(2 * self.late, 2 * lateness(want.limit for want in given.demand.wants)), LATEST)
+            self.late = min(max(2 * self.late, 2 * given.demand.late), LATEST)

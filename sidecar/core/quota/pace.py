@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import msgspec
-
-from sidecar.core.quota.limit import Limit
 
 LATEST = 0.25  # a permit holds no longer than that
 DRIFT = 0.02  # clocks of two processes run at rates that differ by less
@@ -43,11 +39,3 @@ class Pace(msgspec.Struct, frozen=True):
     long: float = 10.0  # windows from here on are written ahead, shorter ones are waited out
     room: int = 700_000  # bytes of one record; a nats-server takes messages of 1 MiB unless it is told to take others
     strict: float = 600.0  # after the provider said that a limit was passed, less is used of it for so long
-
-
-def lateness(limits: Iterable[Limit]) -> float:
-    """How long a permit holds where nothing else is known: what the event loop may lose between a permit and the first
-    byte. Its units stay taken for as much longer where its sidecar does not say when it was used.
-    """
-    shortest = min((window.seconds for limit in limits for window in limit.windows), default=0.0)
-    return min(max(0.03 * shortest, 0.01), LATEST)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sidecar.core.quota.event import Ended, Left, Send, Told, Unused
-from sidecar.core.quota.limit import Demand, Limit, Tokens, Window
-from sidecar.core.quota.pace import lateness
+from sidecar.core.quota.limit import Demand, Limit, Tokens, Window, lateness
 from tests.core.quota.company import Company, demand, limit
 
 FIVE = demand(limit(5))

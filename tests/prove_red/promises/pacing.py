@@ -62,7 +62,7 @@ ROWS: tuple[Row, ...] = (
     Row(
         promise="A call that ended gives up its place in the line of a quota.",
         file="sidecar/quota.py",
-        good="        except BaseException:\n            self.hear(Left(call))\n",
+        good="        except BaseException:\n            self.hear(Left(line.call))\n",
         bad="        except BaseException:\n            pass\n",
         tests=(f"{QUOTAS}::test_who_is_cancelled_leaves",),
     ),
