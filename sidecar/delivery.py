@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import cast
 
 import msgspec
 
@@ -43,28 +43,20 @@ from sidecar.core.durable import (
 )
 from sidecar.core.rerun import Ran
 from sidecar.durable import DurableCall, Place, Stage, to_run
+from sidecar.durable_ground import DurableGround
 from sidecar.execute import Executor
 from sidecar.kept import kept_outcome
 from sidecar.model import Failure, Outcome
-from sidecar.ports import Bus, Clock, Queue, Random, StoreFull, StoreUnavailable, Word
-from sidecar.run import Ended, Observer
+from sidecar.ports import StoreFull, StoreUnavailable, Word
+from sidecar.run import Ended
 from sidecar.stop import Stop
-from sidecar.store.durable import Beaten, DurableStore, Seen
+from sidecar.store.durable import Beaten, Seen
 from sidecar.submit import SEAL_BYTES, Submission, asked_of, publish_result
 from sidecar.wire.durable import QueueWord
 from sidecar.wire.reply import too_large
 from sidecar.wire.subject import CancelAddress, decode_token
 
 log = logging.getLogger("sidecar.queue")
-
-
-class Counters(Protocol):
-    """What is counted of durable calls."""
-
-    def durable_in_flight(self, number: int) -> None: ...
-
-    def durable_ended(self, how: str) -> None:
-        """Of one run: `done`, `dead`, or `later`."""
 
 
 @dataclass(slots=True, eq=False)
@@ -77,36 +69,12 @@ class Taken:
 
 
 class Deliveries:
-    """Follows words. `in_flight` are the calls under way, by what a cancel names them."""
+    """Follows words."""
 
-    def __init__(
-        self,
-        *,
-        queue: Queue,
-        store: DurableStore,
-        submission: Submission,
-        executor: Executor,
-        bus: Bus,
-        prefix: str,
-        in_flight: dict[CancelAddress, Stop],
-        observer: Observer,
-        counters: Counters,
-        clock: Clock,
-        random: Random,
-        ending: set[CancelAddress],
-    ) -> None:
-        self._queue = queue
-        self._store = store
+    def __init__(self, on: DurableGround, submission: Submission, executor: Executor) -> None:
+        self._on = on
         self._submission = submission
         self._executor = executor
-        self._bus = bus
-        self._prefix = prefix
-        self._in_flight = in_flight
-        self._observer = observer
-        self._counters = counters
-        self._clock = clock
-        self._random = random
-        self._ending = ending
 
     async def follow(self, taken: Taken) -> None:
         """Work on the word until it is over, given back, or left to be said again. Raises StoreUnavailable."""
@@ -114,15 +82,15 @@ class Deliveries:
         place = _place(taken.tenant, word)
         if place is None:
             log.warning("a word in the queue of %s that no version wrote is thrown away", taken.tenant)
-            return await self._queue.ack(word)
+            return await self._on.queue.ack(word)
         state, event = Delivery(word.number, word.timely), cast("Event", Began())
         while True:
-            state, effect = step(state, event, self._clock.wall(), self._random.jitter())
+            state, effect = step(state, event, self._on.clock.wall(), self._on.random.jitter())
             match effect:
                 case Ack():
-                    return await self._queue.ack(word)
+                    return await self._on.queue.ack(word)
                 case GiveBack():
-                    return await self._queue.give_back(word)
+                    return await self._on.queue.give_back(word)
                 case Leave():
                     return None
                 case _:
@@ -133,7 +101,7 @@ class Deliveries:
             case Look():
                 return await self._look(place)
             case Bury():
-                return Gone() if await self._store.bury(place) else NotGone()
+                return Gone() if await self._on.store.bury(place) else NotGone()
             case Run(call):
                 return await self._run(place, taken, call)
             case Write(call, revision, seconds):
@@ -141,48 +109,48 @@ class Deliveries:
             case SayLater(at):
                 return await self._say_later(place, at)
             case Tell(call):
-                return await self._tell(place, call)
+                return self._tell(place, call)
             case Pause(seconds):
-                await self._clock.sleep(seconds)
+                await self._on.clock.sleep(seconds)
                 return Woke()
 
     async def _look(self, place: Place) -> Event:
-        found = await self._store.read(place)
+        found = await self._on.store.read(place)
         return Shown(found.call, found.revision) if isinstance(found, Seen) else Shown(found)
 
     async def _run(self, place: Place, taken: Taken, kept: DurableCall) -> Event:
         named = CancelAddress(place.tenant, place.connection, place.call_id)
-        if named in self._in_flight or named in self._ending:
+        if named in self._on.in_flight or named in self._on.ending:
             return Busy()
-        stop = self._in_flight[named] = taken.stop = Stop()
+        stop = self._on.in_flight[named] = taken.stop = Stop()
         stop.task = cast("asyncio.Task[object]", asyncio.current_task())
         try:
-            ended = await self._executor.run(to_run(place, kept, self._clock.now()), stop=stop)
+            ended = await self._executor.run(to_run(place, kept, self._on.clock.now()), stop=stop)
             stop.became = asked_of(place, msgspec.structs.replace(kept, attempts=ended.attempts)), ended.outcome
         finally:
-            del self._in_flight[named]
+            del self._on.in_flight[named]
             taken.stop = None
         return Ran(self._fitting(kept, ended), ended.attempts, ended.again)
 
     def _fitting(self, kept: DurableCall, ended: Ended) -> Outcome:
         """The outcome, or why it cannot be kept."""
         outcome = ended.outcome
-        most = self._bus.max_payload - SEAL_BYTES - len(kept.input) * 4 // 3
+        most = self._on.bus.max_payload - SEAL_BYTES - len(kept.input) * 4 // 3
         if isinstance(outcome, Failure) or len(msgspec.json.encode(kept_outcome(outcome))) <= most:
             return outcome
         return too_large(kept.access, outcome, ended.attempts, most)
 
     async def _write(self, place: Place, call: DurableCall, revision: int, seconds: int) -> Event:
-        written = await self._store.write(place, call, revision, seconds=seconds)
+        written = await self._on.store.write(place, call, revision, seconds=seconds)
         if isinstance(written, Beaten):
             return Overtaken()
         if isinstance(written, Failure):
             log.info("what came of durable call %s cannot be kept yet: %s", place.call_id, written.detail)
             return NotStored()
-        self._counters.durable_ended("later" if call.stage is Stage.WAITING else str(call.stage))
+        self._on.counters.durable_ended("later" if call.stage is Stage.WAITING else str(call.stage))
         if call.due is not None:
-            run, now, wall = to_run(place, call, self._clock.now()), self._clock.now(), self._clock.wall()
-            self._observer.emit(story.wait(run, now, wall, call.due - wall, f"put off: {call.why}"))
+            run, now, wall = to_run(place, call, self._on.clock.now()), self._on.clock.now(), self._on.clock.wall()
+            self._on.observer.emit(story.wait(run, now, wall, call.due - wall, f"put off: {call.why}"))
         return Stored()
 
     async def _say_later(self, place: Place, at: float) -> Event:
@@ -192,8 +160,8 @@ class Deliveries:
             log.info("durable call %s cannot be put off yet: %s", place.call_id, error)
             return NotPutOff()
 
-    async def _tell(self, place: Place, call: DurableCall) -> Event:
-        await publish_result(self._bus, self._prefix, place, call)
+    def _tell(self, place: Place, call: DurableCall) -> Event:
+        publish_result(self._on.bus, self._on.prefix, place, call)
         return Told()
 
 

@@ -14,10 +14,11 @@ from typing import NoReturn
 import anyio
 from anyio.abc import TaskGroup
 
-from sidecar.delivery import Counters, Deliveries, Taken
+from sidecar.delivery import Deliveries, Taken
+from sidecar.durable_ground import DurableGround
 from sidecar.log import defect
 from sidecar.model import Reason
-from sidecar.ports import Queue, Random, StoreUnavailable, Word
+from sidecar.ports import StoreUnavailable, Word
 from sidecar.scope import Scope
 from sidecar.submit import Submission
 from sidecar.wake import Forgotten
@@ -39,24 +40,20 @@ class DurableCalls:
 
     def __init__(
         self,
-        *,
-        queue: Queue,
+        on: DurableGround,
         deliveries: Deliveries,
         submission: Submission,
         forgotten: Forgotten,
-        counters: Counters,
-        random: Random,
+        *,
         scope: Scope,
         most: int,
         sweep_seconds: float = SWEEP_SECONDS,
     ) -> None:
-        self._queue = queue
-        self._forgotten = forgotten
-        self._sweep_seconds = sweep_seconds
+        self._on = on
         self._deliveries = deliveries
-        self._counters = counters
-        self._random = random
+        self._forgotten = forgotten
         self._scope = scope
+        self._sweep_seconds = sweep_seconds
         self._most = most
         self._share = max(1, most // SHARE)
         self._running: Counter[str] = Counter()  # by tenant's token
@@ -97,8 +94,8 @@ class DurableCalls:
         with anyio.move_on_after(LAST_SECONDS):
             await self._all_ended()
         with contextlib.suppress(StoreUnavailable):
-            for word in await self._queue.close():
-                await self._queue.give_back(word)
+            for word in await self._on.queue.close():
+                await self._on.queue.give_back(word)
         return sum(given_up)
 
     @property
@@ -139,7 +136,7 @@ class DurableCalls:
         if self._scope.tenant is not None:
             return [encode_token(self._scope.tenant)]
         try:
-            return await self._queue.tenants()
+            return await self._on.queue.tenants()
         except StoreUnavailable as error:
             log.info("whose durable calls wait cannot be seen: %s", error)
             return []
@@ -147,7 +144,7 @@ class DurableCalls:
     async def _wake(self, tenant: str) -> NoReturn:
         """Now and then, those that wait and whose word is gone."""
         while True:
-            await anyio.sleep(self._sweep_seconds * (0.5 + self._random.jitter()))
+            await anyio.sleep(self._sweep_seconds * (0.5 + self._on.random.jitter()))
             with contextlib.suppress(StoreUnavailable):
                 await self._forgotten.wake(tenant)
 
@@ -157,14 +154,14 @@ class DurableCalls:
         while True:
             try:
                 if not opened:  # it may be what is gone
-                    await self._queue.open(tenant)
+                    await self._on.queue.open(tenant)
                     opened = True
                 await self._room(tenant)
-                word = await self._queue.take(tenant, later=later, within=TAKE_SECONDS)
+                word = await self._on.queue.take(tenant, later=later, within=TAKE_SECONDS)
             except StoreUnavailable as error:
                 log.info("durable calls of %s cannot be taken: %s", tenant, error)
                 opened = False
-                await anyio.sleep(pause * (0.5 + self._random.jitter()))
+                await anyio.sleep(pause * (0.5 + self._on.random.jitter()))
                 pause = min(LONGEST_PAUSE, 2 * pause)
                 continue
             pause = FIRST_PAUSE
@@ -180,13 +177,13 @@ class DurableCalls:
         taken = Taken(tenant, word)
         self._running[tenant] += 1
         self._taken.add(taken)
-        self._counters.durable_in_flight(len(self._taken))
+        self._on.counters.durable_in_flight(len(self._taken))
         return taken
 
     def _ends(self, taken: Taken) -> None:
         self._running[taken.tenant] -= 1
         self._taken.remove(taken)
-        self._counters.durable_in_flight(len(self._taken))
+        self._on.counters.durable_in_flight(len(self._taken))
         self._changed.set()
         self._changed = anyio.Event()
 
@@ -194,10 +191,10 @@ class DurableCalls:
         """Say of every word that is being worked on that it is."""
         with self._beats:
             while True:
-                await anyio.sleep(self._queue.hold_seconds / BEATS)
+                await anyio.sleep(self._on.queue.hold_seconds / BEATS)
                 for taken in tuple(self._taken):
                     with contextlib.suppress(StoreUnavailable):
-                        await self._queue.hold(taken.word)
+                        await self._on.queue.hold(taken.word)
 
     async def _work(self, taken: Taken) -> None:
         try:

@@ -12,11 +12,12 @@ from sidecar.catalogue.validate import nearest
 from sidecar.core.refusal import unknown_operation
 from sidecar.core.rerun import kept_seconds
 from sidecar.durable import DurableCall, Place, Stage, durable
+from sidecar.durable_ground import DurableGround
 from sidecar.execute import Executor
 from sidecar.kept import told_outcome
 from sidecar.model import Access, Call, Failure, Outcome, Reason, SideEffect, Success
-from sidecar.ports import Bus, BusError, Clock, Queue, QueueFull, Random, StoreFull, StoreUnavailable
-from sidecar.store.durable import DurableStore, Seen
+from sidecar.ports import Bus, BusError, QueueFull, StoreFull, StoreUnavailable
+from sidecar.store.durable import Seen
 from sidecar.wire.durable import QueueWord, SubmitReply, Submitted, result_subject
 from sidecar.wire.event import timestamp
 from sidecar.wire.reply import Asked, encode_reply
@@ -32,26 +33,11 @@ SEAL_BYTES = 4096  # what sealing and the message's headers add, at most
 class Submission:
     """Takes durable calls in. `depth`: as many of a tenant may wait, and as many more be put off."""
 
-    def __init__(
-        self,
-        *,
-        queue: Queue,
-        store: DurableStore,
-        executor: Executor,
-        prefix: str,
-        clock: Clock,
-        random: Random,
-        depth: int,
-        max_payload: int,
-    ) -> None:
-        self._queue = queue
-        self._store = store
+    def __init__(self, on: DurableGround, executor: Executor, *, depth: int) -> None:
+        self._on = on
         self._executor = executor
-        self._prefix = prefix
-        self._clock = clock
-        self._random = random
         self._depth = depth
-        self._max_payload = max_payload
+        self._max_payload = on.bus.max_payload
         self._opened: set[str] = set()
         self.opened: Callable[[str], None] = lambda _: None  # is told of each tenant whose queue was opened here
 
@@ -71,7 +57,7 @@ class Submission:
     async def take(self, call: Call, submitted: Submitted) -> Outcome:
         """Store the call, put its word in the queue, and say so. Sent again with the same `Call-Id` it is one call."""
         place = Place(call.tenant, call.connection, call.call_id)
-        kept = durable(call, timeout_ms=submitted.timeout_ms, submitted=self._clock.wall(), due=submitted.due)
+        kept = durable(call, timeout_ms=submitted.timeout_ms, submitted=self._on.clock.wall(), due=submitted.due)
         room = self._max_payload - SEAL_BYTES
         if len(msgspec.json.encode(kept)) > room:
             detail = f"the input has {len(call.payload):,} bytes; a durable call of about {room * 3 // 4:,} can be kept"
@@ -89,24 +75,24 @@ class Submission:
         """Put the call's word in the queue, or among those that come later; None when it is there."""
         tenant = encode_token(place.tenant)
         body = msgspec.json.encode(QueueWord(place.connection, place.call_id))
-        message_id = self._random.token(12).hex()
+        message_id = self._on.random.token(12).hex()
         said = ""
         for _ in range(PUTS):
             try:
                 if tenant not in self._opened:  # a queue that nobody takes from is found by nobody after a restart
-                    await self._queue.open(tenant)
+                    await self._on.queue.open(tenant)
                     self._opened.add(tenant)
                     self.opened(tenant)
-                if due is not None and due > self._clock.wall():
+                if due is not None and due > self._on.clock.wall():
                     return None if await self.put_later(place, due) else self._full()
-                await self._queue.put(tenant, body, message_id=message_id)
+                await self._on.queue.put(tenant, body, message_id=message_id)
             except QueueFull:
                 return self._full()
             except StoreFull as error:
                 return Failure(reason=Reason.STORE_FULL, detail=f"the queue is full: {error}", retry_after=FULL_AGAIN)
             except StoreUnavailable as error:
                 said = str(error)
-                await self._clock.sleep(0.2 * (1 + self._random.jitter()))
+                await self._on.clock.sleep(0.2 * (1 + self._on.random.jitter()))
                 continue
             return None
         return Failure(reason=Reason.STORE_UNAVAILABLE, detail=f"the queue does not answer: {said}", retry_after=1.0)
@@ -119,8 +105,8 @@ class Submission:
         tenant = encode_token(place.tenant)
         body = msgspec.json.encode(QueueWord(place.connection, place.call_id))
         for _ in range(PLACES_TRIED):
-            number = int.from_bytes(self._random.token(4), "big") % self._depth
-            if await self._queue.put_later(tenant, number, body, at=at):
+            number = int.from_bytes(self._on.random.token(4), "big") % self._depth
+            if await self._on.queue.put_later(tenant, number, body, at=at):
                 return True
         return False
 
@@ -128,7 +114,7 @@ class Submission:
         """What the durable call ended in, as its reply would be."""
         place = Place(tenant, connection, call_id)
         asked = Asked(call_id=call_id, access=Access.READ)
-        seen = await self._store.read(place)
+        seen = await self._on.store.read(place)
         if isinstance(seen, Failure):
             return asked, seen
         if seen is None:
@@ -139,13 +125,13 @@ class Submission:
 
     async def _created(self, place: Place, kept: DurableCall) -> Seen | Failure:
         """The call as it is stored now: ours, or the same one that was submitted before."""
-        seconds = kept_seconds(kept, self._clock.wall())
-        written = await self._store.write(place, kept, None, seconds=seconds)
+        seconds = kept_seconds(kept, self._on.clock.wall())
+        written = await self._on.store.write(place, kept, None, seconds=seconds)
         if isinstance(written, int):
             return Seen(place, kept, written)
         if isinstance(written, Failure):
             return written
-        there = await self._store.read(place)
+        there = await self._on.store.read(place)
         if isinstance(there, Failure):
             return there
         if there is None:
@@ -161,7 +147,7 @@ class Submission:
 
     async def _taken_back(self, seen: Seen, failure: Failure) -> Failure:
         """The refusal of a call whose word is not known to be in the queue: without its record it does not run."""
-        if await self._store.delete(seen) is None:
+        if await self._on.store.delete(seen) is None:
             return failure
         return msgspec.structs.replace(
             failure,
@@ -173,7 +159,7 @@ class Submission:
         address = ResultAddress(place.tenant, place.connection, place.call_id)
         reply = SubmitReply(
             call_id=place.call_id,
-            result_subject=result_subject(self._prefix, address),
+            result_subject=result_subject(self._on.prefix, address),
             due=None if call.due is None else timestamp(call.due),
         )
         return Success(body=msgspec.json.encode(reply))
@@ -199,7 +185,7 @@ def asked_of(place: Place, call: DurableCall) -> Asked:
     )
 
 
-async def publish_result(bus: Bus, prefix: str, place: Place, call: DurableCall) -> None:
+def publish_result(bus: Bus, prefix: str, place: Place, call: DurableCall) -> None:
     """Publish what the call ended in as its reply would be. Who does not hear it asks for it."""
     if call.ended is None:
         return

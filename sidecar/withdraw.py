@@ -6,20 +6,16 @@ Nothing is ended that may have been sent: then there is a record of its idempote
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import anyio
 import msgspec
 
 from sidecar.core import story
 from sidecar.core.rerun import kept_seconds
 from sidecar.durable import DurableCall, Place, Stage, to_run
+from sidecar.durable_ground import DurableGround
 from sidecar.kept import kept_outcome
 from sidecar.model import Failure, Reason
-from sidecar.ports import Bus, Clock
-from sidecar.run import Observer
-from sidecar.stop import Stop
-from sidecar.store.durable import DurableStore, Seen
+from sidecar.store.durable import Seen
 from sidecar.store.idempotency import IdempotencyStore, place_of
 from sidecar.submit import asked_of, publish_result
 from sidecar.wire.reply import Asked
@@ -30,81 +26,54 @@ MOST_WAITING = 1_000  # cancels; those beyond find calls that run, none that wai
 ABREAST = 16  # cancels whose records are looked for at a time: most name calls that are over
 
 
-class Counters(Protocol):
-    """What is counted."""
-
-    def durable_ended(self, how: str) -> None: ...
-
-    def refused(self, why: str) -> None: ...
-
-
 class Withdrawals:
-    """Ends durable calls that only wait. `in_flight` are the calls under way, by what a cancel names them."""
+    """Ends durable calls that only wait."""
 
-    def __init__(
-        self,
-        *,
-        store: DurableStore,
-        keyed: IdempotencyStore,
-        bus: Bus,
-        prefix: str,
-        in_flight: dict[CancelAddress, Stop],
-        observer: Observer,
-        counters: Counters,
-        clock: Clock,
-        ending: set[CancelAddress],
-    ) -> None:
-        self._store = store
+    def __init__(self, on: DurableGround, keyed: IdempotencyStore) -> None:
+        self._on = on
         self._keyed = keyed
-        self._bus = bus
-        self._prefix = prefix
-        self._in_flight = in_flight
-        self._observer = observer
-        self._counters = counters
-        self._clock = clock
-        self._ending = ending
         self._abreast = anyio.Semaphore(ABREAST)
 
     async def withdraw(self, address: CancelAddress) -> tuple[Asked, Failure] | None:
         """How the call ends; None where none of this name waits, or it may have begun, or another sidecar ended it."""
         if self._abreast.statistics().tasks_waiting >= MOST_WAITING:
-            self._counters.refused("cancel_not_looked_up")
+            self._on.counters.refused("cancel_not_looked_up")
             return None
         async with self._abreast:
-            if address in self._in_flight or address in self._ending:
+            if address in self._on.in_flight or address in self._on.ending:
                 return None
-            self._ending.add(address)
+            self._on.ending.add(address)
             try:
                 return await self._ended(Place(address.tenant, address.connection, address.call_id))
             finally:
-                self._ending.discard(address)
+                self._on.ending.discard(address)
 
     async def _ended(self, place: Place) -> tuple[Asked, Failure] | None:
-        seen = await self._store.read(place)
+        seen = await self._on.store.read(place)
         if not isinstance(seen, Seen) or seen.call.stage is not Stage.WAITING:
             return None
-        now, wall = self._clock.now(), self._clock.wall()
+        now, wall = self._on.clock.now(), self._on.clock.wall()
         call = to_run(place, seen.call, now)
         begun = await self._keyed.read(place_of(call, call.idempotency_key or ""), within=LOOK_SECONDS)
         if begun is not None:
             return None
         failure = withdrawn()
         ended = msgspec.structs.replace(seen.call, stage=Stage.DONE, due=None, why=None, ended=kept_outcome(failure))
-        written = await self._store.write(place, ended, seen.revision, seconds=kept_seconds(ended, wall))
+        written = await self._on.store.write(place, ended, seen.revision, seconds=kept_seconds(ended, wall))
         if not isinstance(written, int):
             return None
-        await self._tell(place, ended, failure)
+        self._tell(place, ended, failure)
         return asked_of(place, ended), failure
 
-    async def _tell(self, place: Place, ended: DurableCall, failure: Failure) -> None:
-        self._counters.durable_ended(str(ended.stage))
-        now, wall = self._clock.now(), self._clock.wall()
+    def _tell(self, place: Place, ended: DurableCall, failure: Failure) -> None:
+        self._on.counters.durable_ended(str(ended.stage))
+        now, wall = self._on.clock.now(), self._on.clock.wall()
         call = to_run(place, ended, now)
         event = story.finished(
             call, now, wall, attempts=ended.attempts, result=failure, why=("cancelled while it waited",)
         )
-        self._observer.emit(event)
-        await publish_result(self._bus, self._prefix, place, ended)
+        self._on.observer.emit(event)
+        publish_result(self._on.bus, self._on.prefix, place, ended)
 
 
 def withdrawn() -> Failure:

@@ -8,6 +8,7 @@ from sidecar.adapters.nats_queue import NatsQueue
 from sidecar.adapters.system import LoopTimer, elapsed
 from sidecar.auth.live import LiveCredentials
 from sidecar.delivery import Deliveries
+from sidecar.durable_ground import DurableGround
 from sidecar.execute import Executor
 from sidecar.once import Once
 from sidecar.queue import DurableCalls
@@ -17,7 +18,6 @@ from sidecar.store.durable import DurableStore
 from sidecar.store.idempotency import IdempotencyStore
 from sidecar.submit import Submission
 from sidecar.wake import Forgotten
-from sidecar.wire.subject import CancelAddress
 from sidecar.wiring.ground import USER_AGENT, Ground
 from sidecar.withdraw import Withdrawals
 
@@ -29,6 +29,7 @@ class Calls:
     """Whatever runs calls, with what they need of other sidecars."""
 
     executor: Executor
+    keyed: IdempotencyStore
     once: Once
     shared: SharedQuotas
 
@@ -45,7 +46,8 @@ class Durables:
 
 def wire_calls(on: Ground, live: LiveCredentials) -> Calls:
     settings, most = on.settings, on.bus.max_payload
-    once = Once(IdempotencyStore(*on.sealing, settings.scope, max_payload=most), on.clock, on.random)
+    keyed = IdempotencyStore(*on.sealing, settings.scope, max_payload=most)
+    once = Once(keyed, on.clock, on.random)
     shared = shared_quotas(
         prefix=settings.prefix,
         scope=settings.scope,
@@ -73,56 +75,29 @@ def wire_calls(on: Ground, live: LiveCredentials) -> Calls:
         base_urls=on.base_urls,
     )
     on.metrics.watch_breakers(executor.guard)
-    return Calls(executor, once, shared)
+    return Calls(executor, keyed, once, shared)
 
 
-def wire_durables(on: Ground, executor: Executor) -> Durables:
+def wire_durables(on: Ground, calls: Calls) -> Durables:
     settings = on.settings
-    queue, store = NatsQueue(on.bus, settings.prefix), DurableStore(*on.sealing, settings.scope)
-    submission = Submission(
-        queue=queue,
-        store=store,
-        executor=executor,
-        prefix=settings.prefix,
-        clock=on.clock,
-        random=on.random,
-        depth=settings.queue_depth,
-        max_payload=on.bus.max_payload,
-    )
-    ending: set[CancelAddress] = set()
-    deliveries = Deliveries(
-        queue=queue,
-        store=store,
-        submission=submission,
-        executor=executor,
+    ground = DurableGround(
+        queue=NatsQueue(on.bus, settings.prefix),
+        store=DurableStore(*on.sealing, settings.scope),
         bus=on.bus,
         prefix=settings.prefix,
-        in_flight=on.in_flight,
         observer=on.trace,
         counters=on.metrics,
         clock=on.clock,
         random=on.random,
-        ending=ending,
+        in_flight=on.in_flight,
     )
+    submission = Submission(ground, calls.executor, depth=settings.queue_depth)
     running = DurableCalls(
-        queue=queue,
-        deliveries=deliveries,
-        submission=submission,
-        forgotten=Forgotten(store, submission, on.clock),
-        counters=on.metrics,
-        random=on.random,
+        ground,
+        Deliveries(ground, submission, calls.executor),
+        submission,
+        Forgotten(ground.store, submission, on.clock),
         scope=settings.scope,
         most=settings.queue_in_flight,
     )
-    withdrawals = Withdrawals(
-        store=store,
-        keyed=IdempotencyStore(*on.sealing, settings.scope, max_payload=on.bus.max_payload),
-        bus=on.bus,
-        prefix=settings.prefix,
-        in_flight=on.in_flight,
-        observer=on.trace,
-        counters=on.metrics,
-        clock=on.clock,
-        ending=ending,
-    )
-    return Durables(store, submission, withdrawals, running)
+    return Durables(ground.store, submission, Withdrawals(ground, calls.keyed), running)

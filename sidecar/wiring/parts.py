@@ -60,7 +60,7 @@ def wired(on: Ground) -> Parts:
     """Every part, each made of those before it."""
     accounts = wire_accounts(on)
     calls = wire_calls(on, accounts.live)
-    durable = wire_durables(on, calls.executor) if on.whole else None
+    durable = wire_durables(on, calls) if on.whole else None
     connecting = wire_connecting(on, accounts, calls.executor)
     administrator = _administrator(on, accounts, calls, durable)
     worker = _worker(on, calls, durable, connecting, administrator)

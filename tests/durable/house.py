@@ -12,6 +12,7 @@ import httpx
 import msgspec
 
 from sidecar.delivery import Deliveries
+from sidecar.durable_ground import DurableGround
 from sidecar.execute import Executor
 from sidecar.model import Failure, Outcome
 from sidecar.once import Once
@@ -179,45 +180,30 @@ class House:
             once=self.once,
         )
         self.store = DurableStore(self.memory, KEY, self.clock, self.random, self.scope)
-        self.submission = Submission(
+        self.in_flight: dict[CancelAddress, Stop] = {}
+        self.ground = DurableGround(
             queue=self.queue,
             store=self.store,
-            executor=self.executor,
+            bus=self.bus,
             prefix="sidecar",
+            observer=self.trace,
+            counters=self.counts,
             clock=self.clock,
             random=self.random,
-            depth=self.depth,
-            max_payload=self.bus.max_payload,
+            in_flight=self.in_flight,
         )
-        self.in_flight: dict[CancelAddress, Stop] = {}
-        self.ending: set[CancelAddress] = set()
+        self.submission = Submission(self.ground, self.executor, depth=self.depth)
         self.forgotten = Forgotten(self.store, self.submission, self.clock)
         self.durable = self.sidecar()
         self.administrator = QueueAdministrator(self.store, self.submission, self.clock)
 
     def sidecar(self) -> DurableCalls:
         """Another one on the same queue."""
-        deliveries = Deliveries(
-            queue=self.queue,
-            store=self.store,
-            submission=self.submission,
-            executor=self.executor,
-            bus=self.bus,
-            prefix="sidecar",
-            in_flight=self.in_flight,
-            observer=self.trace,
-            counters=self.counts,
-            clock=self.clock,
-            random=self.random,
-            ending=self.ending,
-        )
         return DurableCalls(
-            queue=self.queue,
-            deliveries=deliveries,
-            submission=self.submission,
-            forgotten=self.forgotten,
-            counters=self.counts,
-            random=self.random,
+            self.ground,
+            Deliveries(self.ground, self.submission, self.executor),
+            self.submission,
+            self.forgotten,
             scope=self.scope,
             most=self.most,
             sweep_seconds=self.sweep_seconds,

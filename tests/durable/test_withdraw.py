@@ -35,17 +35,7 @@ def keyed(house: House) -> IdempotencyStore:
 
 
 def withdrawals(house: House) -> Withdrawals:
-    return Withdrawals(
-        store=house.store,
-        keyed=keyed(house),
-        bus=house.bus,
-        prefix="sidecar",
-        in_flight=house.in_flight,
-        observer=house.trace,
-        counters=house.counts,
-        clock=house.clock,
-        ending=house.ending,
-    )
+    return Withdrawals(house.ground, keyed(house))
 
 
 async def listening(house: House) -> WorkerHouse:
@@ -147,14 +137,14 @@ async def test_nothing_begins_here_that_is_being_ended() -> None:
     """Between the look at a call's record and the write that ends it, this sidecar does not run it; its id is free."""
     house = House([OK])
     await house.taken(Call_Id=ID)
-    house.ending.add(ADDRESS)
+    house.ground.ending.add(ADDRESS)
     async with house.serving():
         await until(lambda: house.queue.out and not house.durable.in_flight)
     assert isinstance(house.script, ScriptedSender)
     assert not house.script.sent
-    house.ending.clear()
+    house.ground.ending.clear()
     assert await withdrawals(house).withdraw(ADDRESS) is not None
-    assert (house.in_flight, house.ending) == ({}, set())
+    assert (house.in_flight, house.ground.ending) == ({}, set())
 
 
 async def test_what_is_ended_cannot_begin() -> None:
@@ -164,11 +154,11 @@ async def test_what_is_ended_cannot_begin() -> None:
     ending = withdrawals(house)
     async with anyio.create_task_group() as group:
         group.start_soon(ending.withdraw, ADDRESS)
-        while not house.ending and not house.counts.ended:
+        while not house.ground.ending and not house.counts.ended:
             await anyio.lowlevel.checkpoint()
-        assert house.ending == {ADDRESS}
+        assert house.ground.ending == {ADDRESS}
         assert await ending.withdraw(ADDRESS) is None
-    assert not house.ending
+    assert not house.ground.ending
 
 
 async def test_a_storm_of_cancels_has_an_end() -> None:

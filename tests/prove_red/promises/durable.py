@@ -20,7 +20,7 @@ ROWS = (
     Row(
         promise="What was refused does not run later: its record is taken back.",
         file="sidecar/submit.py",
-        good="        if await self._store.delete(seen) is None:",
+        good="        if await self._on.store.delete(seen) is None:",
         bad="        if seen.revision > 0:",
         tests=(f"{RUN}::test_a_tenant_has_so_much_waiting",),
     ),
@@ -136,7 +136,7 @@ ROWS = (
     Row(
         promise="While a call is being ended it does not begin at the same sidecar.",
         file="sidecar/withdraw.py",
-        good="            self._ending.add(address)\n",
+        good="            self._on.ending.add(address)\n",
         bad="",
         tests=("tests/durable/test_withdraw.py::test_what_is_ended_cannot_begin",),
     ),
