@@ -13,16 +13,13 @@ import msgspec
 from sidecar.auth.kind import auth_of, is_issued
 from sidecar.catalogue.validate import nearest, validate
 from sidecar.core.base_url import connection_url
-from sidecar.core.idempotency import handed_on, identity
-from sidecar.core.page import secret_parameters, with_page
-from sidecar.core.quota.demand import Tariffs, caller_of
-from sidecar.core.raw import render_raw
-from sidecar.core.refusal import access_mismatch, moved, too_long, unknown_operation, unusable
-from sidecar.core.render import CALL_ID, render
+from sidecar.core.plan import Plan, Plans
+from sidecar.core.quota.demand import caller_of
+from sidecar.core.refusal import access_mismatch, moved, unknown_operation, unusable
 from sidecar.credential import Credential
 from sidecar.model import Call, Failure, Reason, Request
 from sidecar.ports import Clock
-from sidecar.provider import Catalogue, Operation, Provider
+from sidecar.provider import Catalogue
 from sidecar.run import Credentials, Renewal, Run
 from sidecar.stop import Stop
 from sidecar.wire.request import decode_input
@@ -31,8 +28,7 @@ from sidecar.wire.request import decode_input
 class Asked(msgspec.Struct, frozen=True):
     """What a call asks for, looked up and valid: the operation, and the values of its input."""
 
-    provider: Provider
-    operation: Operation
+    plan: Plan
     values: dict[str, Any]
 
 
@@ -57,22 +53,19 @@ class Preparation:
         self._prefix = prefix
         self._base_urls = base_urls or {}
         self._renewal = renewal
-        self._tariffs = Tariffs()
+        self._plans = Plans(catalogue)
 
     def look_up(self, call: Call) -> Asked | Failure:
         """What the call asks for, without any look at its connection."""
-        provider = self._catalogue.providers.get(call.provider)
-        if provider is None:
-            return Failure(reason=Reason.UNKNOWN_PROVIDER, detail=f"provider {call.provider} is not served here")
-        operation = provider.operations.get(call.operation)
-        if operation is None:
-            return unknown_operation(call, nearest(call.operation, provider.operations))
-        if operation.access is not call.access:
-            return access_mismatch(self._prefix, call, operation)
+        plan = self._plans.of(call.provider, call.operation)
+        if plan is None:
+            return self._unknown(call)
+        if plan.operation.access is not call.access:
+            return access_mismatch(self._prefix, call, plan.operation)
         values = decode_input(call.payload)
         if isinstance(values, Failure):
             return values
-        return validate(operation, values) or Asked(provider, operation, values)
+        return validate(plan.operation, values) or Asked(plan, values)
 
     async def prepare(self, call: Call, given: Credential | None, stop: Stop, *, told: bool) -> Run | Failure:
         """The run of a call, ready for its first attempt. `given` is tried in place of the stored credential."""
@@ -82,16 +75,17 @@ class Preparation:
         credential = given or await self.load(call)
         if isinstance(credential, Failure):
             return credential
-        auth = auth_of(asked.provider.manifest.auth, credential.kind)
+        plan, values = asked.plan, asked.values
+        auth = auth_of(plan.provider.manifest.auth, credential.kind)
         if auth is None:
             return unusable(call, credential.kind)
-        request = self._render(call, asked, credential)
+        request = self._request(call, asked, credential)
         if isinstance(request, Failure):
             return request
-        caller = caller_of(asked.provider, call.tenant, call.connection, credential)
-        demand = self._tariffs.of(asked.provider, asked.operation).demand(caller, asked.values)
+        caller = caller_of(plan.provider, call.tenant, call.connection, credential)
+        demand = plan.tariff.demand(caller, values)
         trial = given is not None
-        return Run(call, asked.provider, asked.operation, credential, auth, request, told, stop, demand, trial=trial)
+        return Run(call, plan.provider, plan.operation, credential, auth, request, told, stop, demand, trial=trial)
 
     async def load(self, call: Call) -> Credential | Failure:
         """The credential of the call's connection, found before its deadline."""
@@ -127,19 +121,13 @@ class Preparation:
         found = await self._renewal.rejected(call.tenant, call.connection, call.provider, run.credential, within=left)
         return refused if found is None else found
 
-    def _render(self, call: Call, asked: Asked, credential: Credential) -> Request | Failure:
-        provider, operation, values = asked.provider, asked.operation, asked.values
+    def _request(self, call: Call, asked: Asked, credential: Credential) -> Request | Failure:
+        provider = asked.plan.provider
         url = self._base_urls.get(provider.name) or connection_url(provider.manifest.base_url, credential)
-        if isinstance(url, Failure):
-            return url
-        known_by = identity(call)
-        if operation.raw:
-            request = render_raw(provider, operation.fact.method, url, values)
-        else:
-            shaped = operation.input_hook({**values, CALL_ID: known_by}) if operation.input_hook else values
-            request = render(provider, operation, url, shaped, known_by)
-        if not isinstance(request, Failure):
-            request = with_page(operation, request, call.cursor, secret_parameters(provider))
-        if not isinstance(request, Failure) and provider.manifest.idempotency is not None:
-            request = handed_on(provider, operation, request, known_by)
-        return request if isinstance(request, Failure) else too_long(request) or request
+        return url if isinstance(url, Failure) else asked.plan.request(call, url, asked.values)
+
+    def _unknown(self, call: Call) -> Failure:
+        provider = self._catalogue.providers.get(call.provider)
+        if provider is None:
+            return Failure(reason=Reason.UNKNOWN_PROVIDER, detail=f"provider {call.provider} is not served here")
+        return unknown_operation(call, nearest(call.operation, provider.operations))

@@ -13,11 +13,14 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from sidecar.core.multipart import multipart
+from sidecar.manifest import Operation as OperationFact
 from sidecar.model import Failure, Problem, Reason, Request
 from sidecar.provider import Operation, Parameter, Provider
 
 PLACEHOLDER = re.compile(r"\{([a-z0-9_]+)\}")
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 CALL_ID = "call_id"
+PLACES = ("path", "query", "header", "body", "content")
 CONTENT_TYPES = {
     "json": "application/json",
     "form": "application/x-www-form-urlencoded",
@@ -35,23 +38,97 @@ class Refused(Exception):
         self.problem = Problem(f"/{name}", rule)
 
 
-def render(
-    provider: Provider, operation: Operation, url: str, values: Mapping[str, Any], call_id: str
-) -> Request | Failure:
-    """The request below the base `url`, without credential and page."""
-    try:
-        path = _path(operation, values, call_id)
-        query = [(name, as_text(value)) for name, value in operation.fact.fixed.query.items()]
-        query += _placed(operation, values, "query")
-        headers = _headers(provider, operation, values)
-        content, content_type = _content(operation, values, call_id)
-    except Refused as refused:
-        problem = refused.problem
-        return Failure(reason=Reason.VALIDATION, detail=f"{problem.pointer}: {problem.detail}", problems=(problem,))
-    if content_type is not None:
-        headers["content-type"] = content_type
-    full = f"{url}{path}" + (f"?{urlencode(query, quote_via=quote)}" if query else "")
-    return Request(operation.fact.method, full, tuple(headers.items()), content)
+class Template:
+    """How the inputs of one operation become its request. What no input changes is put together once."""
+
+    def __init__(self, provider: Provider, operation: Operation) -> None:
+        fact, fixed = operation.fact, operation.fact.fixed
+        at = {place: [item for item in operation.parameters if item.place == place] for place in PLACES}
+        segments = {item.wire[0]: item for item in at["path"]}
+        start, *rest = PLACEHOLDER.split(fact.path)
+        self._fact = fact
+        self._start = start
+        self._segments = [
+            (None if name == CALL_ID else segments[name], literal)
+            for name, literal in zip(rest[::2], rest[1::2], strict=True)
+        ]
+        self._fixed_query: Pairs = [(name, as_text(value)) for name, value in fixed.query.items()]
+        self._query = at["query"]
+        self._in_headers = at["header"]
+        self._body = at["body"]
+        self._whole = next(iter(at["content"]), None)
+        self._names = [(item.name, item.wire[0]) for item in self._body if len(item.wire) == 1]
+        self._is_flat = len(self._names) == len(self._body)
+        self._has_body = bool(self._whole or self._body or fixed.body)
+        self._content_type = fact.content_type or CONTENT_TYPES.get(fact.encoding) if self._has_body else None
+        self._headers = {"accept": "application/json"} if fact.returns == "json" else {}
+        self._headers |= {name.lower(): value for name, value in provider.manifest.headers.items()}
+        self._headers |= {name.lower(): value for name, value in fixed.header.items()}
+        self._usual_headers = tuple(_typed(self._headers, self._content_type).items())
+
+    def filled(self, url: str, values: Mapping[str, Any], call_id: str) -> Request | Failure:
+        """The request below the base `url`, without credential and page."""
+        try:
+            path = self._path(values, call_id)
+            query = self._fixed_query + _pairs_of(self._query, values)
+            given = self._given_headers(values)
+            content, content_type = self._content(values, call_id)
+        except Refused as refused:
+            problem = refused.problem
+            return Failure(reason=Reason.VALIDATION, detail=f"{problem.pointer}: {problem.detail}", problems=(problem,))
+        headers = self._usual_headers
+        if given or content_type != self._content_type:
+            headers = tuple(_typed(self._headers | given, content_type).items())
+        full = f"{url}{path}?{urlencode(query, quote_via=quote)}" if query else f"{url}{path}"
+        return Request(self._fact.method, full, headers, content)
+
+    def _path(self, values: Mapping[str, Any], call_id: str) -> str:
+        path = self._start
+        for parameter, literal in self._segments:
+            path += (call_id if parameter is None else _segment(parameter, values[parameter.name])) + literal
+        return path
+
+    def _given_headers(self, values: Mapping[str, Any]) -> dict[str, str]:
+        return {
+            item.wire[0].lower(): header_value(item.name, values[item.name])
+            for item in self._in_headers
+            if values.get(item.name) is not None
+        }
+
+    def _content(self, values: Mapping[str, Any], call_id: str) -> tuple[bytes, str | None]:
+        """The body and its content type; no type where there is no body."""
+        fact = self._fact
+        if self._whole is not None:
+            value = values.get(self._whole.name)
+            return (b"", None) if value is None else (_whole(fact, self._whole, value), self._content_type)
+        if not self._has_body:
+            return b"", None
+        match fact.encoding:
+            case "json":
+                body = self._json_body(values)
+                return msgspec.json.encode({fact.wrap: body} if fact.wrap else body), self._content_type
+            case "multipart":
+                return _multipart(fact, self._body, values, call_id)
+            case _:
+                pairs = [(name, as_text(value)) for name, value in fact.fixed.body.items()]
+                pairs += _pairs_of(self._body, values)
+                return urlencode(pairs, quote_via=quote).encode(), self._content_type
+
+    def _json_body(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Fixed values and inputs at their paths. An input not given is left out; a null that was given is sent."""
+        fixed = self._fact.fixed.body
+        if self._is_flat:
+            given = {wire: values[name] for name, wire in self._names if name in values}
+            return {**fixed, **given} if fixed else given
+        body: dict[str, Any] = deepcopy(dict(fixed))  # inputs are put into it; the manifest's own stays as it is
+        for parameter in self._body:
+            if parameter.name not in values:
+                continue
+            place = body
+            for name in parameter.wire[:-1]:
+                place = place.setdefault(name, {})
+            place[parameter.wire[-1]] = values[parameter.name]
+        return body
 
 
 def path_segment(name: str, value: object) -> str:
@@ -71,38 +148,23 @@ def header_value(name: str, value: object) -> str:
     return text.strip()
 
 
-def _path(operation: Operation, values: Mapping[str, Any], call_id: str) -> str:
-    parameters = {item.wire[0]: item for item in operation.parameters if item.place == "path"}
-
-    def fill(match: re.Match[str]) -> str:
-        name = match[1]
-        if name == CALL_ID:
-            return call_id
-        parameter = parameters[name]
-        value = values[parameter.name]
-        if parameter.style == "segments":
-            return "/".join(path_segment(parameter.name, part) for part in str(value).split("/"))
-        return path_segment(parameter.name, value)
-
-    return PLACEHOLDER.sub(fill, operation.fact.path)
+def _segment(parameter: Parameter, value: object) -> str:
+    if parameter.style == "segments":
+        return "/".join(path_segment(parameter.name, part) for part in str(value).split("/"))
+    return path_segment(parameter.name, value)
 
 
-def _headers(provider: Provider, operation: Operation, values: Mapping[str, Any]) -> dict[str, str]:
-    headers = {"accept": "application/json"} if operation.fact.returns == "json" else {}
-    headers |= {name.lower(): value for name, value in provider.manifest.headers.items()}
-    headers |= {name.lower(): value for name, value in operation.fact.fixed.header.items()}
-    for parameter in operation.parameters:
-        if parameter.place == "header" and values.get(parameter.name) is not None:
-            headers[parameter.wire[0].lower()] = header_value(parameter.name, values[parameter.name])
-    return headers
+def _typed(headers: dict[str, str], content_type: str | None) -> dict[str, str]:
+    return headers if content_type is None else headers | {"content-type": content_type}
 
 
-def _placed(operation: Operation, values: Mapping[str, Any], place: str) -> Pairs:
-    """The inputs of one place as name-value pairs, in the manifest's order. A null is left out."""
+def _pairs_of(parameters: Sequence[Parameter], values: Mapping[str, Any]) -> Pairs:
+    """Inputs as name-value pairs, in the manifest's order. A null is left out."""
     pairs: Pairs = []
-    for parameter in operation.parameters:
-        if parameter.place == place and values.get(parameter.name) is not None:
-            pairs += _pairs(".".join(parameter.wire), parameter.style, values[parameter.name])
+    for parameter in parameters:
+        value = values.get(parameter.name)
+        if value is not None:
+            pairs += _pairs(".".join(parameter.wire), parameter.style, value)
     return pairs
 
 
@@ -119,58 +181,17 @@ def _pairs(name: str, style: str | None, value: Any) -> Iterator[tuple[str, str]
             yield key, as_text(item)
 
 
-def _content(operation: Operation, values: Mapping[str, Any], call_id: str) -> tuple[bytes, str | None]:
-    """The body and its content type; no type where there is no body."""
-    fact = operation.fact
-    whole = next((item for item in operation.parameters if item.place == "content"), None)
-    if whole is not None:
-        return _whole(operation, whole, values.get(whole.name))
-    fields = [item for item in operation.parameters if item.place == "body"]
-    if not fields and not fact.fixed.body:
-        return b"", None
-    match fact.encoding:
-        case "json":
-            body = _json_body(fact.fixed.body, fields, values)
-            content = msgspec.json.encode({fact.wrap: body} if fact.wrap else body)
-            return content, fact.content_type or CONTENT_TYPES["json"]
-        case "multipart":
-            return _multipart(operation, fields, values, call_id)
-        case _:
-            pairs = [(name, as_text(value)) for name, value in fact.fixed.body.items()] + _placed(
-                operation, values, "body"
-            )
-            return urlencode(pairs, quote_via=quote).encode(), fact.content_type or CONTENT_TYPES["form"]
-
-
-def _whole(operation: Operation, parameter: Parameter, value: Any) -> tuple[bytes, str | None]:
+def _whole(fact: OperationFact, parameter: Parameter, value: Any) -> bytes:
     """One input that is the whole body: bytes, text, or JSON."""
-    if value is None:
-        return b"", None
-    content_type = operation.fact.content_type or CONTENT_TYPES[operation.fact.encoding]
     if parameter.base64:
-        return _bytes(parameter.name, value), content_type
-    if operation.fact.encoding == "raw":
-        return as_text(value).encode(), content_type
-    return msgspec.json.encode(value), content_type
-
-
-def _json_body(fixed: Mapping[str, Any], fields: Sequence[Parameter], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Fixed values and inputs at their paths. An input not given is left out; a null that was given is sent."""
-    body: dict[str, Any] = deepcopy(dict(fixed))  # inputs are put into it; the manifest's own stays as it is
-    for parameter in fields:
-        if parameter.name not in values:
-            continue
-        place = body
-        for name in parameter.wire[:-1]:
-            place = place.setdefault(name, {})
-        place[parameter.wire[-1]] = values[parameter.name]
-    return body
+        return _bytes(parameter.name, value)
+    return as_text(value).encode() if fact.encoding == "raw" else msgspec.json.encode(value)
 
 
 def _multipart(
-    operation: Operation, fields: Sequence[Parameter], values: Mapping[str, Any], call_id: str
+    fact: OperationFact, fields: Sequence[Parameter], values: Mapping[str, Any], call_id: str
 ) -> tuple[bytes, str]:
-    texts: Pairs = [(name, as_text(value)) for name, value in operation.fact.fixed.body.items()]
+    texts: Pairs = [(name, as_text(value)) for name, value in fact.fixed.body.items()]
     files: list[tuple[str, str, bytes]] = []
     for parameter in fields:
         value = values.get(parameter.name)
@@ -204,5 +225,5 @@ def as_text(value: object) -> str:
 
 
 def _no_controls(name: str, text: str) -> None:
-    if any(ord(char) < 0x20 or ord(char) == 0x7F for char in text):  # noqa: PLR2004
+    if CONTROL.search(text):
         raise Refused(name, "has a control character")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sidecar.adapters.json_schema import compile_schema
 from sidecar.adapters.yaml_file import read_yaml
 from sidecar.catalogue.load import load_provider
-from sidecar.core.render import render
+from sidecar.core.render import Template
 from sidecar.model import Request
 from sidecar.ports import Formats
 
@@ -33,7 +33,7 @@ def shaped(name: str, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def rendered(name: str, values: dict[str, Any]) -> Request:
-    request = render(OUTLOOK, OUTLOOK.operations[name], URL, shaped(name, values), "call-1")
+    request = Template(OUTLOOK, OUTLOOK.operations[name]).filled(URL, shaped(name, values), "call-1")
     assert isinstance(request, Request), request
     return request
 

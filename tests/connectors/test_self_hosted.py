@@ -13,7 +13,7 @@ from sidecar.adapters.yaml_file import read_yaml
 from sidecar.catalogue.load import load_provider
 from sidecar.catalogue.read import ManifestError
 from sidecar.core.raw import render_raw
-from sidecar.core.render import render
+from sidecar.core.render import Template
 from sidecar.model import Failure, Reason, Request
 from sidecar.ports import Formats
 from sidecar.provider import Explained, Provider
@@ -42,7 +42,7 @@ def matrix() -> Provider:
 def rendered(provider: Provider, name: str, values: dict[str, Any]) -> Request:
     operation = provider.operations[name]
     shaped = operation.input_hook(values) if operation.input_hook else values
-    request = render(provider, operation, URL, shaped, "call-1")
+    request = Template(provider, operation).filled(URL, shaped, "call-1")
     assert isinstance(request, Request), request
     return request
 
@@ -127,7 +127,7 @@ def test_a_part_cannot_leave_its_place_by_its_name(pocketbase: Provider, field: 
     operation = pocketbase.operations["records.set_file"]
     values = {"collection": "c", "record_id": "r", "field": field, "file_name": "a", "content": ""}
     assert operation.problems(values)  # the schema refuses it first
-    request = render(pocketbase, operation, URL, values, "call-1")
+    request = Template(pocketbase, operation).filled(URL, values, "call-1")
     if isinstance(request, Request):
         assert request.content.count(b'filename="') == 1
     else:

@@ -15,7 +15,7 @@ import yarl
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sidecar.core.render import as_text, render
+from sidecar.core.render import Template, as_text
 from sidecar.model import Failure, Reason, Request
 from sidecar.provider import Provider
 from tests.build import BASE, CREATE_ITEM, GET_ITEM, provider
@@ -30,13 +30,13 @@ def operation(**facts: Any) -> Provider:
 
 
 def rendered(made: Provider, values: dict[str, Any]) -> Request:
-    request = render(made, made.operations["items.do"], BASE, values, CALL_ID)
+    request = Template(made, made.operations["items.do"]).filled(BASE, values, CALL_ID)
     assert isinstance(request, Request), request
     return request
 
 
 def refused(made: Provider, values: dict[str, Any]) -> Failure:
-    failure = render(made, made.operations["items.do"], BASE, values, CALL_ID)
+    failure = Template(made, made.operations["items.do"]).filled(BASE, values, CALL_ID)
     assert isinstance(failure, Failure), failure
     assert failure.reason is Reason.VALIDATION
     return failure
@@ -110,7 +110,7 @@ def test_segments_cannot_climb(value: str) -> None:
 @example("@evil.example", "a")
 def test_no_value_changes_where_a_request_goes(user: str, file: str) -> None:
     """As HTTPX and as aiohttp's URL library read it: the same host, and as many segments as the template has."""
-    request = render(IN_PATH, IN_PATH.operations["items.do"], BASE, {"user": user, "file": file}, CALL_ID)
+    request = Template(IN_PATH, IN_PATH.operations["items.do"]).filled(BASE, {"user": user, "file": file}, CALL_ID)
     if isinstance(request, Failure):
         return
     segments = len(["", "v1", "users", "{user}", "files", "raw"]) + len(file.split("/"))
@@ -211,13 +211,33 @@ def test_a_header_cannot_start_another(value: str) -> None:
 @given(TEXTS)
 def test_a_header_that_is_taken_is_one_line(value: str) -> None:
     """Whatever the text: printable ASCII or a refusal."""
-    request = render(IN_HEADER, IN_HEADER.operations["items.do"], BASE, {"match": value}, CALL_ID)
+    request = Template(IN_HEADER, IN_HEADER.operations["items.do"]).filled(BASE, {"match": value}, CALL_ID)
     if isinstance(request, Request):
         text = dict(request.headers)["if-match"]
         assert text.isascii()
         assert text.isprintable()
         assert [name for name, _ in request.headers] == ["accept", "x-fixed", "if-match"]
         httpx.Request(request.method, request.url, headers=list(request.headers))
+
+
+@pytest.mark.parametrize("encoding", ["json", "form"])
+def test_no_input_is_left_for_the_next_call(encoding: str) -> None:
+    """One template serves every call of its operation: what one was given is in no other's request."""
+    made = operation(
+        input={
+            "page": {"in": "query"},
+            "match": {"in": "header", "name": "If-Match"},
+            "title": {"in": "body"},
+            "deep": {"in": "body", "name": "outer.deep" if encoding == "json" else "deep"},
+        },
+        encoding=encoding,
+        fixed={"query": {"v": "1"}, "body": {"fixed": "1"}},
+    )
+    template = Template(made, made.operations["items.do"])
+    before = template.filled(BASE, {}, CALL_ID)
+    other = template.filled(BASE, {"page": 2, "match": "e", "title": "t", "deep": 1}, CALL_ID)
+    assert other != before
+    assert template.filled(BASE, {}, CALL_ID) == before
 
 
 # --- bodies ----------------------------------------------------------------------------------------------------------

@@ -21,8 +21,8 @@ ROWS = (
     Row(
         promise="An operation that writes is refused on a `read` subject.",
         file="sidecar/prepare.py",
-        good="if operation.access is not call.access:",
-        bad="if call.access is Access.WRITE and operation.access is not call.access:",
+        good="if plan.operation.access is not call.access:",
+        bad="if call.access.value == 'write' and plan.operation.access is not call.access:",
         tests=(f"{REFUSED}::test_the_other_kind_of_subject",),
     ),
     Row(

@@ -11,9 +11,9 @@ GMAIL_HOOKS = "connectors/gmail/hooks.py"
 ROWS = (
     Row(
         promise="An input hook can make an id of the call's own.",
-        file="sidecar/prepare.py",
-        good="operation.input_hook({**values, CALL_ID: known_by})",
-        bad="operation.input_hook({**values, CALL_ID: call.trace.trace_id})",
+        file="sidecar/core/plan.py",
+        good="hook({**values, CALL_ID: known_by})",
+        bad='hook({**values, CALL_ID: "one"})',
         tests=("tests/execute/test_hooks.py::test_an_input_hook_can_make_an_id_of_the_calls_own",),
     ),
     Row(
