@@ -76,19 +76,17 @@ class Cancels:
                 answered = await self._answers.withdrawn(message.subject) or answered  # a durable call that was put off
         elif not held.task.cancelled():
             answered = held.task.result()
-        await self._tell_became(message, answered, endpoint, accepted)
+        self._tell_became(message, answered, endpoint, accepted)
 
     async def _withdraw(self, message: Message, endpoint: Endpoint, accepted: float) -> None:
         """End a durable call that waits, if the subject names one. Who ended it replies."""
         answered = await self._answers.withdrawn(message.subject)
         if answered is not None:
-            await self._tell_became(message, answered, endpoint, accepted)
+            self._tell_became(message, answered, endpoint, accepted)
 
-    async def _tell_became(
-        self, message: Message, answered: Answer | None, endpoint: Endpoint, accepted: float
-    ) -> None:
+    def _tell_became(self, message: Message, answered: Answer | None, endpoint: Endpoint, accepted: float) -> None:
         endpoint.count(self._clock.now() - accepted, None)
         if message.reply and answered is not None:
             asked = Asked(call_id=answered.asked.call_id, access=Access.READ)
             became = Success(body=msgspec.json.encode(cancel_reply(answered.asked, answered.outcome)))
-            await self._replies.send(message, Answer(asked, became))
+            self._replies.send(message, Answer(asked, became))

@@ -64,8 +64,9 @@ class Gate:
     """`start` begins what comes in; it is called with the message and, while that is seated, waits for its `turn`."""
 
     def __init__(self, admission: Admission, start: Callable[[Arrived], None]) -> None:
-        self._fair = Fair[Arrived](admission.bounds, lambda tenant: admission.weights.get(tenant, 1))
-        self._bounds = admission.bounds
+        self._bounds = bounds = admission.bounds
+        self._fair = Fair[Arrived](bounds, lambda tenant: admission.weights.get(tenant, 1))
+        self._refusals = {verdict: _refusal(verdict, bounds) for verdict in (Verdict.TENANT_FULL, Verdict.ALL_FULL)}
         self._start = start
         self._standing: deque[Arrived] = deque()  # calls in a line, not seated
         self._others: set[Arrived] = set()  # what is no call, in a line
@@ -75,8 +76,10 @@ class Gate:
     def waiting(self) -> int:
         return self._fair.waiting
 
-    def admit(self, message: Message, answer: Answerer, endpoint: Endpoint, accepted: float, *, call: bool) -> Verdict:
-        """What becomes of the message. Of what is no call, each kind has room as a provider has."""
+    def admit(
+        self, message: Message, answer: Answerer, endpoint: Endpoint, accepted: float, *, call: bool
+    ) -> Failure | None:
+        """Let the message in, or say why not. Of what is no call, each kind has room as a provider has."""
         tokens = message.subject.split(".", 5)
         provider = tokens[4] if call and len(tokens) > 4 else tokens[1]  # noqa: PLR2004
         arrived = Arrived(tokens[2], provider, message=message, answer=answer, endpoint=endpoint, accepted=accepted)
@@ -85,8 +88,11 @@ class Gate:
             self._start(arrived)
         elif verdict is Verdict.WAIT:
             (self._standing.append if call else self._others.add)(arrived)
-        self._schedule()
-        return verdict
+        else:
+            return self._refusals[verdict]
+        if not self._scheduled:
+            self._schedule()
+        return None
 
     def leave(self, arrived: Arrived) -> None:
         """It has ended."""
@@ -132,7 +138,7 @@ class Gate:
                 self._start(arrived)
 
 
-def refusal(verdict: Verdict, bounds: Bounds) -> Failure:
+def _refusal(verdict: Verdict, bounds: Bounds) -> Failure:
     """What whoever is not let in is told."""
     if verdict is Verdict.TENANT_FULL:
         reason = Reason.TENANT_LIMIT

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import logging
-from collections import deque
 from collections.abc import Callable
 
 from sidecar.answer import Answer
@@ -16,8 +13,6 @@ from sidecar.wire.reply import Asked, Reply, encode_reply
 
 log = logging.getLogger("sidecar.replies")
 
-REFUSALS_AT_ONCE = 64  # then others have a turn
-
 
 class Replies:
     """Publishes what messages are answered. `lost` is called for each reply that is not."""
@@ -25,13 +20,20 @@ class Replies:
     def __init__(self, bus: Bus, lost: Callable[[], None]) -> None:
         self._bus = bus
         self._lost = lost
-        self._refusals: deque[tuple[Message, Failure]] = deque()
+        self._refusal: tuple[Failure, Reply] | None = None  # the last one: of thousands most are alike
 
-    async def send(self, message: Message, answered: Answer) -> None:
+    def send(self, message: Message, answered: Answer) -> None:
         """Answer the message."""
-        await self.publish(message, self._encoded(answered))
+        self.publish(message, self._encoded(answered))
 
-    async def publish(self, message: Message, reply: Reply) -> None:
+    def refuse(self, message: Message, failure: Failure) -> None:
+        """Answer it with this failure, of which nothing has begun."""
+        known = self._refusal
+        if known is None or known[0] is not failure:
+            known = self._refusal = failure, encode_reply(Asked(), failure, self._bus.max_payload)
+        self.publish(message, known[1])
+
+    def publish(self, message: Message, reply: Reply) -> None:
         """Answer it with what is encoded already."""
         try:
             self._bus.publish(message.reply, reply.payload, headers=reply.headers or None)
@@ -41,25 +43,6 @@ class Replies:
         except Exception as error:
             self._lost()
             log.exception("a reply could not be published", exc_info=defect(error))
-
-    def refuse(self, message: Message, failure: Failure) -> bool:
-        """Have the message refused by `refusals`; true where somebody has to begin that."""
-        self._refusals.append((message, failure))
-        return len(self._refusals) == 1
-
-    async def refusals(self) -> None:
-        """Publish all that are refused together: thousands may be, and none of them waits for the others."""
-        known: tuple[Failure, Reply] | None = None
-        for number in itertools.count(1):
-            if not self._refusals:
-                return
-            message, failure = self._refusals[0]
-            if known is None or known[0] != failure:
-                known = failure, encode_reply(Asked(), failure, self._bus.max_payload)
-            await self.publish(message, known[1])
-            self._refusals.popleft()
-            if number % REFUSALS_AT_ONCE == 0:
-                await asyncio.sleep(0)
 
     def _encoded(self, answered: Answer) -> Reply:
         asked, most = answered.asked, self._bus.max_payload

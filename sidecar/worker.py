@@ -15,8 +15,7 @@ import anyio
 
 from sidecar.answer import Answer, Answerer, Answers
 from sidecar.cancel import Cancels
-from sidecar.core.fair import Verdict
-from sidecar.gate import Admission, Arrived, Gate, refusal
+from sidecar.gate import Admission, Arrived, Gate
 from sidecar.log import defect
 from sidecar.micro import QUEUE, VERBS, Endpoint, Service
 from sidecar.model import Access, Failure, Reason, SideEffect
@@ -30,6 +29,7 @@ from sidecar.wire.reply import Asked, Reply
 log = logging.getLogger("sidecar.worker")
 
 LAST_SECONDS = 1.0  # for calls that were told to stop to say so
+CLOSING = Failure(reason=Reason.SHUTTING_DOWN, detail="the sidecar is shutting down and begins nothing more")
 
 
 class Counters(Protocol):
@@ -62,7 +62,6 @@ class Worker:
         self._clock = clock
         self._service = service
         self._gate = Gate(admission, self._start)
-        self._bounds = admission.bounds
         self._cancels = Cancels(
             answers=answers,
             replies=self._replies,
@@ -75,7 +74,7 @@ class Worker:
         self._subscriptions: list[Subscription] = []
         self._last_subscriptions: list[Subscription] = []  # drained when nothing is in flight any more
         self._tasks: dict[asyncio.Task[Answer], Stop] = {}
-        self._others: set[asyncio.Task[None]] = set()  # refusals, answers to cancels and to the service protocol
+        self._others: set[asyncio.Task[None]] = set()  # answers to cancels
         self._grace: anyio.CancelScope | None = None
         self._over = False
 
@@ -101,7 +100,7 @@ class Worker:
                 await (asyncio.wait(pending) if pending else asyncio.sleep(0))
         self._over = True
         for arrived in self._gate.send_away():
-            self._refuse(arrived.message, _closing(), "shutting_down")
+            self._refuse(arrived.message, CLOSING, "shutting_down")
         given_up = [stop.tell(Reason.SHUTTING_DOWN) for stop in self._tasks.values()]
         with anyio.move_on_after(LAST_SECONDS):
             while pending := self._tasks.keys() | self._others:
@@ -148,7 +147,7 @@ class Worker:
     async def _subscribe_protocol(self, verb: str, subject: str) -> None:
         def hand_over(message: Message) -> None:
             if self._may_answer(message):
-                self._spawn(self._replies.publish(message, Reply(self._service.answer(verb), {})))
+                self._replies.publish(message, Reply(self._service.answer(verb), {}))
 
         self._subscriptions.append(await self._bus.subscribe(subject, hand_over))
 
@@ -167,12 +166,11 @@ class Worker:
 
     def _admit(self, message: Message, answer: Answerer, endpoint: Endpoint, *, call: bool) -> None:
         if self._over:
-            self._refuse(message, _closing(), "shutting_down")
+            self._refuse(message, CLOSING, "shutting_down")
             return
-        verdict = self._gate.admit(message, answer, endpoint, self._clock.now(), call=call)
-        if verdict in {Verdict.TENANT_FULL, Verdict.ALL_FULL}:
-            failure = refusal(verdict, self._bounds)
-            self._refuse(message, failure, failure.reason.lower())
+        refused = self._gate.admit(message, answer, endpoint, self._clock.now(), call=call)
+        if refused is not None:
+            self._refuse(message, refused, refused.reason.lower())
 
     def _start(self, arrived: Arrived) -> None:
         stop = Stop(arrived.turn)
@@ -189,8 +187,7 @@ class Worker:
 
     def _refuse(self, message: Message, failure: Failure, why: str) -> None:
         self._counters.refused(why)
-        if self._replies.refuse(message, failure):
-            self._spawn(self._replies.refusals())
+        self._replies.refuse(message, failure)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -214,7 +211,7 @@ class Worker:
         stop.settle()
         if answered.refused is not None:
             self._counters.refused(answered.refused)
-        await self._replies.send(message, answered)
+        self._replies.send(message, answered)
         error = answered.outcome.reason if isinstance(answered.outcome, Failure) else None
         endpoint.count(self._clock.now() - accepted, error)
         return answered
@@ -224,10 +221,6 @@ async def _drained(subscriptions: Iterable[Subscription]) -> None:
     async with anyio.create_task_group() as drains:
         for subscription in subscriptions:
             drains.start_soon(subscription.drain)
-
-
-def _closing() -> Failure:
-    return Failure(reason=Reason.SHUTTING_DOWN, detail="the sidecar is shutting down and begins nothing more")
 
 
 def _given_up() -> Failure:

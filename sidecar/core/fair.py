@@ -79,12 +79,11 @@ class Fair(Generic[Of]):
 
     def ask(self, place: Of) -> Verdict:
         """What becomes of a message that just came."""
-        bounds = self._bounds
-        most = bounds.at_once if self._has_others(place.tenant) else bounds.alone
-        if not self._may_go and self._begun < most and self._has_room(place.tenant, place.provider):
+        bounds, room = self._bounds, self._room(place.tenant, place.provider)
+        if room > 0 and not self._may_go and self._may_begin(place.tenant):
             self._begin(place)
             return Verdict.BEGIN
-        if self._is_full(place):
+        if self._is_full(place.tenant, room):
             of_its_own = bounds.tenant < bounds.total and self._tenants.get(place.tenant, 0) >= bounds.tenant
             return Verdict.TENANT_FULL if of_its_own else Verdict.ALL_FULL
         self._join(place)
@@ -122,6 +121,11 @@ class Fair(Generic[Of]):
             self._lines[place.tenant].waiting[place.provider].remove(place)
             self._shorten(place)
 
+    def _may_begin(self, tenant: str) -> bool:
+        """Whether one more may in this turn."""
+        bounds = self._bounds
+        return self._begun < bounds.at_once or (self._begun < bounds.alone and not self._has_others(tenant))
+
     def _has_others(self, tenant: str) -> bool:
         """Whether anything of another tenant is under way or waits."""
         return any(other != tenant for other in self._tenants) or any(other != tenant for other in self._lines)
@@ -138,13 +142,15 @@ class Fair(Generic[Of]):
             bounds.provider - self._providers.get(provider, 0),
         )
 
-    def _is_full(self, place: Of) -> bool:
-        """Whether its line is, or all lines together are: of these every tenant has a share that no other takes."""
-        line, bounds = self._lines.get(place.tenant), self._bounds
+    def _is_full(self, tenant: str, room: int) -> bool:
+        """Whether its line is, or all lines together are: of these every tenant has a share that no other takes. Who
+        has `room`, and waits for a turn of the loop, is in no way.
+        """
+        line, bounds = self._lines.get(tenant), self._bounds
         number = line.number if line else 0
-        share = bounds.lines // (len(self._lines) + (line is None))
-        room = self._room(place.tenant, place.provider)  # who has room, and waits for a turn of the loop, is in no way
-        return number >= bounds.line + room or (self.waiting >= bounds.lines + room and number >= share)
+        if number >= bounds.line + room:
+            return True
+        return self.waiting >= bounds.lines + room and number >= bounds.lines // (len(self._lines) + (line is None))
 
     def _begin(self, place: Of) -> None:
         place.under_way = True

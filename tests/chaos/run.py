@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from tests import scenes
-from tests.chaos import core_cost, durable, failing, kills, late, noisy, quotas
+from tests.chaos import core_cost, durable, failing, flood, kills, late, noisy, quotas
 from tests.chaos.scene import SHORT, Counts
 
 Story = scenes.Story[Counts]
@@ -32,6 +32,7 @@ STORIES: dict[str, tuple[str, Story]] = {
     "durable-kills": ("SIGKILL of sidecars, durable calls", durable.kept),
     "durable-cluster-kills": ("SIGKILL of sidecars and of nats-servers, durable calls", durable.kept_on_a_cluster),
     "long-queue": ("A tenant with a long queue beside one with a short one", durable.beside_a_long_queue),
+    "flood": ("Ten thousand calls at once, at a sidecar that is stuck", flood.flood),
     "noisy": ("A tenant at ten times its share", noisy.neighbours),
     "late": ("Deadlines, whatever the provider does", late.overrun),
 }

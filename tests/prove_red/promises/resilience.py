@@ -114,8 +114,8 @@ ROWS = (
     Row(
         promise="However long one tenant's line is, the others have a share of the room for lines.",
         file="sidecar/core/fair.py",
-        good="(self.waiting >= bounds.lines + room and number >= share)",
-        bad="self.waiting >= bounds.lines + room",
+        good="return self.waiting >= bounds.lines + room and number >=",
+        bad="return self.waiting >= bounds.lines + room or number > 1e9 *",
         tests=(f"{FAIR}::test_a_long_line_leaves_room_for_the_others",),
     ),
     Row(
@@ -142,8 +142,8 @@ ROWS = (
     Row(
         promise="A burst of one caller is spread, so that others have their turn meanwhile.",
         file="sidecar/core/fair.py",
-        good="        if not self._may_go and self._begun < most and",
-        bad="        if not self._may_go and",
+        good=" and self._may_begin(place.tenant):\n",
+        bad=":\n",
         tests=(f"{FAIR}::test_few_begin_in_one_turn",),
     ),
     Row(
@@ -163,8 +163,8 @@ ROWS = (
     Row(
         promise="Of many that are refused together each has its reply.",
         file="sidecar/replies.py",
-        good="            self._refusals.popleft()\n",
-        bad="            self._refusals.clear()\n",
+        good="        self.publish(message, known[1])\n",
+        bad="        if known is not self._refusal:\n            self.publish(message, known[1])\n",
         tests=("tests/worker/test_fair.py::test_ten_thousand_at_a_stuck_sidecar",),
     ),
     Row(
