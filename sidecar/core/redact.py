@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import AnyStr
 from urllib.parse import parse_qsl, quote, quote_plus, urlencode
 
 import msgspec
@@ -41,18 +43,21 @@ WRITTEN_ALIKE = re.compile(r"[A-Za-z0-9_.~-]+")  # in a URL, in JSON, anywhere
 SHORT = 8  # characters; a shorter secret is cut out only where it stands alone
 
 
-def redact_headers(
-    headers: Iterable[tuple[str, str]] | Mapping[str, str], secrets: Sequence[str] = ()
-) -> dict[str, str]:
+def redact_headers(headers: Iterable[tuple[AnyStr, AnyStr]], secrets: Sequence[str] = ()) -> dict[str, str]:
     """The headers that may be shown, by lower-case name; of the others not even the value's length."""
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
     forms = _forms(secrets)
     shown: dict[str, str] = {}
-    for name, value in pairs:
-        lower = name.lower()
-        if lower in SHOWN_HEADERS or lower.startswith(SHOWN_PREFIXES):
-            shown[lower] = _cut(value, forms)[:512]
+    for name, value in headers:
+        if len(name) <= LONGEST_NAME and (known := _shown(name)):
+            text = value if isinstance(value, str) else _text(value)
+            shown[known] = (_cut(text, forms) if forms else text)[:512]
     return shown
+
+
+@lru_cache(maxsize=1_024)  # providers say the same names again and again
+def _shown(name: str | bytes) -> str | None:
+    lower = (name if isinstance(name, str) else _text(name)).lower()
+    return lower if lower in SHOWN_HEADERS or lower.startswith(SHOWN_PREFIXES) else None
 
 
 def redact_url(url: str) -> str:
@@ -121,6 +126,14 @@ def _cut(text: str, forms: Sequence[str]) -> str:
         elif form in text:
             text = re.sub(rf"(?<![^\W_]){re.escape(form)}(?![^\W_])", REDACTED, text)
     return text
+
+
+def _text(header: bytes) -> str:
+    """A part of a header, which may hold any bytes (RFC 9110 section 5.5)."""
+    try:
+        return header.decode()
+    except UnicodeDecodeError:
+        return header.decode("latin-1")
 
 
 def _is_secret(name: str) -> bool:

@@ -15,8 +15,8 @@ import msgspec
 from sidecar.model import Access, Code, Reason, SideEffect
 
 
-class _Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What every event says. `time` is RFC 3339, `elapsed_ms` counts from the moment the message came."""
+class _Event(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What every event says, in this order. `time` is RFC 3339, `elapsed_ms` counts from when the message came."""
 
     time: str
     call_id: str
@@ -129,8 +129,8 @@ decoder = msgspec.json.Decoder(Event)
 
 def timestamp(wall: float) -> str:
     """Unix seconds as RFC 3339 in UTC, to the microsecond."""
-    seconds, rest = divmod(wall, 1)
-    return f"{_to_the_second(int(seconds))}.{int(rest * 1e6):06d}Z"
+    seconds = int(wall)
+    return f"{_to_the_second(seconds)}.{int((wall - seconds) * 1e6):06}Z"
 
 
 @lru_cache(maxsize=16)

@@ -131,6 +131,13 @@ def test_a_harmless_header_that_echoes_the_credential_is_cut() -> None:
     assert len(shown["via"]) == 512
 
 
+def test_headers_are_shown_as_they_came() -> None:
+    """An answer's are bytes, in any encoding; no name is too strange to be left out."""
+    raw = [(b"Server", "caf\u00e9".encode()), (b"Via", b"caf\xe9"), (b"\xff" * 9, b"x"), (b"ratelimit" * 99, b"x")]
+    assert redact_headers(raw) == {"server": "caf\u00e9", "via": "caf\u00e9"}
+    assert redact_headers([(b"Server", PLAIN_CANARY.encode())], [PLAIN_CANARY]) == {"server": REDACTED}
+
+
 @pytest.mark.parametrize("name", ["token", "api_key", "access_token", "key_secret", "X-Signature", "accessToken"])
 def test_secret_parameters_of_a_url_are_cut_out(name: str) -> None:
     """The others stay, so that the call can be recognised."""

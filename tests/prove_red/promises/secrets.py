@@ -11,15 +11,15 @@ ROWS = (
     Row(
         promise="What a provider says reaches the trace without the credential.",
         file="sidecar/core/story.py",
-        good='"said": said(answer.content, secrets) if failure else None',
-        bad='"said": said(answer.content) if failure else None',
+        good='"said": said(content, secrets) if failure else None',
+        bad='"said": said(content) if failure else None',
         tests=(f"{SECRET}::test_of_an_answer_that_echoes_it",),
     ),
     Row(
         promise="The trace holds no body of a success.",
         file="sidecar/core/story.py",
-        good='"said": said(answer.content, secrets) if failure else None',
-        bad='"said": said(answer.content, secrets)',
+        good='"said": said(content, secrets) if failure else None',
+        bad='"said": said(content, secrets)',
         tests=("tests/execute/test_told.py::test_of_a_success_no_word_of_its_body",),
     ),
     Row(
@@ -56,8 +56,8 @@ ROWS = (
     Row(
         promise="The URL in the trace has no secret parameters.",
         file="sidecar/core/story.py",
-        good='"url": _cut(redact_url(request.url)),',
-        bad='"url": _cut(request.url),',
+        good="url=_cut(redact_url(request.url)),",
+        bad="url=_cut(request.url),",
         tests=("tests/execute/test_told.py::test_secret_parameters_of_the_url_are_cut_out",),
     ),
     Row(
