@@ -6,7 +6,7 @@ import base64
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import TypeGuard
+from typing import TypeGuard, get_args
 from urllib.parse import quote
 
 import httpx
@@ -33,18 +33,20 @@ PEM = re.compile(
     r"[A-Za-z0-9+/=]{32}[A-Za-z0-9+/=\s]+"
     r"-----END (?:RSA |EC )?PRIVATE KEY-----"
 )
+KINDS: dict[type, str] = {kind: str(kind.__struct_config__.tag) for kind in get_args(Auth)}
+GIVEN = (ApiKey, Bearer, Basic)
 # Fields that name somebody, and prove nothing.
 PUBLIC = frozenset({"client_id", "key_id", "issuer", "subject", "scope", "app_id", "installation_id"})
 
 
 def kind_of(auth: Auth) -> str:
     """The kind's name, as a manifest and an import say it."""
-    return str(auth.__struct_config__.tag)
+    return KINDS[type(auth)]
 
 
 def is_issued(auth: Auth) -> TypeGuard[Issued]:
     """Whether a provider issues access tokens for the kind."""
-    return not isinstance(auth, ApiKey | Bearer | Basic)
+    return not isinstance(auth, GIVEN)
 
 
 def fields_of(auth: Auth) -> tuple[str, ...]:
@@ -89,7 +91,10 @@ def optional_fields_of(auth: Auth) -> tuple[str, ...]:
 
 def auth_of(kinds: Sequence[Auth], kind: str) -> Auth | None:
     """The manifest's description of a kind."""
-    return next((auth for auth in kinds if kind_of(auth) == kind), None)
+    for auth in kinds:
+        if KINDS[type(auth)] == kind:
+            return auth
+    return None
 
 
 def check_fields(kinds: Sequence[Auth], kind: str | None, fields: Mapping[str, str]) -> Auth | Failure:

@@ -80,7 +80,7 @@ class CredentialStore:
         self._clock = clock
         self._capacity = capacity
         self._scope = scope
-        self._cache: OrderedDict[str, _Cached] = OrderedDict()
+        self._cache: OrderedDict[str, _Cached] = OrderedDict()  # of the scope alone
         self._changes = 0  # told so far
         self._heard: Callable[[str], None] = _nobody
 
@@ -91,12 +91,12 @@ class CredentialStore:
 
         One that is known goes on being used while the store is away.
         """
-        refusal = denied(self._scope, tenant, connection, provider)
-        if refusal is not None:
-            return refusal
         key, now = record_key(tenant, connection, provider), self._clock.now()
         cached = self._cache.get(key)
         if cached is None:
+            refusal = denied(self._scope, tenant, connection, provider)
+            if refusal is not None:
+                return refusal
             with anyio.move_on_after(within):
                 return await self._read(tenant, connection, provider)
             return Failure(reason=Reason.STORE_UNAVAILABLE, detail=f"{BUCKET} did not answer before the deadline")
@@ -355,10 +355,10 @@ def _nobody(_key: str) -> None:
 
 
 def _usable(credential: Credential, connection: str, provider: str) -> Credential | Failure:
+    if credential.status is Status.ACTIVE:
+        return credential
     who = f"connection {connection} of {provider}"
     match credential.status:
-        case Status.ACTIVE:
-            return credential
         case Status.REAUTH_REQUIRED:
             detail = f"{who} must be allowed again by its owner: {credential.why or 'the provider took its grant back'}"
             reason = Reason.REFRESH_LOST if credential.lost else Reason.REAUTH_REQUIRED

@@ -7,6 +7,7 @@ format. A version reads its own format and the one before; it does not open what
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -190,6 +191,7 @@ def record_place(bucket: str, key: str) -> str:
     return f"{bucket}|{key}"
 
 
+@lru_cache(maxsize=4_096)
 def record_key(*names: str) -> str:
     """The key of what the names say, tenant first: readable, one token for each; `%` is not legal there and is `=`."""
     return ".".join(_token(name) for name in names)
