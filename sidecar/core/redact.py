@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import AnyStr
 from urllib.parse import parse_qsl, quote, quote_plus, urlencode
 
 import msgspec
@@ -43,7 +42,7 @@ WRITTEN_ALIKE = re.compile(r"[A-Za-z0-9_.~-]+")  # in a URL, in JSON, anywhere
 SHORT = 8  # characters; a shorter secret is cut out only where it stands alone
 
 
-def redact_headers(headers: Iterable[tuple[AnyStr, AnyStr]], secrets: Sequence[str] = ()) -> dict[str, str]:
+def redact_headers(headers: Iterable[tuple[str | bytes, str | bytes]], secrets: Sequence[str] = ()) -> dict[str, str]:
     """The headers that may be shown, by lower-case name; of the others not even the value's length."""
     forms = _forms(secrets)
     shown: dict[str, str] = {}
