@@ -30,6 +30,7 @@ from sidecar.telling import Telling
 from sidecar.wire.reply import too_large
 
 TURN_SECONDS = 0.01  # a shorter wait for its turn is not told
+DONE = Decision(None, "done")
 UNTRIED = frozenset({Reason.BEFORE_SEND, Reason.CIRCUIT_OPEN})  # then what the attempt before showed stands
 
 
@@ -81,12 +82,15 @@ class Executor:
 
         `credential` is used in place of the connection's stored one: it is tried before it is stored.
         """
-        stop = stop or Stop.here()
-        due = self._overdue.expect(stop, call.deadline - self._clock.now())
+        stop, now = stop or Stop.here(), self._clock.now()
+        due = self._overdue.expect(stop, call.deadline - now)
         run: Run | None = None
         try:
             told = self._telling.emit(story.started, call, catalog_hash=self.catalogue.digest, sidecar=self._id)
-            prepared = await self._turn(call, stop) or await self.preparation.prepare(call, credential, stop, told=told)
+            if stop.turn is not None:
+                await stop.turn
+                now = self._clock.now()
+            prepared = self._late(call, now) or await self.preparation.prepare(call, credential, stop, told=told)
             if isinstance(prepared, Run):
                 run = prepared
                 result = await self._outcome(run)
@@ -105,14 +109,12 @@ class Executor:
         stop.settle()
         return await self._end(call, run, result)
 
-    async def _turn(self, call: Call, stop: Stop) -> Failure | None:
-        """Wait until others have had their turn, and tell of it where that took a while."""
-        if stop.turn is not None:
-            await stop.turn
-        waited = self._clock.now() - call.accepted
+    def _late(self, call: Call, now: float) -> Failure | None:
+        """Others had their turn before: tell of it where that took a while."""
+        waited = now - call.accepted
         if waited < TURN_SECONDS:
             return None
-        if self._clock.now() >= call.deadline:
+        if now >= call.deadline:
             return out_of_time(waited)
         self._telling.emit(story.wait, call, waited, "other calls were under way: its turn came then")
         return None
@@ -174,7 +176,7 @@ class Executor:
 
     def _decide(self, run: Run, result: Outcome, jitter: float) -> Decision:
         if isinstance(result, Success):
-            return Decision(None, "done")
+            return DONE
         if result.reason is Reason.CREDENTIAL_REJECTED and self.preparation.may_renew(run):
             run.refused = result
             return Decision(0.0, "the provider refused the token before acting: it is renewed, then sent once more")

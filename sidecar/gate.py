@@ -97,7 +97,8 @@ class Gate:
     def leave(self, arrived: Arrived) -> None:
         """It has ended."""
         self._fair.leave(arrived)
-        self._schedule()
+        if not self._scheduled:
+            self._schedule()
 
     def seat_all(self) -> None:
         """Have every call that stands in a line decoded, in the next turn of the loop."""
@@ -113,7 +114,8 @@ class Gate:
         return away
 
     def _schedule(self) -> None:
-        if not self._scheduled and (self._standing or self._fair.wants_turn):
+        """Have a turn, if anybody wants one."""
+        if self._standing or self._fair.wants_turn:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._turn)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterable
-from functools import partial
 from typing import Any, Protocol
 
 import anyio
@@ -174,16 +173,9 @@ class Worker:
 
     def _start(self, arrived: Arrived) -> None:
         stop = Stop(arrived.turn)
-        work = self._serve(arrived.message, arrived.answer, arrived.endpoint, arrived.accepted, stop)
-        task = stop.task = asyncio.get_running_loop().create_task(work)
+        task = stop.task = asyncio.get_running_loop().create_task(self._serve(arrived, stop))
         self._tasks[task] = stop
-        task.add_done_callback(partial(self._ended, arrived))
         self._counters.in_flight(len(self._tasks))
-
-    def _ended(self, arrived: Arrived, task: asyncio.Task[Answer]) -> None:
-        del self._tasks[task]
-        self._counters.in_flight(len(self._tasks))
-        self._gate.leave(arrived)
 
     def _refuse(self, message: Message, failure: Failure, why: str) -> None:
         self._counters.refused(why)
@@ -196,12 +188,11 @@ class Worker:
 
     # --- one message -------------------------------------------------------------------------------------------------
 
-    async def _serve(
-        self, message: Message, answer: Answerer, endpoint: Endpoint, accepted: float, stop: Stop
-    ) -> Answer:
+    async def _serve(self, arrived: Arrived, stop: Stop) -> Answer:
         """Answer one message, whatever happens."""
+        endpoint = arrived.endpoint
         try:
-            answered = await answer(message, accepted, stop)
+            answered = await arrived.answer(arrived.message, arrived.accepted, stop)
         except asyncio.CancelledError:  # of what has no end of its own to tell, as a call has
             stop.arrived()
             answered = Answer(Asked(), _given_up())
@@ -211,9 +202,12 @@ class Worker:
         stop.settle()
         if answered.refused is not None:
             self._counters.refused(answered.refused)
-        self._replies.send(message, answered)
+        self._replies.send(arrived.message, answered)
         error = answered.outcome.reason if isinstance(answered.outcome, Failure) else None
-        endpoint.count(self._clock.now() - accepted, error)
+        endpoint.count(self._clock.now() - arrived.accepted, error)
+        del self._tasks[stop.task]
+        self._counters.in_flight(len(self._tasks))
+        self._gate.leave(arrived)
         return answered
 
 
