@@ -25,21 +25,21 @@ ROWS = (
     Row(
         promise="What a provider says reaches the agent without the credential.",
         file="sidecar/attempt.py",
-        good="            return redact_failure(result, run.secrets)\n",
+        good="            return redact_failure(result, proof.secrets)\n",
         bad="            return result\n",
         tests=(f"{SECRET}::test_of_an_answer_that_echoes_it",),
     ),
     Row(
         promise="A cursor that repeats the credential is not handed to the agent.",
         file="sidecar/attempt.py",
-        good="return echoing(result, run.secrets, run.proofs, run.provider.manifest.title, run.side_effect) or result",
-        bad="return result",
+        good="return echoing(result, proof.secrets",
+        bad="return result or echoing(result, proof.secrets",
         tests=("tests/execute/test_around.py::test_no_cursor_carries_the_credential_to_the_agent",),
     ),
     Row(
         promise="An answer that repeats the credential is not handed to the agent.",
         file="sidecar/core/refusal.py",
-        good="any(proof.encode() in success.body for proof in proofs if len(proof) >= NO_WORD)",
+        good="any(proof in success.body for proof in proofs)",
         bad="False",
         tests=(
             "tests/execute/test_around.py::test_no_answer_carries_the_credential_to_the_agent",
@@ -63,8 +63,8 @@ ROWS = (
     Row(
         promise="Headers are shown by an allow-list.",
         file="sidecar/core/redact.py",
-        good="if lower in SHOWN_HEADERS or lower.startswith(SHOWN_PREFIXES):",
-        bad='if lower not in ("authorization", "cookie", "set-cookie"):',
+        good="if lower in SHOWN_HEADERS or lower.startswith(SHOWN_PREFIXES) else None",
+        bad='if lower not in ("authorization", "cookie", "set-cookie") else None',
         tests=(f"{REDACT}::test_headers_are_shown_by_an_allow_list",),
     ),
     Row(
@@ -84,13 +84,13 @@ ROWS = (
     Row(
         promise="A user name and password are as secret in the form of their header.",
         file="sidecar/auth/kind.py",
-        good=", _pair(fields)]",
+        good=", pair(fields)]",
         bad="]",
         tests=(f"{SECRET}::test_of_a_basic_pair_that_is_echoed",),
     ),
     Row(
         promise="A key in the query cannot become a parameter of its own.",
-        file="sidecar/auth/kind.py",
+        file="sidecar/auth/proof.py",
         good="={quote(value, safe='')}\"",
         bad='={value}"',
         tests=("tests/auth/test_kind.py::test_a_key_in_the_query_is_encoded",),
