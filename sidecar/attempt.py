@@ -8,7 +8,7 @@ import logging
 import httpx
 import msgspec
 
-from sidecar.auth.kind import authorise
+from sidecar.auth.proof import authorise
 from sidecar.core.outcome import outcome
 from sidecar.core.redact import redact_failure
 from sidecar.core.refusal import echoing
@@ -41,7 +41,7 @@ class Attempts:
         run.attempts += 1
         if run.call.access is Access.WRITE:  # until its end is known
             run.side_effect = SideEffect.UNKNOWN
-        request = authorise(run.request, run.auth, run.credential.revealed(), self._user_agent)
+        request = authorise(run.request, run.proof, self._user_agent)
         request.extensions["may_send"] = run.may_send
         most = run.provider.manifest.max_response_bytes or self._most
         result: Outcome | None = None
@@ -69,9 +69,10 @@ class Attempts:
             result = self._meaning(run, answer)
         except Exception as error:  # noqa: BLE001  # of a hook; the exchange is told all the same
             return bug(run.call, run, error)
+        proof = run.proof
         if isinstance(result, Failure):
-            return redact_failure(result, run.secrets)
-        return echoing(result, run.secrets, run.proofs, run.provider.manifest.title, run.side_effect) or result
+            return redact_failure(result, proof.secrets)
+        return echoing(result, proof.secrets, proof.proofs, run.provider.manifest.title, run.side_effect) or result
 
     def _meaning(self, run: Run, answer: httpx.Response | Failure) -> Outcome:
         if not isinstance(answer, Failure):

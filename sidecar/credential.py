@@ -57,11 +57,12 @@ class OwnLimit(msgspec.Struct, frozen=True):
         return f"{self.units}" if self.seconds is None else f"{self.units}/{self.seconds:g}"
 
 
-class Credential(msgspec.Struct, frozen=True, kw_only=True):
+class Credential(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """What a connection proves itself with. Times are Unix seconds; `account` is who the provider says it is.
 
     `fields` last, `tokens` are issued for them and renewed. `client_id` is the app that the tokens are bound to, `kept`
     what the provider said that stays with the connection, `why` the reason of a status, `limits` what is allowed there.
+    What `auth/proof.py` makes of it hangs on it, and so is gone when it is.
     """
 
     kind: str

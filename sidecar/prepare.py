@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from sidecar.auth.kind import auth_of, is_issued
+from sidecar.auth.kind import is_issued
+from sidecar.auth.proof import proof_of
 from sidecar.catalogue.validate import nearest, validate
 from sidecar.core.base_url import connection_url
 from sidecar.core.plan import Plan, Plans
@@ -76,8 +77,8 @@ class Preparation:
         if isinstance(credential, Failure):
             return credential
         plan, values = asked.plan, asked.values
-        auth = auth_of(plan.provider.manifest.auth, credential.kind)
-        if auth is None:
+        proof = proof_of(plan.provider.manifest.auth, credential)
+        if proof is None:
             return unusable(call, credential.kind)
         request = self._request(call, asked, credential)
         if isinstance(request, Failure):
@@ -85,7 +86,7 @@ class Preparation:
         caller = caller_of(plan.provider, call.tenant, call.connection, credential)
         demand = plan.tariff.demand(caller, values)
         trial = given is not None
-        return Run(call, plan.provider, plan.operation, credential, auth, request, told, stop, demand, trial=trial)
+        return Run(call, plan.provider, plan.operation, credential, proof, request, told, stop, demand, trial=trial)
 
     async def load(self, call: Call) -> Credential | Failure:
         """The credential of the call's connection, found before its deadline."""
@@ -99,13 +100,13 @@ class Preparation:
         credential = await (self._renewed(run, run.refused) if run.refused else self.load(run.call))
         if isinstance(credential, Failure):
             return credential
-        auth = auth_of(run.provider.manifest.auth, credential.kind)
-        if auth is None:
+        proof = proof_of(run.provider.manifest.auth, credential)
+        if proof is None:
             return unusable(run.call, credential.kind)
         fact = run.provider.manifest.base_url  # the request is for the server before: not its secret
         if connection_url(fact, credential) != connection_url(fact, run.credential):
             return moved(run.call)
-        run.credential, run.auth = credential, auth
+        run.credential, run.proof = credential, proof
         return None
 
     def may_renew(self, run: Run) -> bool:

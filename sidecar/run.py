@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
 
-from sidecar.auth.kind import proofs_of, secrets_of
+from sidecar.auth.proof import Proof
 from sidecar.core.breaker import Entry
 from sidecar.core.idempotency import takes_key
 from sidecar.core.quota.limit import Demand
@@ -93,7 +94,7 @@ class Run:
     provider: Provider
     operation: Operation
     credential: Credential
-    auth: Auth
+    proof: Proof
     request: Request
     told: bool
     stop: Stop
@@ -132,14 +133,14 @@ class Run:
         return self.operation.repeatable(self.request.method) or takes_key(self.provider, self.operation)
 
     @property
-    def secrets(self) -> list[str]:
-        """What nobody is shown, also where the provider says it."""
-        return secrets_of(self.auth, self.credential.revealed())
+    def auth(self) -> Auth:
+        """The kind of its credential."""
+        return self.proof.auth
 
     @property
-    def proofs(self) -> list[str]:
-        """What nobody is shown though the provider means to say it."""
-        return proofs_of(self.auth, self.credential.revealed())
+    def secrets(self) -> Sequence[str]:
+        """What nobody is shown, also where the provider says it."""
+        return self.proof.secrets
 
 
 def surest(one: SideEffect, other: SideEffect) -> SideEffect:

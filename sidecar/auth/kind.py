@@ -5,11 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import TypeGuard, get_args
-from urllib.parse import quote
-
-import httpx
 
 from sidecar.kinds import (
     ApiKey,
@@ -23,7 +19,7 @@ from sidecar.kinds import (
     Login,
     OAuth2,
 )
-from sidecar.model import Failure, Problem, Reason, Request
+from sidecar.model import Failure, Problem, Reason
 
 ACCESS_TOKEN = "access_token"  # the field of the kinds whose token the provider issues, in use
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # neither a header (RFC 9110 section 5.5) nor basic (RFC 7617) has one
@@ -144,54 +140,12 @@ def _half_an_app(auth: OAuth2, fields: Mapping[str, str]) -> list[Problem]:
     return []
 
 
-def authorise(request: Request, auth: Auth, fields: Mapping[str, str], user_agent: str) -> httpx.Request:
-    """The request ready to send: with the credential, which exists in this value and nowhere before it."""
-    url, headers = request.url, [*request.headers, ("user-agent", user_agent)]
-    for place, name, value in _carried(auth, fields):
-        if place == "header":
-            headers.append((name, value))
-        else:
-            separator = "&" if "?" in url else "?"
-            url = f"{url}{separator}{quote(name, safe='')}={quote(value, safe='')}"
-    return _built(request, url if url is not request.url else _parsed(url), headers)
-
-
-def _carried(auth: Auth, fields: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    """Where each part of the credential goes: header or query, its name there, its value."""
-    match auth:
-        case ApiKey(place=place, name=name, prefix=prefix, more=more):
-            parts = [(part.place, part.name, part.prefix + fields[part.field]) for part in more]
-            return [(place, name, prefix + fields["key"]), *parts]
-        case Bearer():
-            return [("header", "authorization", f"Bearer {fields['token']}")]
-        case Basic():
-            return [("header", "authorization", f"Basic {_pair(fields)}")]
-        case _:
-            return [(auth.carry.place, auth.carry.name, auth.carry.prefix + fields[ACCESS_TOKEN])]
-
-
-def _built(request: Request, url: httpx.URL | str, headers: list[tuple[str, str]]) -> httpx.Request:
-    """The request for HTTPX, without what HTTPX would look up by itself: that costs more than sending it. Host and
-    Content-Length are the sender's to say.
-    """
-    raw = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers]
-    built = httpx.Request(request.method, url, headers=raw, stream=httpx.ByteStream(request.content))
-    built.read()
-    return built
-
-
-# A URL with a key in it is not kept.
-@lru_cache(maxsize=1_024)
-def _parsed(url: str) -> httpx.URL:
-    return httpx.URL(url)
-
-
 def secrets_of(auth: Auth, fields: Mapping[str, str]) -> list[str]:
     """What nobody may be shown of a credential: its fields, but those that only name somebody, and what a header says
     in their place.
     """
     secrets = [value for name, value in fields.items() if is_secret(auth, name)]
-    return [*secrets, _pair(fields)] if isinstance(auth, Basic) else secrets
+    return [*secrets, pair(fields)] if isinstance(auth, Basic) else secrets
 
 
 def proofs_of(auth: Auth, fields: Mapping[str, str]) -> list[str]:
@@ -215,6 +169,11 @@ def is_secret(auth: Auth, name: str) -> bool:
             return name not in PUBLIC
 
 
+def pair(fields: Mapping[str, str]) -> str:
+    """User name and password as RFC 7617 section 2 writes them."""
+    return base64.b64encode(f"{fields['username']}:{fields['password']}".encode()).decode()
+
+
 def shown(auth: Auth) -> str:
     """What the kind adds, in words, for a dry run."""
     match auth:
@@ -226,11 +185,6 @@ def shown(auth: Auth) -> str:
             return "user name and password in header authorization"
         case _:
             return f"access token in {auth.carry.place} {auth.carry.name}"
-
-
-def _pair(fields: Mapping[str, str]) -> str:
-    """User name and password as RFC 7617 section 2 writes them."""
-    return base64.b64encode(f"{fields['username']}:{fields['password']}".encode()).decode()
 
 
 def _refused(problems: tuple[Problem, ...]) -> Failure:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sidecar.core.redact import SHORT, without_secrets
 from sidecar.model import Call, Failure, Reason, Request, SideEffect, Success
 from sidecar.provider import Operation
@@ -100,7 +102,7 @@ def untold() -> Failure:
 
 
 def echoing(
-    success: Success, secrets: list[str], proofs: list[str], title: str, side_effect: SideEffect
+    success: Success, secrets: Sequence[str], proofs: Sequence[bytes], title: str, side_effect: SideEffect
 ) -> Failure | None:
     """The failure in place of a success that would hand the credential to the agent: by its cursor, where no secret has
     a place, or by its body, which is looked through for what proves who one is.
@@ -108,7 +110,7 @@ def echoing(
     cursor = success.next_cursor and decode_cursor(success.next_cursor)
     if cursor and without_secrets(cursor, [secret for secret in secrets if len(secret) >= SHORT]) != cursor:
         where = "into the cursor of the next page"
-    elif any(proof.encode() in success.body for proof in proofs if len(proof) >= NO_WORD):
+    elif any(proof in success.body for proof in proofs):
         where = "into its answer"
     else:
         return None

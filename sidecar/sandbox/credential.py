@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import httpx
 
-from sidecar.auth.kind import authorise, fields_of, kind_of
+from sidecar.auth.kind import fields_of, kind_of
+from sidecar.auth.proof import Proof, authorise
 from sidecar.credential import Credential, Tokens
 from sidecar.kinds import Auth, Issued
 from sidecar.manifest import SelfHosted, Subdomain
@@ -43,7 +44,7 @@ def carried(auth: Auth) -> tuple[str, str, str]:
     """Where the sandbox's credential of this kind stands in a request: `header` or `query`, name, value."""
     bare = httpx.Request("GET", "https://server.example/", headers={"user-agent": ""})
     given = {"access_token": ACCESS_TOKEN} if isinstance(auth, Issued) else fields(auth)
-    request = authorise(Request("GET", str(bare.url)), auth, given, "")
+    request = authorise(Request("GET", str(bare.url)), Proof(auth, given), "")
     for name, value in request.url.params.multi_items():
         return "query", name, value
     name = next(name for name in request.headers if name not in bare.headers)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from sidecar.auth.kind import (
-    authorise,
     check_fields,
     fields_of,
     is_issued,
@@ -14,6 +13,7 @@ from sidecar.auth.kind import (
     secrets_of,
     shown,
 )
+from sidecar.auth.proof import Proof, authorise
 from sidecar.auth.scopes import wanted_scopes
 from sidecar.kinds import (
     AppInstallation,
@@ -131,7 +131,7 @@ def test_how_a_token_is_carried(carry: Carry, header: str | None, query: str | N
     """As the manifest says; the fields that it was issued for stay here."""
     auth = OAuth2(authorize_url="https://a.example", token_url=URL, carry=carry)
     request = authorise(
-        Request("GET", "https://api.acme.example/items"), auth, {"client_secret": "canary"} | TOKENS, "agent"
+        Request("GET", "https://api.acme.example/items"), Proof(auth, {"client_secret": "canary"} | TOKENS), "agent"
     )
     assert request.headers.get("authorization") == header
     assert request.url.params.get("access_token") == query

@@ -7,7 +7,8 @@ import base64
 import httpx
 import pytest
 
-from sidecar.auth.kind import auth_of, authorise, check_fields, fields_of, kind_of, secrets_of, shown
+from sidecar.auth.kind import auth_of, check_fields, fields_of, kind_of, secrets_of, shown
+from sidecar.auth.proof import Proof, authorise
 from sidecar.kinds import ApiKey, Auth, Basic, Bearer
 from sidecar.model import Failure, Reason, Request
 
@@ -20,7 +21,7 @@ PAIR = {"username": "Åsa", "password": "p:w ✓"}
 
 
 def sent(auth: Auth, fields: dict[str, str], request: Request = REQUEST) -> httpx.Request:
-    return authorise(request, auth, fields, "connector-sidecar/1")
+    return authorise(request, Proof(auth, fields), "connector-sidecar/1")
 
 
 @pytest.mark.parametrize(

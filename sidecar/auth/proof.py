@@ -1,0 +1,113 @@
+"""A credential in plain, in the forms that its calls need: what requests carry, what answers are looked through for.
+
+It is made once for a credential, hangs on it and ends with it. It shows itself nowhere, as a `Secret` does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import NoReturn
+from urllib.parse import quote
+
+import httpx
+
+from sidecar.auth.kind import ACCESS_TOKEN, auth_of, pair, proofs_of, secrets_of
+from sidecar.core.refusal import NO_WORD
+from sidecar.credential import Credential
+from sidecar.kinds import ApiKey, Auth, Basic, Bearer
+from sidecar.model import Request
+from sidecar.secret import SHOWN
+
+
+class Proof:
+    """What a credential comes to. `secrets` are what nobody is shown, also where the provider says it; `proofs` what no
+    answer may hold though the provider means to say it.
+    """
+
+    __slots__ = ("_carried", "_fields", "auth", "proofs", "secrets")
+
+    def __init__(self, auth: Auth, fields: Mapping[str, str]) -> None:
+        """`fields` in plain."""
+        self.auth = auth
+        self.secrets = tuple(secrets_of(auth, fields))
+        self.proofs = tuple(proof.encode() for proof in proofs_of(auth, fields) if len(proof) >= NO_WORD)
+        self._fields = fields
+        self._carried: tuple[str, list[tuple[bytes, bytes]]] | None = None
+
+    def carried(self) -> tuple[str, list[tuple[bytes, bytes]]]:
+        """What it adds to a request: to the query, encoded, and to the headers."""
+        if self._carried is None:
+            parts = _parts(self.auth, self._fields)
+            query = [
+                f"{quote(name, safe='')}={quote(value, safe='')}" for place, name, value in parts if place == "query"
+            ]
+            headers = [_raw(name, value) for place, name, value in parts if place == "header"]
+            self._carried = "&".join(query), headers
+        return self._carried
+
+    def __repr__(self) -> str:
+        return SHOWN
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a proof is not pickled or copied")
+
+
+def proof_of(kinds: Sequence[Auth], credential: Credential) -> Proof | None:
+    """The credential as the kind of that name in a manifest; None where it has no such kind (any more)."""
+    kept = vars(credential)
+    auth, known = auth_of(kinds, credential.kind), kept.get("proof")
+    if auth is None or (known is not None and known.auth is auth):
+        return None if auth is None else known
+    made = kept["proof"] = Proof(auth, credential.revealed())
+    return made
+
+
+class Authorised(httpx.Request):
+    """A request with its credential and its whole body, which HTTPX would put together anew from a stream."""
+
+    def __init__(self, method: str, url: httpx.URL | str, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        super().__init__(method, url, headers=headers, stream=httpx.ByteStream(body))
+        self.body = body
+
+    @property
+    def content(self) -> bytes:
+        return self.body
+
+
+def authorise(request: Request, proof: Proof, user_agent: str) -> httpx.Request:
+    """The request ready to send: with the credential, and without what HTTPX would look up by itself: that costs more
+    than sending it. Host and Content-Length are the sender's to say.
+    """
+    query, carried = proof.carried()
+    headers = [_raw(name, value) for name, value in request.headers]
+    headers.append((b"user-agent", user_agent.encode("ascii")))
+    headers += carried
+    if not query:
+        return Authorised(request.method, _parsed(request.url), headers, request.content)
+    joint = "&" if "?" in request.url else "?"
+    return Authorised(request.method, f"{request.url}{joint}{query}", headers, request.content)
+
+
+def _parts(auth: Auth, fields: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """Where each part of the credential goes: header or query, its name there, its value."""
+    match auth:
+        case ApiKey(place=place, name=name, prefix=prefix, more=more):
+            parts = [(part.place, part.name, part.prefix + fields[part.field]) for part in more]
+            return [(place, name, prefix + fields["key"]), *parts]
+        case Bearer():
+            return [("header", "authorization", f"Bearer {fields['token']}")]
+        case Basic():
+            return [("header", "authorization", f"Basic {pair(fields)}")]
+        case _:
+            return [(auth.carry.place, auth.carry.name, auth.carry.prefix + fields[ACCESS_TOKEN])]
+
+
+def _raw(name: str, value: str) -> tuple[bytes, bytes]:
+    return name.encode("ascii"), value.encode("ascii")
+
+
+# A URL with a key in it is not kept.
+@lru_cache(maxsize=1_024)
+def _parsed(url: str) -> httpx.URL:
+    return httpx.URL(url)
