@@ -125,8 +125,9 @@ class Answers:
             ended = await self._executor.run(call, stop=stop)
         finally:
             del self._in_flight[named]
-        # What its end was is told by now, and holds no link.
-        return self._answered(call, replace(ended, outcome=await self._links.mended(call, ended.outcome)))
+        if isinstance(ended.outcome, Failure):  # what its end was is told by now, and holds no link
+            ended = replace(ended, outcome=await self._links.mended(call, ended.outcome))
+        return self._answered(call, ended)
 
     def named_by(self, cancel: str) -> Stop | Failure | None:
         """The call in flight that the subject of a cancel names; None when it is not held here."""

@@ -93,7 +93,7 @@ ROWS = (
     Row(
         promise="No call outlives its deadline, whatever it waits for.",
         file="sidecar/execute.py",
-        good="        due = self._overdue.expect(stop, call.deadline - self._clock.now())\n",
+        good="        due = self._overdue.expect(stop, call.deadline - now)\n",
         bad="        due = self._overdue.expect(stop, 100.0)\n",
         tests=(f"{OVERDUE}::test_a_wait_that_hangs_tells_the_attempt_before",),
     ),
