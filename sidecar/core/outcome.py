@@ -44,6 +44,8 @@ BY_STATUS: dict[int, Reason] = {
 UNCERTAIN = frozenset({Reason.OUTCOME_UNKNOWN, Reason.PROVIDER_5XX, Reason.BAD_PROVIDER_RESPONSE})
 # After these the answer to a POST lies elsewhere: it may have been done (RFC 9110 section 15.4).
 SEE_OTHER = frozenset({302, 303})
+UNREAD = object()  # in place of a body that nobody has decoded yet
+PASSED_ON = msgspec.json.Decoder(msgspec.Raw)
 
 
 def outcome(provider: Provider, operation: Operation, response: httpx.Response, wall: float) -> Outcome:
@@ -52,14 +54,15 @@ def outcome(provider: Provider, operation: Operation, response: httpx.Response, 
     if not 200 <= status < 300:  # noqa: PLR2004
         return _failed(provider, operation, response, wall)
     test = provider.manifest.success
-    if test is not None and not (operation.fact.returns == "nothing" and status in NO_CONTENT):
-        body = _decoded(response.content)
-        any_form = operation.raw or operation.fact.returns == "bytes"
-        if isinstance(body, _Broken) and not any_form:
-            return _senseless(provider, operation, response, _not_json(response, body))
-        if not _passes(test, body, any_form=any_form):
-            return _failed(provider, operation, response, wall)
-    return _succeeded(provider, operation, response)
+    if test is None or (operation.fact.returns == "nothing" and status in NO_CONTENT):
+        return _succeeded(provider, operation, response, UNREAD)
+    body = _decoded(response.content)
+    any_form = operation.raw or operation.fact.returns == "bytes"
+    if isinstance(body, _Broken) and not any_form:
+        return _senseless(provider, operation, response, _not_json(response, body))
+    if not _passes(test, body, any_form=any_form):
+        return _failed(provider, operation, response, wall)
+    return _succeeded(provider, operation, response, body)
 
 
 class _Broken(msgspec.Struct, frozen=True):
@@ -73,34 +76,37 @@ def _passes(test: SuccessTest, body: Any, *, any_form: bool) -> bool:
     return bool(same) or (any_form and value is None)
 
 
-def _succeeded(provider: Provider, operation: Operation, response: httpx.Response) -> Outcome:
+def _succeeded(provider: Provider, operation: Operation, response: httpx.Response, body: Any) -> Outcome:
+    """The success that the answer is; `body` is what it says, where that was read already."""
     fact, status, content = operation.fact, response.status_code, response.content
-    content_type = response.headers.get("content-type", "")
     if fact.returns == "nothing" or status in NO_CONTENT or (operation.raw and not content):
         return Success(body=b"null", provider_status=status)
-    if fact.returns == "bytes" or (operation.raw and "json" not in content_type):
-        return Success(body=content, content_type=content_type or CONTENT_TYPES["raw"], provider_status=status)
-    return _json(provider, operation, response)
+    if fact.returns == "bytes" or operation.raw:
+        content_type = response.headers.get("content-type", "")
+        if fact.returns == "bytes" or "json" not in content_type:
+            return Success(body=content, content_type=content_type or CONTENT_TYPES["raw"], provider_status=status)
+    return _json(provider, operation, response, body)
 
 
-def _json(provider: Provider, operation: Operation, response: httpx.Response) -> Outcome:
+def _json(provider: Provider, operation: Operation, response: httpx.Response, body: Any) -> Outcome:
     """The success whose answer must be JSON: passed on as it is, or the part or shape that the operation promises."""
-    fact, content = operation.fact, response.content
-    reads = reads_body(fact.paging) or operation.output_hook is not None or fact.output is not None
-    body = _decoded(content) if reads else _checked(content)
+    fact, content, cursor = operation.fact, response.content, None
+    shaped = fact.output is not None or operation.output_hook is not None
+    if body is UNREAD:
+        body = _decoded(content) if shaped or reads_body(fact.paging) else _checked(content)
     if isinstance(body, _Broken):
         return _senseless(provider, operation, response, _not_json(response, body))
-    try:
-        cursor = next_cursor(fact.paging, response.headers.get("link"), body, secret_parameters(provider))
-    except BadCursor as bad:
-        return _senseless(provider, operation, response, f"the answer has {bad}")
+    if fact.paging is not None:
+        try:
+            cursor = next_cursor(fact.paging, response.headers.get("link"), body, secret_parameters(provider))
+        except BadCursor as bad:
+            return _senseless(provider, operation, response, f"the answer has {bad}")
     if fact.output is not None:
         body = dig(body, fact.output)
         if body is None:
             return _senseless(provider, operation, response, f"the answer has no {fact.output}")
     if operation.output_hook is not None:
         body = operation.output_hook(body)
-    shaped = fact.output is not None or operation.output_hook is not None
     return Success(
         body=msgspec.json.encode(body) if shaped else content,
         provider_status=response.status_code,
@@ -263,8 +269,9 @@ def _checked(content: bytes) -> Any:
     if not content:
         return _Broken("the answer is empty")
     try:
-        content.decode()
-        msgspec.json.decode(content, type=msgspec.Raw)
+        if not content.isascii():
+            content.decode()
+        PASSED_ON.decode(content)
     except RecursionError:
         return _Broken("its JSON is nested too deeply")
     except (msgspec.DecodeError, UnicodeDecodeError):
