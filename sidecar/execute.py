@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 from sidecar.attempt import Attempts, bug
 from sidecar.auth.kind import shown
-from sidecar.core import story
 from sidecar.core.dry_run import dry_run
 from sidecar.core.hint import with_hint
 from sidecar.core.refusal import out_of_time, stopped, untold
@@ -86,7 +85,7 @@ class Executor:
         due = self._overdue.expect(stop, call.deadline - now)
         run: Run | None = None
         try:
-            told = self._telling.emit(story.started, call, catalog_hash=self.catalogue.digest, sidecar=self._id)
+            told = self._telling.started(call, catalog_hash=self.catalogue.digest, sidecar=self._id)
             if stop.turn is not None:
                 await stop.turn
                 now = self._clock.now()
@@ -116,7 +115,7 @@ class Executor:
             return None
         if now >= call.deadline:
             return out_of_time(waited)
-        self._telling.emit(story.wait, call, waited, "other calls were under way: its turn came then")
+        self._telling.waits(call, waited, "other calls were under way: its turn came then")
         return None
 
     async def _outcome(self, run: Run) -> Outcome:
@@ -160,7 +159,7 @@ class Executor:
             run.last = result
             if decision.delay == 0.0:
                 continue
-            self._telling.emit(story.wait, call, decision.delay, decision.why, jitter=jitter)
+            self._telling.waits(call, decision.delay, decision.why, jitter=jitter)
             await self._clock.sleep(decision.delay)
 
     async def _refusal(self, run: Run) -> Failure | None:
@@ -207,19 +206,19 @@ class Executor:
         """Tell how it ended, and let its key's record say so."""
         if run is None:
             result = self._final(call, None, result)
-            self._telling.emit(story.finished, call, attempts=0, result=result, why=())
+            self._telling.finished(call, attempts=0, result=result, why=())
             return Ended(result, 0)
         give_back(run)
         if run.replayed:
             return await self._replayed(run, run.replayed, result)
         result = self._final(call, run, result)
-        self._telling.emit(story.finished, call, attempts=run.attempts, result=result, why=run.why)
+        self._telling.finished(call, attempts=run.attempts, result=result, why=run.why)
         if run.held is not None:
             await self._keyed.settle(run, result)
         return Ended(result, run.attempts, again=run.again)
 
     async def _replayed(self, run: Run, first: Done, result: Outcome) -> Ended:
-        self._telling.emit(story.finished, run.call, attempts=0, result=result, why=run.why, replayed=first.call_id)
+        self._telling.finished(run.call, attempts=0, result=result, why=run.why, replayed=first.call_id)
         return Ended(result, first.attempts, replayed=first.call_id)
 
     def _final(self, call: Call, run: Run | None, result: Outcome) -> Outcome:

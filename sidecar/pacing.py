@@ -8,7 +8,6 @@ from typing import Any
 
 import httpx
 
-from sidecar.core import story
 from sidecar.core.quota.event import Wait
 from sidecar.core.quota.observe import Said, hints, limits_said, to_close
 from sidecar.core.retry import THROTTLED, Decision
@@ -59,7 +58,7 @@ class Pacing:
     def _tell(self, run: Run, wait: Wait) -> None:
         why = "the provider said to wait" if wait.closed else "the quota is used up"
         run.why.append(f"waited about {wait.seconds:.3f} s for bucket {wait.bucket}: {why}")
-        self._telling.emit(story.wait, run.call, wait.seconds, why, bucket=wait.bucket)
+        self._telling.waits(run.call, wait.seconds, why, bucket=wait.bucket)
 
     def _latest(self, call: Call) -> float:
         """When a wait must be over at the latest, so that there is time for the exchange."""

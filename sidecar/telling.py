@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
 
 import httpx
 
@@ -14,7 +13,6 @@ from sidecar.log import defect
 from sidecar.model import Call, Failure, Outcome
 from sidecar.ports import Clock
 from sidecar.run import Observer, Run
-from sidecar.wire.event import CallEvent
 
 log = logging.getLogger("sidecar.telling")
 
@@ -26,32 +24,62 @@ class Telling:
         self._observer = observer
         self._clock = clock
 
-    def emit(self, tell: Callable[..., CallEvent], call: Call, *known: Any, **also: Any) -> bool:
-        """Tell what happened; false when it is lost."""
+    def started(self, call: Call, *, catalog_hash: str, sidecar: str) -> bool:
+        """Tell that it is about to run; false when that is lost, as with all that follow."""
         try:
-            return self._observer.emit(tell(call, self._clock.now(), self._clock.wall(), *known, **also))
-        except Exception as error:  # logged without the secrets that its words may hold
-            log.exception("an event of call %s could not be told", call.call_id, exc_info=defect(error))
-            return False
+            now, wall = self._clock.now(), self._clock.wall()
+            return self._observer.emit(story.started(call, now, wall, catalog_hash=catalog_hash, sidecar=sidecar))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the call goes on
+            return _untold(call, error)
+
+    def waits(
+        self, call: Call, seconds: float, why: str, *, bucket: str | None = None, jitter: float | None = None
+    ) -> bool:
+        try:
+            now, wall = self._clock.now(), self._clock.wall()
+            return self._observer.emit(story.wait(call, now, wall, seconds, why, bucket=bucket, jitter=jitter))
+        except Exception as error:  # noqa: BLE001 - as above
+            return _untold(call, error)
 
     def attempt(
         self, run: Run, answer: httpx.Response | Failure, result: Outcome, decision: Decision, began: float
-    ) -> None:
+    ) -> bool:
         """Tell of one exchange."""
-        self.emit(
-            story.attempt,
-            run.call,
-            number=run.attempts,
-            began=began,
-            provider=run.provider,
-            request=run.request,
-            answer=answer,
-            result=result,
-            decision=decision,
-            secrets=run.secrets,
-            credential=run.credential,
-        )
+        try:
+            event = story.attempt(
+                run.call,
+                self._clock.now(),
+                self._clock.wall(),
+                number=run.attempts,
+                began=began,
+                provider=run.provider,
+                request=run.request,
+                answer=answer,
+                result=result,
+                decision=decision,
+                secrets=run.secrets,
+                credential=run.credential,
+            )
+            return self._observer.emit(event)
+        except Exception as error:  # noqa: BLE001 - as above
+            return _untold(run.call, error)
+
+    def finished(
+        self, call: Call, *, attempts: int, result: Outcome, why: Sequence[str], replayed: str | None = None
+    ) -> bool:
+        try:
+            now, wall = self._clock.now(), self._clock.wall()
+            event = story.finished(call, now, wall, attempts=attempts, result=result, why=why, replayed=replayed)
+            return self._observer.emit(event)
+        except Exception as error:  # noqa: BLE001 - as above
+            return _untold(call, error)
 
     async def is_told(self, run: Run) -> bool:
         """Whether `started` has left this process."""
         return run.told and await self._observer.handed_over()
+
+
+def _untold(call: Call, error: Exception) -> bool:
+    """Logged without the secrets that its words may hold."""
+    log.error("an event of call %s could not be told", call.call_id, exc_info=defect(error))
+    return False

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from sidecar.ports import Bus, BusError
-from sidecar.wire.event import Admin, Attempt, Auth, Event, Finished, Started, Wait, encoder, event_name
+from sidecar.wire.event import Admin, Attempt, Auth, Event, Finished, Wait, encoder, event_name
 from sidecar.wire.subject import trace_subject
 
 
@@ -46,10 +47,19 @@ class TracePublisher:
         self._bus = bus
         self._prefix = prefix
         self._counters = counters
+        self._count: dict[type[Event], Callable[[Any], None]] = {
+            Attempt: self._attempted,
+            Wait: self._waited,
+            Finished: self._finished,
+            Admin: self._administered,
+            Auth: self._refreshed,
+        }
 
     def emit(self, event: Event) -> bool:
         """Count it and hand it to the bus; false when it is lost."""
-        self._count(event)
+        count = self._count.get(type(event))
+        if count is not None:
+            count(event)
         try:
             subject = trace_subject(self._prefix, event.tenant, event.connection, event.provider, event_name(event))
             self._bus.publish(subject, encoder.encode(event))
@@ -67,20 +77,20 @@ class TracePublisher:
             return False
         return self._bus.connected
 
-    def _count(self, event: Event) -> None:
-        match event:
-            case Started():
-                pass
-            case Attempt():
-                result = str(event.status or event.reason or "none")
-                self._counters.attempted(event.provider, result, event.duration_ms / 1000)
-            case Wait():
-                self._counters.waited(event.provider, _why_waited(event), event.seconds)
-            case Finished():
-                self._counters.finished(event.provider, event.operation, event.outcome, event.elapsed_ms / 1000)
-                if event.replayed is not None:
-                    self._counters.replayed(event.provider)
-            case Admin():
-                self._counters.administered(event.verb, event.outcome)
-            case Auth():
-                self._counters.refreshed(event.provider, event.outcome)
+    def _attempted(self, event: Attempt) -> None:
+        result = str(event.status or event.reason or "none")
+        self._counters.attempted(event.provider, result, event.duration_ms / 1000)
+
+    def _waited(self, event: Wait) -> None:
+        self._counters.waited(event.provider, _why_waited(event), event.seconds)
+
+    def _finished(self, event: Finished) -> None:
+        self._counters.finished(event.provider, event.operation, event.outcome, event.elapsed_ms / 1000)
+        if event.replayed is not None:
+            self._counters.replayed(event.provider)
+
+    def _administered(self, event: Admin) -> None:
+        self._counters.administered(event.verb, event.outcome)
+
+    def _refreshed(self, event: Auth) -> None:
+        self._counters.refreshed(event.provider, event.outcome)

@@ -127,6 +127,9 @@ encoder = msgspec.json.Encoder()
 decoder = msgspec.json.Decoder(Event)
 
 
+_NAMES = {kind: str(kind.__struct_config__.tag) for kind in (Started, Attempt, Wait, Finished, Admin, Auth)}
+
+
 def timestamp(wall: float) -> str:
     """Unix seconds as RFC 3339 in UTC, to the microsecond."""
     seconds = int(wall)
@@ -140,5 +143,4 @@ def _to_the_second(seconds: int) -> str:
 
 def event_name(event: Event) -> str:
     """The last token of the event's subject."""
-    name = event.__struct_config__.tag
-    return str(name)
+    return _NAMES[type(event)]
