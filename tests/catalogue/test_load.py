@@ -165,6 +165,21 @@ def test_a_wrong_operation_names_its_key(tmp_path: Path, change: dict[str, Any],
 
 
 @pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a: &x {k: [1, 1.5]}\nb: *x\n", {"a": {"k": [1, 1.5]}, "b": {"k": [1, 1.5]}}),
+        ("a: no\nb: 2026-11-21\nc: true\nd: 'true'\n", {"a": "no", "b": "2026-11-21", "c": True, "d": "true"}),
+        ("<<: {a: 1}\n=: 1\n", {"<<": {"a": 1}, "=": 1}),
+        ("a:\nb: ''\nc: ~\nd: |\n  x\n", {"a": None, "b": "", "c": None, "d": "x\n"}),
+    ],
+    ids=["an alias", "words", "merge", "nothing"],
+)
+def test_yaml_says_what_stands_there(text: str, value: object) -> None:
+    """None of YAML 1.1's surprises, and what stands there once may be meant again."""
+    assert FORMATS.read_yaml(text) == value
+
+
+@pytest.mark.parametrize(
     ("text", "told"),
     [
         ("a: [1\n", "line 2:"),
@@ -175,6 +190,7 @@ def test_a_wrong_operation_names_its_key(tmp_path: Path, change: dict[str, Any],
         ("? {a: b}\n: 1\n", "line 1:"),
         ("a: *nobody\n", "line 1:"),
         ("a: &a [*a]\n", "a"),
+        ("a: !!map [1]\n", "line 1: expected a mapping"),
         ("- a\n", "Expected `object`, got `array`"),
         ("", "Expected `object`, got `null`"),
         ("just text\n", "Expected `object`, got `str`"),
