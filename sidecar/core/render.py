@@ -70,8 +70,8 @@ class Template:
         """The request below the base `url`, without credential and page."""
         try:
             path = self._path(values, call_id)
-            query = self._fixed_query + _pairs_of(self._query, values)
-            given = self._given_headers(values)
+            query = self._fixed_query + _pairs_of(self._query, values) if self._query else self._fixed_query
+            given = self._given_headers(values) if self._in_headers else {}
             content, content_type = self._content(values, call_id)
         except Refused as refused:
             problem = refused.problem

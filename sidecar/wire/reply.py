@@ -20,6 +20,7 @@ from sidecar.model import (
 from sidecar.wire import header
 
 FAILURE_TYPE = "urn:connector-sidecar:failure:"
+MOST_HEADERS = 16 * 1024  # bytes; a cursor has 8 KiB, a content type 2, and the rest is short
 SHORT = 200  # characters of a text of a failure that would not fit
 
 
@@ -120,7 +121,7 @@ def encode_reply(asked: Asked, outcome: Outcome, max_payload: int) -> Reply:
     if outcome.content_type != "application/json":
         headers[header.CONTENT_TYPE] = header.one_line(outcome.content_type)
     reply = Reply(outcome.body, headers)
-    if _size(reply) > max_payload:
+    if not _fits(reply, max_payload):
         return encode_failure(asked, too_large(asked.access, outcome, asked.attempts, max_payload), max_payload)
     return reply
 
@@ -128,7 +129,7 @@ def encode_reply(asked: Asked, outcome: Outcome, max_payload: int) -> Reply:
 def encode_failure(asked: Asked, failure: Failure, max_payload: int) -> Reply:
     """The reply of a failure. It is never too large: what explains least is left out before the reply would be."""
     reply = _failure(asked, failure)
-    return reply if _size(reply) <= max_payload else _failure(asked, _shortened(failure))
+    return reply if _fits(reply, max_payload) else _failure(asked, _shortened(failure))
 
 
 def failure_reply(asked: Asked, failure: Failure) -> FailureReply:
@@ -198,6 +199,11 @@ def _shortened(failure: Failure) -> Failure:
         provider_code=failure.provider_code and failure.provider_code[:SHORT],
         provider_request_id=failure.provider_request_id and failure.provider_request_id[:SHORT],
     )
+
+
+def _fits(reply: Reply, max_payload: int) -> bool:
+    """Whether it is no more than NATS takes. Its headers are counted where they could matter: near the limit."""
+    return len(reply.payload) + MOST_HEADERS <= max_payload or _size(reply) <= max_payload
 
 
 def _size(reply: Reply) -> int:

@@ -23,7 +23,8 @@ from sidecar.model import (
     retryable,
 )
 from sidecar.wire.header import by_lower_case, one_line
-from sidecar.wire.reply import Asked, FailureReply, Reply, encode_reply
+from sidecar.wire.reply import MOST_HEADERS, Asked, FailureReply, Reply, encode_reply
+from sidecar.wire.request import MAX_CURSOR
 
 CALL_ID = "0190a8b0-1234-7abc-8def-0123456789ab"
 ASKED = Asked(
@@ -262,6 +263,16 @@ def test_an_output_that_does_not_fit_is_a_failure(room: int) -> None:
         assert failure.hint is not None
     else:
         assert reply.payload == body
+
+
+def test_headers_that_are_not_counted_fit() -> None:
+    """Far below the limit headers are taken for as large as they can be: no reply has larger ones."""
+    asked = msgspec.structs.replace(ASKED, replayed="a" * 36, catalog_hash="f" * 64, attempts=1_000)
+    page = Success(body=b"", provider_status=599, next_cursor="c" * MAX_CURSOR, content_type="\U0001f511" * 1_000)
+    worst = Failure(reason=Reason.VALIDATION, detail="\U0001f511" * 1_000)
+    assert size(encode_reply(asked, page, MEBIBYTE)) <= MOST_HEADERS
+    failed = encode_reply(asked, worst, MEBIBYTE)
+    assert size(failed) - len(failed.payload) <= MOST_HEADERS
 
 
 @pytest.mark.parametrize(

@@ -89,8 +89,8 @@ ROWS = (
     Row(
         promise="A reply always fits one NATS message, its headers counted.",
         file="sidecar/wire/reply.py",
-        good="    if _size(reply) > max_payload:\n",
-        bad="    if len(reply.payload) > max_payload:\n",
+        good="or _size(reply) <= max_payload",
+        bad="or len(reply.payload) <= max_payload",
         tests=(f"{REPLY}::test_an_output_that_does_not_fit_is_a_failure",),
     ),
     Row(
