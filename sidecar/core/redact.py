@@ -31,6 +31,7 @@ WORDS_OF_SECRETS = (
 A_SECRET_WORD = re.compile(WORDS_OF_SECRETS, re.IGNORECASE)
 SECRET_NAME = re.compile(rf"(?:^|[_-]|(?-i:(?<=[a-z])(?=[A-Z])))(?:{WORDS_OF_SECRETS})$", re.IGNORECASE)
 LONGEST_NAME = 80
+LONGEST_VALUE = 512  # of a header that is shown
 FIELD_NAME = re.compile(r"""(?<![\w-])([\w-]++)["']?\s*+[:=]\s*+""")
 FIELD_VALUE = re.compile(r""""(?:[^"\\]|\\.)*+"?|'(?:[^'\\]|\\.)*+'?|[^\s,;&}\]]+""", re.DOTALL)
 SECRET_SHAPE = re.compile(
@@ -44,13 +45,14 @@ SHORT = 8  # characters; a shorter secret is cut out only where it stands alone
 
 def redact_headers(headers: Iterable[tuple[str | bytes, str | bytes]], secrets: Sequence[str] = ()) -> dict[str, str]:
     """The headers that may be shown, by lower-case name; of the others not even the value's length."""
-    forms = _forms(secrets)
     shown: dict[str, str] = {}
     for name, value in headers:
         if len(name) <= LONGEST_NAME and (known := _shown(name)):
-            text = value if isinstance(value, str) else _text(value)
-            shown[known] = (_cut(text, forms) if forms else text)[:512]
-    return shown
+            shown[known] = value if isinstance(value, str) else _text(value)
+    forms, words = _forms(secrets), " ".join(shown.values())
+    if len(words) <= LONGEST_VALUE and not any(map(words.__contains__, forms)):
+        return shown
+    return {name: _cut(value, forms)[:LONGEST_VALUE] for name, value in shown.items()}
 
 
 @lru_cache(maxsize=1_024)  # providers say the same names again and again
@@ -107,6 +109,8 @@ def said(content: bytes, secrets: Sequence[str] = ()) -> str | None:
 
 def _forms(secrets: Sequence[str]) -> list[str]:
     """How a provider may write secrets back: plain, as in a URL or a form, as in JSON; the longest first."""
+    if not secrets:
+        return []
     forms: set[str] = set()
     for secret in filter(None, secrets):
         if WRITTEN_ALIKE.fullmatch(secret):

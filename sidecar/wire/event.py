@@ -133,7 +133,8 @@ _NAMES = {kind: str(kind.__struct_config__.tag) for kind in (Started, Attempt, W
 def timestamp(wall: float) -> str:
     """Unix seconds as RFC 3339 in UTC, to the microsecond."""
     seconds = int(wall)
-    return f"{_to_the_second(seconds)}.{int((wall - seconds) * 1e6):06}Z"
+    micros = str(int((wall - seconds) * 1e6)).zfill(6)
+    return f"{_to_the_second(seconds)}.{micros}Z"
 
 
 @lru_cache(maxsize=16)
