@@ -56,15 +56,25 @@ class Stubborn(Greedy):
     """Refuses everything, for a moment at which it could have been served."""
 
     retry_after = 0.0
+    away = False
 
     def on(self, event: Event, now: float, jitter: float) -> list[Effect]:
-        return [Refuse(event.call, self.retry_after, "a")] if isinstance(event, Asked) else []
+        if not isinstance(event, Asked):
+            return []
+        return [Refuse(event.call, self.retry_after, "a", away=self.away)]
 
 
 class Never(Stubborn):
-    """Refuses everything."""
+    """Refuses everything, as if there were nobody to ask."""
 
     retry_after = 99.0
+    away = True
+
+
+class Presumptuous(Never):
+    """Refuses everything, as if the owner had said so."""
+
+    away = False
 
 
 class Usurper(Greedy):

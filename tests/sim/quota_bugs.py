@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from tests.sim import shape
+from tests.sim.denials import JUST_TOLD
 from tests.sim.judge import IN_BUCKET, IN_SLOTS, IN_WINDOW
 from tests.sim.planted import Edit
 from tests.sim.quota import KINDS
@@ -89,7 +90,7 @@ BUGS = (
             Edit("credit", "credit.serial <= self._last.get(credit.key, (-1, -1)) or len", "len"),
             Edit("credit", "elif held.serial == credit.serial:", "elif held.serial is not None:"),
             Edit("lending", " or lent.serial != serial:", ":"),
-            Edit("lending", "(lent is not None and lent.recalled)", "False"),
+            Edit("lending", "elif not lent.recalled:", "elif lent is not None:"),
         ),
         (IN_WINDOW,),
         ("mesh", "all"),
@@ -165,8 +166,19 @@ BUGS = (
     ),
     Bug(
         "others are not told what the provider closed",
-        (Edit("node", "turn.effects.append(SendAll(Closed(keys, seconds)))", "pass"),),
+        (Edit("node", "turn.effects.append(SendAll(Closed(told.keys, told.seconds)))", "pass"),),
         (CLOSED,),
         ("fair",),
+    ),
+    Bug(
+        "what an owner refused is refused for seconds",
+        (Edit("denied", "FRESH = 0.05", "FRESH = 5.0"),),
+        (JUST_TOLD,),
+    ),
+    Bug(
+        "what an owner refused counts from when that came",
+        (Edit("member", "grant.sent + grant.hold, denial", "turn.now, denial"),),
+        (JUST_TOLD,),
+        ("mesh", "all"),
     ),
 )

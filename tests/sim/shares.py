@@ -11,6 +11,7 @@ from sidecar.core.quota.limit import Demand
 from sidecar.core.quota.message import Grant
 from sidecar.core.quota.seat import Seat
 from tests.sim.cluster import Cluster
+from tests.sim.denials import Denials
 from tests.sim.world import World
 
 if TYPE_CHECKING:
@@ -61,9 +62,13 @@ class Shares:
     kept: list[Exchange] = field(default_factory=list)
     _closed: dict[tuple[str, str], float] = field(default_factory=dict)
     _open: dict[str, Exchange] = field(default_factory=dict)
+    _denials: Denials = field(init=False)
     _owner: dict[int, tuple[Pacer, str, Seat]] = field(
         default_factory=dict
     )  # who last believed that it owns a partition
+
+    def __post_init__(self) -> None:
+        self._denials = Denials(self.world, self.cluster)
 
     def begun(self, pacer: Pacer, name: str, demand: Demand, deadline: float) -> Exchange:
         exchange = Exchange(name, demand, deadline, pacer, self.world.now, pacer.actor.stood_still)
@@ -137,6 +142,7 @@ class Shares:
 
     def stepped(self, pacer: Pacer, heard: Event, effects: Sequence[Effect]) -> None:
         """A node took a step."""
+        self._denials.stepped(pacer, heard, effects)
         for effect in effects:
             if type(effect) is Send and type(effect.message) is Grant and effect.message.permits:
                 self._owns(pacer, effect.message.partition)

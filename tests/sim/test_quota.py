@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from sidecar.core.quota.event import Asked, Began, Effect, Event, Go, Wake
 from sidecar.core.quota.node import Node
 from sidecar.core.quota.pace import Pace
-from tests.sim import crude, judge, shares
+from tests.sim import crude, denials, judge, shares
 from tests.sim.pacer import MakeNode
 from tests.sim.planted import Edit, planted
 from tests.sim.quota import KINDS, simulate
@@ -49,6 +49,7 @@ def test_every_promise_holds_in_every_world() -> None:
         shares.ANSWERED,
         shares.SERVED,
         shares.SILENT,
+        denials.JUST_TOLD,
     }
     assert {"sent", "refused", "refused away", "left", "left in order", "permit void"} <= set(outcomes)
 
@@ -126,6 +127,7 @@ def caught(
         (crude.Usurper, shares.ONE_OWNER),
         (crude.Deaf, shares.CLOSED),
         (crude.Restless, shares.SILENT),
+        (crude.Presumptuous, denials.JUST_TOLD),
     ],
 )
 def test_a_node_that_breaks_its_promise_is_caught(make: MakeNode, promise: str) -> None:

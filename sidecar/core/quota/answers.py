@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sidecar.core.quota.message import Credit, Delay, Denial, Grant, Permit, Serial
 
 
@@ -39,10 +41,10 @@ class Answers:
     def forget(self, sender: str) -> None:
         self._answers.pop(sender, None)
 
-    def collected(self, now: float) -> list[tuple[str, Grant]]:
+    def collected(self, now: float) -> Sequence[tuple[str, Grant]]:
         """All that is to be said, each once."""
         if not self._answers:
-            return []
+            return ()
         answers, self._answers = self._answers, {}
         return [(sender, self._grant(sender, answer, now)) for sender, answer in answers.items()]
 

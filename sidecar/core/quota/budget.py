@@ -43,6 +43,7 @@ class Budget:
         self.unknown_slots = (0, 0.0)  # that nobody told of after a takeover, and until when
         self.lent: dict[str, Lent] = {}
         self.unknown: list[int] = [0] * len(self.windows)  # lent to sidecars that said nothing since a takeover
+        self._out = [0] * len(self.windows)  # of each window: lent or unknown
         self.closed = 0.0  # until then: the provider said so
         self.variation = limit.variation
         self.strict = 0.0  # until then less is used
@@ -63,6 +64,7 @@ class Budget:
         self.turns: dict[Line, float] = {}
         self.virtual = 0.0
         self.due = NEVER
+        self._measure()
 
     def cap(self, at: int, now: float) -> int:
         """What may be taken of this window: all that is not lent or unknown."""
@@ -71,26 +73,28 @@ class Budget:
             units = units * 95 // 100 if units >= 20 else units  # noqa: PLR2004 - of fewer a twentieth is not a unit
         if self.lowered and self.lowered_until > now:
             units = min(units, self.lowered[at])
-        return units - sum(lent.units[at] for lent in self.lent.values()) - self.unknown[at]
+        return units - self._out[at]
 
     def fit(self, cost: int, now: float) -> float:
         """The first moment from `now` on at which it can be granted; NEVER if only some event can bring that."""
-        at = max(now, self.closed, self.spaced)
         if cost > self.ahead:
             self.wants_ahead = cost
             return NEVER
         if not self.slot_free(now):
             return NEVER
+        at = now
+        at = max(at, self.closed)
+        at = max(at, self.spaced)
         for index, window in enumerate(self.windows):
-            at = max(at, window.fit(cost, self.cap(index, now), now))
+            free = window.fit(cost, self.cap(index, now), now)
+            at = max(at, free)
         return max(at, self.level.fit(cost, now)) if self.level is not None else at
 
     def space(self, cost: int, start: float) -> None:
         """The next one starts a little later. Units that were used together are free together: without this a crowd
         would start in one moment, window after window, and find no time to be sent in.
         """
-        interval = max((window.seconds / window.units for window in self.windows), default=0.0)
-        self.spaced = start + min(DENSER * interval * cost, APART)
+        self.spaced = start + min(self._apart * cost, APART)
 
     def slot_free(self, now: float) -> bool:
         most = self.limit.slots
@@ -179,6 +183,35 @@ class Budget:
         if [log.seconds for log in windows] != [log.seconds for log in self.windows]:
             self._lent_in([log.seconds for log in windows])
         self.windows, self.limit, self.variation = windows, limit, limit.variation
+        self._measure()
+        self._count_out()
+
+    # What may be used without asking.
+
+    def lend(self, sender: str, lent: Lent) -> None:
+        """It is this sidecar's from now on."""
+        self.lent[sender] = lent
+        self._count_out()
+
+    def regain(self, sender: str) -> None:
+        """It does not hold it any more."""
+        del self.lent[sender]
+        self._count_out()
+
+    def suppose(self, unknown: list[int]) -> None:
+        """So much of each window may be lent to sidecars that have said nothing yet."""
+        self.unknown = unknown
+        self._count_out()
+
+    def _count_out(self) -> None:
+        self._out = [
+            sum(lent.units[at] for lent in self.lent.values()) + unknown for at, unknown in enumerate(self.unknown)
+        ]
+
+    def _measure(self) -> None:
+        """What follows from the windows."""
+        self.longest = max((window.seconds for window in self.windows), default=0.0)
+        self._apart = DENSER * max((window.seconds / window.units for window in self.windows), default=0.0)
 
     def _lent_in(self, seconds: list[float]) -> None:
         """What is lent, in other windows than those it was lent in: as much as may be used in them."""
@@ -192,13 +225,18 @@ class Budget:
     def wait(self, line: Line, cost: int, late: float, now: float) -> float:
         """About how many seconds until `cost` more units of this line can be granted, behind those before it."""
         own = self.lines.get(line, 0)
+        share = own + cost
         if len(self.lines) <= COUNTED:
-            ahead = own + sum(min(units, own + cost) for other, units in self.lines.items() if other is not line)
+            ahead = own
+            for other, units in self.lines.items():
+                if other is not line:
+                    ahead += min(share, units)
         else:
-            ahead = min(self.waiting, len(self.lines) * (own + cost))
-        longest = max(0.0, self.closed - now)
+            ahead = min(self.waiting, len(self.lines) * share)
+        longest = self.closed - now if self.closed > now else 0.0
         for index, window in enumerate(self.windows):
-            longest = max(longest, self._window_wait(window, self.cap(index, now), ahead, cost, late, now))
+            wait = self._window_wait(window, self.cap(index, now), ahead, cost, late, now)
+            longest = max(longest, wait)
         if self.level is not None:
             longest = max(longest, self.level.fit(cost, now) - now + ahead / self.level.rate)
         if self.limit.slots is not None and (ahead or not self.slot_free(now)):

@@ -46,7 +46,7 @@ class Ahead:
         self.dirty = False  # the record may have to be written
 
     def begin(self, budget: Budget, turn: Turn) -> None:
-        longest = max((window.seconds for window in budget.limit.windows), default=0.0)
+        longest = budget.longest
         if not is_long(longest, turn):
             return
         size = _largest(budget)

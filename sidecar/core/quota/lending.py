@@ -85,27 +85,32 @@ class Lending:
     def lend(self, sender: str, keys: Iterable[str], turn: Turn) -> None:
         """Give or renew what this sidecar may use of these limits unseen."""
         self._heard[sender] = turn.now
+        grants = self.owner.grants(turn.now)
         for key in keys:
             self._asked[sender, key] = turn.now
             budget = self.owner.budgets.get(key)
-            if budget is None or not self.owner.grants(turn.now):
+            if budget is None or not grants:
                 continue
             lent = budget.lent.get(sender)
-            units = lent.units if lent is not None else self._share(budget, sender, turn)
-            if units is None or (lent is not None and lent.recalled):
-                continue
-            until = turn.now + self._life(budget)
-            if lent is not None and until - lent.until < RENEWED:
-                continue
             if lent is None:
-                lent = Lent(units, until, (self.owner.epoch, turn.number()))
-                self.hold(budget, sender, lent, turn)
-            lent.until = until
-            self.owner.answers.to(sender).credits.append(Credit(key, units, lent.serial))
+                self._lend(budget, sender, turn)
+            elif not lent.recalled:
+                until = turn.now + self._life(budget)
+                if until - lent.until >= RENEWED:
+                    lent.until = until
+                    self.owner.answers.to(sender).credits.append(Credit(key, lent.units, lent.serial))
+
+    def _lend(self, budget: Budget, sender: str, turn: Turn) -> None:
+        """Its share, where there is one for it now."""
+        units = self._share(budget, sender, turn)
+        if units is not None:
+            lent = Lent(units, turn.now + self._life(budget), (self.owner.epoch, turn.number()))
+            self.hold(budget, sender, lent, turn)
+            self.owner.answers.to(sender).credits.append(Credit(budget.limit.key, units, lent.serial))
 
     def hold(self, budget: Budget, sender: str, lent: Lent, turn: Turn) -> None:
         """It holds that, until it gives it back or the time is over."""
-        budget.lent[sender] = lent
+        budget.lend(sender, lent)
         turn.later(lent.until, partial(self._end, budget, sender), self.owner.life)
 
     def recall(self, budget: Budget, turn: Turn) -> None:
@@ -137,7 +142,7 @@ class Lending:
         lent = budget.lent.get(sender) if budget is not None else None
         if budget is None or lent is None or lent.serial != serial:
             return
-        del budget.lent[sender]
+        budget.regain(sender)
         for window, units in zip(budget.windows, lent.units, strict=True):
             window.take(units, turn.now + LATEST + budget.variation + window.seconds)
         self.owner.serving.look_at(budget, turn.now, turn)
@@ -212,18 +217,19 @@ class Lending:
 
     def _life(self, budget: Budget) -> float:
         """Until nothing of a credit counts any more, from when its use was last allowed."""
-        longest = max(window.seconds for window in budget.limit.windows)
-        return self.pace.credit_life + self.pace.credit_spare + longest
+        return self.pace.credit_life + self.pace.credit_spare + budget.longest
 
     def _reckon(self, budget: Budget) -> None:
         """What may be out of this limit with those that have not told."""
         most = [int(window.units * self.pace.share) for window in budget.windows]
         share = [int(window.units * self.pace.share / self.pace.holders) for window in budget.windows]
         lendable = all(share) and budget.level is None and budget.limit.slots is None
-        budget.unknown = [
-            min(all_of_it, len(self.missing) * one) if lendable else 0
-            for all_of_it, one in zip(most, share, strict=True)
-        ]
+        budget.suppose(
+            [
+                min(all_of_it, len(self.missing) * one) if lendable else 0
+                for all_of_it, one in zip(most, share, strict=True)
+            ]
+        )
 
     def _end(self, budget: Budget, sender: str, turn: Turn) -> None:
         lent = budget.lent.get(sender)
@@ -232,6 +238,6 @@ class Lending:
         if lent.until > turn.now:
             turn.later(lent.until, partial(self._end, budget, sender), self.owner.life)
             return
-        del budget.lent[sender]
+        budget.regain(sender)
         self.owner.serving.look_at(budget, turn.now, turn)
         self.owner.serving.serve(turn)

@@ -80,8 +80,8 @@ class Looking:
             turn.later(at, self._look_now)
 
     def settle(self, turn: Turn) -> None:
-        """While somebody waits there is a next look: at the first deadline at the latest."""
-        if self._part.member.waiting:
+        """Where somebody waits there is a next look: at the first deadline at the latest."""
+        if self._soonest < NEVER or self._looks == NEVER:
             self.look_at(min(turn.now + turn.pace.resend, self._soonest), turn)
             self._soonest = NEVER
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sidecar.core.quota.credit import Credits
+from sidecar.core.quota.denied import Denied
 from sidecar.core.quota.event import Go, Hinted, Refuse, Wait
 from sidecar.core.quota.limit import Demand, Limit
 from sidecar.core.quota.message import Beat, Begun, Delay, Denial, Grant, Hint, Item, Permit, Request, Sync
@@ -58,6 +59,7 @@ class Member:
         self.lost = float("inf")  # since when nobody can be asked
         self.jumped = float("-inf")  # when its clock was last found to have stood still
         self.credits = Credits()
+        self.denied = Denied()
         self.waiting: dict[str, Waiter] = {}  # by name
         self.calls: dict[str, Waiter | Given] = {}
         self.holds = False  # it was granted something that a next owner has to hear of
@@ -148,6 +150,11 @@ class Member:
         begun = self._begun(turn)
         return Request(self.partition, turn.now, tuple(items), tuple(limits.values()), self.late, begun)
 
+    def news(self) -> bool:
+        """Whether anything is to be told to the owner, now or with the next beat."""
+        now = self.ended or self.unused or self.dropped or self.hints or self.anew
+        return bool(now or self.begun or self.slots or self.used)
+
     def to_say(self) -> bool:
         """Whether something came back that the owner should know at once."""
         return bool(self.ended or self.unused or self.dropped or self.hints)
@@ -205,7 +212,7 @@ class Member:
         for permit in grant.permits:
             self._permit(permit, grant, turn)
         for denial in grant.denials:
-            self._denied(denial, turn)
+            self._denied(denial, grant, turn)
         for delay in grant.delays:
             self._delayed(delay, turn)
 
@@ -232,9 +239,11 @@ class Member:
         self.slots += waiter.slots
         turn.effects.append(Go(waiter.call, earliest, latest))
 
-    def _denied(self, denial: Denial, turn: Turn) -> None:
+    def _denied(self, denial: Denial, grant: Grant, turn: Turn) -> None:
         waiter = self.waiting.get(denial.call)
         if waiter is not None:
+            if turn.now < waiter.deadline:  # the owner knew the wait, and did not just see the end of it
+                self.denied.learn(waiter.demand, grant.sent + grant.hold, denial)
             retry_after = max(denial.retry_after, waiter.deadline - turn.now)  # the owner's clock may run otherwise
             self.refuse(waiter, retry_after, denial.bucket, turn, closed=denial.closed)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 from zlib import crc32
 
 from sidecar.core.quota.event import (
@@ -30,7 +31,7 @@ from sidecar.core.quota.event import (
     Wait,
 )
 from sidecar.core.quota.limit import Demand
-from sidecar.core.quota.message import Closed, Message, Request
+from sidecar.core.quota.message import Closed, Request
 from sidecar.core.quota.pace import Pace
 from sidecar.core.quota.part import Part
 from sidecar.core.quota.turn import Turn
@@ -46,25 +47,36 @@ class Node:
         self._parts: dict[int, Part] = {}
         self._held: dict[str, Asked] = {}  # calls that wait for what the provider closed
         self._leaving: set[int] | None = None
+        self._hears: dict[type, Callable[[Any], None]] = {
+            Asked: self._ask,
+            Unused: self._leave,
+            Left: self._leave,
+            Stored: self._turn.answer,
+            Refused: self._turn.answer,
+            Away: self._turn.answer,
+            Heard: self._heard,
+            Undelivered: self._undelivered,
+            Told: self._told,
+            Hinted: self._hinted,
+            Jumped: self._jumped,
+            Leaving: self._leave_all,
+        }
 
     def on(self, event: Event, now: float, jitter: float) -> list[Effect]:
         """What is to be done about it. `jitter` is in [0, 1)."""
         turn, part = self._turn, None
-        if isinstance(event, Began | Ended):
-            part = self._note(event)
+        if type(event) is Began:
+            self._began(event)
+            return []
+        if type(event) is Ended:
+            part = self._ended(event.call)
             if part is None:
                 return []  # nothing comes of it now, as of most calls
         turn.begin(now, jitter)
         turn.of(part)
-        match event:
-            case Asked():
-                self._ask(event)
-            case Unused(call=call) | Left(call=call):
-                self._leave(call)
-            case Stored() | Refused() | Away():
-                turn.answer(event)
-            case _:
-                self._other(event)
+        hear = self._hears.get(type(event))
+        if hear is not None:
+            hear(event)
         turn.look()
         return turn.done()
 
@@ -78,31 +90,37 @@ class Node:
         closed = self._turn.closed
         return max(closed.get(key, float("-inf")) for key in demand.keys) if closed else float("-inf")
 
-    def _other(self, event: Event) -> None:
-        """What does not come with every call."""
+    # What is heard.
+
+    def _heard(self, heard: Heard) -> None:
+        sender, message = heard.sender, heard.message
+        if sender == self._turn.me:
+            return
+        if isinstance(message, Closed):
+            self._close(message.keys, message.seconds)
+        elif message.partition in self._parts or isinstance(message, Request):
+            self._part(message.partition).hear(sender, message, self._turn)
+
+    def _undelivered(self, event: Undelivered) -> None:
+        if not isinstance(event.message, Closed):
+            self._part(event.message.partition).undelivered(event.to, event.message, self._turn)
+
+    def _told(self, told: Told) -> None:
+        self._close(told.keys, told.seconds)
         turn = self._turn
-        match event:
-            case Heard(sender=sender, message=message):
-                self._hear(sender, message)
-            case Undelivered(to=to, message=message):
-                if not isinstance(message, Closed):
-                    self._part(message.partition).undelivered(to, message, turn)
-            case Told(keys=keys, seconds=seconds):
-                self._close(keys, seconds)
-                turn.effects.append(SendAll(Closed(keys, seconds)))
-            case Hinted(call=call):
-                part = turn.calls.get(call)
-                if isinstance(part, Part):
-                    turn.of(part)
-                    part.hint(event, turn)
-            case Jumped():
-                for part in self._parts.values():
-                    turn.of(part)
-                    part.jumped(turn)
-            case Leaving():
-                self._leave_all()
-            case _:
-                pass
+        turn.effects.append(SendAll(Closed(told.keys, told.seconds)))
+
+    def _hinted(self, hinted: Hinted) -> None:
+        part = self._turn.calls.get(hinted.call)
+        if isinstance(part, Part):
+            self._turn.of(part)
+            part.hint(hinted, self._turn)
+
+    def _jumped(self, _jumped: Jumped) -> None:
+        turn = self._turn
+        for part in self._parts.values():
+            turn.of(part)
+            part.jumped(turn)
 
     # Calls.
 
@@ -124,19 +142,19 @@ class Node:
         turn.calls[asked.call] = part
         part.ask(asked.call, demand, asked.deadline, turn)
 
-    def _note(self, event: Began | Ended) -> Part | None:
-        """Whose it is, where something is to be said about it at once."""
-        calls = self._turn.calls
-        if isinstance(event, Ended):
-            part = calls.pop(event.call, None)
-            return part if isinstance(part, Part) and part.end(event.call) else None
-        for call, at in event.calls:
-            part = calls.get(call)
+    def _began(self, began: Began) -> None:
+        for call, at in began.calls:
+            part = self._turn.calls.get(call)
             if isinstance(part, Part):
                 part.began(call, at)
-        return None
 
-    def _leave(self, call: str) -> None:
+    def _ended(self, call: str) -> Part | None:
+        """Whose it was, where something is to be said about it at once."""
+        part = self._turn.calls.pop(call, None)
+        return part if isinstance(part, Part) and part.end(call) else None
+
+    def _leave(self, left: Left | Unused) -> None:
+        call = left.call
         self._held.pop(call, None)
         part = self._turn.calls.pop(call, None)
         if isinstance(part, Part):
@@ -192,17 +210,9 @@ class Node:
         closed = self._turn.closed
         return next((want.limit.bucket for want in demand.wants if closed.get(want.limit.key) == until), "told")
 
-    # Messages, and the end.
+    # The end.
 
-    def _hear(self, sender: str, message: Message) -> None:
-        if sender == self._turn.me:
-            return
-        if isinstance(message, Closed):
-            self._close(message.keys, message.seconds)
-        elif message.partition in self._parts or isinstance(message, Request):
-            self._part(message.partition).hear(sender, message, self._turn)
-
-    def _leave_all(self) -> None:
+    def _leave_all(self, _leaving: Leaving) -> None:
         turn = self._turn
         if self._leaving is not None:
             return

@@ -73,7 +73,7 @@ class Owner:
         """Forget the budgets that say no more than new ones would."""
         now, idle = turn.now, self.lending.pace.idle
         for key, budget in list(self.budgets.items()):
-            longest = max((window.seconds for window in budget.windows), default=0.0)
+            longest = budget.longest
             if budget.strict <= now:
                 budget.variation = budget.limit.variation
             if budget.used + idle + longest > now or budget.lines or budget.lent or budget.held(now):
@@ -91,12 +91,15 @@ class Owner:
     def request(self, sender: str, asked: Request, turn: Turn) -> None:
         self.answers.hear(sender, asked.sent, turn.now)
         self.active = turn.now
-        self.permits.begun(sender, asked.begun, turn)
+        if asked.begun:
+            self.permits.begun(sender, asked.begun, turn)
+        keys = []
         for limit in asked.limits:
             self.learn(limit, turn)
+            keys.append(limit.key)
         for item in asked.items:
             self.serving.ask(sender, item, asked.late, turn)
-        self.lending.lend(sender, [limit.key for limit in asked.limits], turn)
+        self.lending.lend(sender, keys, turn)
 
     def beat(self, sender: str, beat: Beat, turn: Turn) -> None:
         """What came back to this sidecar, and what it still uses."""
@@ -134,9 +137,8 @@ class Owner:
             )
         elif budget.limit is not limit and budget.limit != limit:
             budget.become(limit, turn.now)
-        closed = turn.closed.get(limit.key)
-        if closed is not None:
-            budget.closed = max(budget.closed, closed)
+        if turn.closed:
+            budget.closed = max(budget.closed, turn.closed.get(limit.key, budget.closed))
         return budget
 
     def _untold(self, seconds: float, turn: Turn) -> bool:

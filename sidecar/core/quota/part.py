@@ -9,6 +9,7 @@ from sidecar.core.quota.limit import Demand
 from sidecar.core.quota.looking import Looking
 from sidecar.core.quota.member import NOBODY, Member, Waiter
 from sidecar.core.quota.message import Beat, Grant, Message, NotMine, Request, Sync, Took
+from sidecar.core.quota.owner import Owner
 from sidecar.core.quota.seat import Seat, Step
 from sidecar.core.quota.turn import Turn
 
@@ -30,6 +31,12 @@ class Part:
     def ask(self, call: str, demand: Demand, deadline: float, turn: Turn) -> None:
         member = self.member
         if member.by_credit(call, demand, turn):
+            return
+        denied = member.denied.refusal(demand, deadline, turn.now)
+        if denied is not None:
+            turn.calls.pop(call, None)
+            seconds, denial = denied
+            turn.effects.append(Refuse(call, seconds, denial.bucket, denial.closed))
             return
         hopeless = self._looking.hopeless(demand, deadline, turn)
         if hopeless is not None:
@@ -71,11 +78,11 @@ class Part:
 
     def hear(self, sender: str, message: Message, turn: Turn) -> None:
         match message:
-            case Request() | Beat() | Sync():
-                self._asked(sender, message, turn)
             case Grant():
                 if sender == self.member.owner or message.epoch > self.member.epoch:
                     self.member.granted(message, turn)
+            case Request() | Beat() | Sync():
+                self._asked(sender, message, turn)
             case Took(epoch=epoch):
                 if epoch >= self.member.epoch:
                     self.seat.deposed(epoch, turn)
@@ -126,6 +133,7 @@ class Part:
     def jumped(self, turn: Turn) -> None:
         member = self.member
         member.jumped = turn.now
+        member.denied.forget()
         self.seat.jumped(turn)
         for key, held in list(member.credits.held.items()):
             member.dropped.append((key, held.serial))
@@ -160,6 +168,7 @@ class Part:
             return
         known = member.owner
         member.owner, member.epoch = owner, epoch
+        member.denied.forget()
         member.lost = NEVER
         if owner == turn.me:
             return
@@ -184,6 +193,7 @@ class Part:
     def _nobody(self, turn: Turn) -> None:
         member = self.member
         member.owner = NOBODY
+        member.denied.forget()
         if member.lost == NEVER:
             member.lost = turn.now
         if member.waiting:
@@ -193,24 +203,27 @@ class Part:
 
     def settle(self, turn: Turn) -> None:
         owner, member = self.seat.owner, self.member
-        if owner is None:
+        if member.news():
             self._tell(turn)
+        if owner is not None:
+            while self._answer(owner, turn):
+                self._tell(turn)
+            if owner.ahead.dirty:
+                self.seat.write_down(turn)
+        if member.waiting:
             self._looking.settle(turn)
-            return
-        while True:
-            self._tell(turn)
-            owner.serving.serve(turn)
-            grants = owner.answers.collected(turn.now)
-            if not grants:
-                break
-            for to, grant in grants:
-                if to == turn.me:
-                    member.granted(grant, turn)
-                else:
-                    turn.effects.append(Send(to, grant, certain=bool(grant.permits)))
-        if owner.ahead.dirty:
-            self.seat.write_down(turn)
-        self._looking.settle(turn)
+
+    def _answer(self, owner: Owner, turn: Turn) -> bool:
+        """Say what the owner has to say; whether this sidecar, its own member, then has something to say to it."""
+        again = False
+        owner.serving.serve(turn)
+        for to, grant in owner.answers.collected(turn.now):
+            if to == turn.me:
+                self.member.granted(grant, turn)
+                again = self.member.news()
+            else:
+                turn.effects.append(Send(to, grant, certain=bool(grant.permits)))
+        return again
 
     def _tell(self, turn: Turn) -> None:
         """What came back is told at once; what is in use, once a second."""

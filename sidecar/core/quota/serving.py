@@ -100,12 +100,12 @@ class Serving:
 
     def _wait(self, line: Line, call: Waiting, now: float) -> tuple[Budget, float]:
         """Which budget it waits for longest, and about how long."""
-        waits = [
-            (budget.wait(line, cost, call.late, now), at)
-            for at, (budget, (_, cost)) in enumerate(zip(line.budgets, call.wants, strict=True))
-        ]
-        wait, at = max(waits)
-        return line.budgets[at], max(wait, self._owner.opens - now)
+        slowest, longest = line.budgets[0], -1.0
+        for budget, (_, cost) in zip(line.budgets, call.wants, strict=True):
+            wait = budget.wait(line, cost, call.late, now)
+            if wait >= longest:
+                slowest, longest = budget, wait
+        return slowest, max(longest, self._owner.opens - now)
 
     def _blocking(self, line: Line, call: Waiting, now: float) -> tuple[Budget | None, float]:
         """The budget for which its permit cannot be dated yet, and when it can be; None: the date of the permit."""
@@ -130,9 +130,9 @@ class Serving:
         closed = budget.closed > turn.now
         self._owner.answers.to(sender).denials.append(Denial(call.call, wait, budget.limit.bucket, closed))
 
-    def _look(self, turn: Turn) -> None:
+    def _look(self, _turn: Turn) -> None:
+        """Whoever is due is served at the end of the turn, as after everything that happens here."""
         self._looks = NEVER
-        self.serve(turn)
 
     def _serve(self, budget: Budget, turn: Turn) -> None:
         now = turn.now

@@ -52,7 +52,9 @@ class Turn:
         self._woken: float | None = None
 
     def begin(self, now: float, jitter: float) -> None:
-        self.now, self.jitter, self.effects = now, jitter, []
+        self.now = now
+        self.jitter = jitter
+        self.effects = []
         if self._woken is not None and self._woken <= now + SOON:
             self._woken = None  # it has come, or was rounded
 
@@ -71,8 +73,9 @@ class Turn:
 
     def look(self) -> None:
         """Everything whose moment has come."""
-        while self._agenda and self._agenda[0][0] <= self.now:
-            _, _, part, look, life = heapq.heappop(self._agenda)
+        agenda, now = self._agenda, self.now
+        while agenda and agenda[0][0] <= now:
+            _, _, part, look, life = heapq.heappop(agenda)
             if not life.over:
                 self.of(part)
                 look(self)
@@ -92,12 +95,15 @@ class Turn:
     def done(self) -> list[Effect]:
         """Everything that came of it."""
         while self._touched:
-            self.part, _ = self._touched.popitem()
-            if self.part is not None:
-                self.part.settle(self)
-        while self._agenda and self._agenda[0][4].over:
-            heapq.heappop(self._agenda)
-        at = max(self._agenda[0][0], self.now + SOON) if self._agenda else None
+            part, _ = self._touched.popitem()
+            self.part = part
+            part.settle(self)
+        agenda, soon, at = self._agenda, self.now + SOON, None
+        while agenda and agenda[0][4].over:
+            heapq.heappop(agenda)
+        if agenda:
+            at = agenda[0][0]
+            at = max(at, soon)
         if at != self._woken:
             self._woken = at
             self.effects.append(Wake(at))

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 
 from sidecar.core.quota.limit import Window
 
+NEVER = float("inf")
 SLICES = 500  # of a window: units are kept by the end of the slice that they leave the window in
 
 
 class Sliding:
     """What is taken of one window. `origin` is any moment before which nothing is taken."""
 
-    __slots__ = ("_ends", "_gone", "_head", "_origin", "_slice", "_sums", "seconds", "units")
+    __slots__ = ("_ends", "_gone", "_head", "_next", "_origin", "_slice", "_sums", "seconds", "units")
 
     def __init__(self, window: Window, origin: float) -> None:
         self.units = window.units
@@ -24,19 +25,26 @@ class Sliding:
         self._sums: list[int] = []  # units ever taken, up to and with that slice
         self._head = 0  # those before it are free again
         self._gone = 0  # units ever taken that are free again
+        self._next = NEVER  # when the next units are free again
 
     def take(self, units: int, until: float) -> None:
         """Units that are free again at `until`, or up to one slice later."""
-        end = self._slice_of(until)
+        end = int((until - self._origin) / self._slice) + 1
         ends, sums = self._ends, self._sums
-        if not ends or end > ends[-1]:
-            sums.append((sums[-1] if sums else self._gone) + units)
+        if not ends:
             ends.append(end)
+            sums.append(self._gone + units)
+            self._next = self._moment(end)
+            return
+        if end > ends[-1]:
+            ends.append(end)
+            sums.append(sums[-1] + units)
             return
         at = bisect_left(ends, end, self._head)
         if ends[at] != end:
             ends.insert(at, end)
             sums.insert(at, sums[at - 1] if at else self._gone)
+            self._next = min(self._next, self._moment(end))
         for later in range(at, len(sums)):
             sums[later] += units
 
@@ -52,34 +60,41 @@ class Sliding:
             self._sums[later] -= units
 
     def taken(self, now: float) -> int:
-        self.forget(now)
+        if now >= self._next:
+            self.forget(now)
         return self._sums[-1] - self._gone if self._sums else 0
 
     def fit(self, cost: int, cap: int, now: float) -> float:
         """The first moment from `now` on at which `cost` units are free of `cap`; infinite if they never are."""
         if cost > cap:
             return float("inf")
-        over = self.taken(now) + cost - cap
-        if over <= 0:
+        if now >= self._next:
+            self.forget(now)
+        sums = self._sums
+        if not sums:
             return now
-        at = bisect_left(self._sums, self._gone + over, self._head)
-        return max(now, self._moment(self._ends[at]))
+        free = sums[-1] + cost - cap  # so many of all that were ever taken
+        if free <= self._gone:
+            return now
+        return self._origin + self._ends[bisect_left(sums, free, self._head)] * self._slice
 
     def forget(self, now: float) -> None:
         """Drop what is free again."""
+        if now < self._next:
+            return
         head, ends = self._head, self._ends
         size = len(ends)
-        if head < size and self._moment(ends[head]) > now:
-            return
         while head < size and self._moment(ends[head]) <= now:
             head += 1
         if head:
             self._gone = self._sums[head - 1]
         if head == size:
-            self._ends, self._sums, head, self._gone = [], [], 0, 0
-        elif head > SLICES:
-            del ends[:head], self._sums[:head]
-            head = 0
+            self._ends, self._sums, head, self._gone, self._next = [], [], 0, 0, NEVER
+        else:
+            self._next = self._moment(ends[head])
+            if head > SLICES:
+                del ends[:head], self._sums[:head]
+                head = 0
         self._head = head
 
     def entries(self, now: float) -> Iterator[tuple[float, int]]:

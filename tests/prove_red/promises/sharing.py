@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.prove_red.row import Row
 
 COPIES = "tests/core/quota/test_copies.py"
+DENIED = "tests/core/quota/test_denied.py"
 WORLDS = "tests/sim/test_quota.py"
 
 ROWS = (
@@ -42,5 +43,26 @@ ROWS = (
         good="        if (sender, call) in self.granted:\n            return\n        budgets",
         bad="        budgets",
         tests=(f"{COPIES}::test_slots_told_again_are_held_as_long",),
+    ),
+    Row(
+        promise="What an owner refused is refused without asking for a moment only: units may have come back.",
+        file="sidecar/core/quota/denied.py",
+        good="        if now - said > FRESH:\n",
+        bad="        if now - said > 100 * FRESH:\n",
+        tests=(f"{DENIED}::test_a_moment_later_it_is_asked_for_again_and_served",),
+    ),
+    Row(
+        promise="Who has more time than was too little for another is not refused without asking.",
+        file="sidecar/core/quota/denied.py",
+        good="        return (opens - now, denial) if opens > deadline else None\n",
+        bad="        return (max(opens, deadline + 1.0) - now, denial)\n",
+        tests=(f"{DENIED}::test_who_has_the_time_asks",),
+    ),
+    Row(
+        promise="No call is refused a slot without asking: one may come back at any moment.",
+        file="sidecar/core/quota/denied.py",
+        good="        if not demand.slots:\n",
+        bad="        if demand:\n",
+        tests=(f"{DENIED}::test_of_slots_every_call_asks",),
     ),
 )
