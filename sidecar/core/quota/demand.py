@@ -17,7 +17,7 @@ import msgspec
 from sidecar.core.base_url import connection_url
 from sidecar.core.quota.limit import Demand, Limit, Tokens, Want, Window
 from sidecar.credential import Credential, OwnLimit
-from sidecar.manifest import KeptUrl, Quota
+from sidecar.manifest import BaseUrl, KeptUrl, Quota
 from sidecar.model import Failure
 from sidecar.provider import Operation, Provider
 from sidecar.wire.subject import encode_token
@@ -42,8 +42,16 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 def caller_of(provider: Provider, tenant: str, connection: str, credential: Credential) -> Caller:
-    """Whose exchange it is that this credential proves."""
-    fact = provider.manifest.base_url
+    """Whose exchange it is that this credential proves. It is kept with the credential: its next call is the same's."""
+    fact, kept = provider.manifest.base_url, vars(credential)
+    known = kept.get("caller")
+    if known is None or known[0] is not fact or known[1].tenant != tenant or known[1].connection != connection:
+        known = kept["caller"] = fact, _caller(fact, tenant, connection, credential)
+    caller: Caller = known[1]
+    return caller
+
+
+def _caller(fact: BaseUrl, tenant: str, connection: str, credential: Credential) -> Caller:
     server = None
     if isinstance(fact, KeptUrl) or credential.base_url is not None:
         url = connection_url(fact, credential)
@@ -61,12 +69,12 @@ class Tariff:
         self._quotas = tuple(quota for quota in quotas if quota.cost(operation.name))
         self._inputs = () if operation.raw else tuple(sorted({name for quota in self._quotas for name in quota.by}))
         self._widest = max((quota.scope for quota in quotas), key=WIDTH.index, default="connection")
-        self._known: dict[tuple[object, ...], Demand] = {}
+        self._known: dict[tuple[Caller, tuple[str | None, ...]], Demand] = {}
 
     def demand(self, caller: Caller, values: Mapping[str, Any]) -> Demand:
         """What an exchange with this input must pass. `values` are the input as the caller gave it."""
-        chosen = tuple(_value(values.get(name)) for name in self._inputs)
-        about = (caller.tenant, caller.connection, caller.account, caller.server, caller.limits, chosen)
+        chosen = tuple(_value(values.get(name)) for name in self._inputs) if self._inputs else ()
+        about = (caller, chosen)
         known = self._known.get(about)
         if known is None:
             if len(self._known) >= MAX_KNOWN:

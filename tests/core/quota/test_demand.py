@@ -231,6 +231,19 @@ def test_the_caller_of_a_credential() -> None:
     assert caller_of(kept, "acme", "alice", credential(kept={"site": "s1"})).server == "api.acme.example/ex/s1"
 
 
+def test_a_caller_is_made_once() -> None:
+    """Calls of one connection share it; another connection, provider or credential has its own."""
+    known, made = credential(base_url="https://a.example"), provider(base_url={"kind": "self_hosted"})
+    caller = caller_of(made, "acme", "alice", known)
+    assert caller_of(made, "acme", "alice", known) is caller
+    assert caller_of(made, "acme", "bob", known).connection == "bob"
+    assert caller_of(made, "other", "bob", known).tenant == "other"
+    below = provider(base_url={"kind": "self_hosted", "path": "/api"})
+    assert caller_of(below, "other", "bob", known).server == "a.example/api"
+    moved = msgspec.structs.replace(known, base_url="https://b.example")
+    assert caller_of(below, "other", "bob", moved).server == "b.example/api"
+
+
 def test_a_demand_is_made_once() -> None:
     """The next call with the same budgets gets the same object."""
     made = provider(operations=OPERATIONS, quotas=[quota(by=["channel"], operations=["messages.*"])])
