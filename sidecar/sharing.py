@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import anyio
@@ -17,6 +17,7 @@ import msgspec
 
 from sidecar.core.quota.event import Away, Event, Get, Heard, Put, Refused, Send, SendAll, Stored, Undelivered
 from sidecar.core.quota.message import Message as Said
+from sidecar.core.quota.message import Request, together
 from sidecar.ports import Bus, BusError, Entry, Message, Store, StoreConflict, StoreFull, StoreUnavailable
 from sidecar.wire.quota import QuotaSubjects
 
@@ -24,6 +25,7 @@ log = logging.getLogger("sidecar.quota")
 
 BUCKET = "SIDECAR_QUOTA"
 MAX_CERTAIN = 4_096  # messages whose 503 may still come
+MAX_TOGETHER = 200  # requests in one message
 MARK_SECONDS = 1  # that the mark of a deleted record stays
 NOBODY = "503"
 
@@ -106,9 +108,12 @@ class Sharing:
                         case Get():
                             tasks.start_soon(self._get, effect)
                         case Post():
-                            await self._publish(effect)
+                            self._publish(effect)
+                        case Send(message=Request() as request):
+                            said = together([request, *self._following(effect.to, request)])
+                            self._publish(self._posted(Send(effect.to, said, effect.certain)))
                         case _:
-                            await self._publish(self._posted(effect))
+                            self._publish(self._posted(effect))
 
     # --- messages ----------------------------------------------------------------------------------------------------
 
@@ -124,7 +129,19 @@ class Sharing:
             del self._certain[next(iter(self._certain))]
         return Post(self._subjects.to(effect.to), letter, self._subjects.undelivered(self._me, number))
 
-    async def _publish(self, post: Post) -> None:
+    def _following(self, to: str, request: Request) -> Iterator[Request]:
+        """What the same turn of the loop asks of the same owner besides: that is one message, and one answer."""
+        for _ in range(MAX_TOGETHER):
+            match self._wanted[0] if self._wanted else None:
+                case Send(to=other, message=Request(partition=partition) as further):
+                    if other != to or partition != request.partition:
+                        return
+                    self._wanted.popleft()
+                    yield further
+                case _:
+                    return
+
+    def _publish(self, post: Post) -> None:
         try:
             self._bus.publish(post.subject, post.payload, reply=post.reply)
             self.traffic.sent += 1

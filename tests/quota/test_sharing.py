@@ -11,11 +11,14 @@ from sidecar.adapters.nats_bus import NatsBus
 from sidecar.adapters.nats_streams import provision, required
 from sidecar.adapters.system import elapsed
 from sidecar.core.quota.event import Event, Get, Heard, Put, Refused, Send, SendAll, Stored, Undelivered
-from sidecar.core.quota.message import Beat, Closed, Message, Took
+from sidecar.core.quota.limit import Limit, Window
+from sidecar.core.quota.message import Beat, Closed, Item, Message, Request, Took
 from tests.fixtures_nats import until
 from tests.quota.place import Part, Place, placed
 
 pytestmark = pytest.mark.anyio
+
+SHARED = Limit("p|acme|all", "all", (Window(9, 1.0),))
 
 
 @pytest.fixture
@@ -34,6 +37,43 @@ async def test_one_hears_what_is_said_to_it(place: Place) -> None:
     await until(lambda: len(b.heard) == 3)
     assert b.heard == [Heard("a", message) for message in said]
     assert (a.heard, c.heard) == ([], [])
+
+
+def request(call: str, sent: float, partition: int = 3, late: float = 0.0) -> Request:
+    limit = Limit(f"p|acme|{call}", call, (Window(5, 1.0),))
+    return Request(partition, sent, (Item(call, ((limit.key, 1),), 2.0),), (limit, SHARED), late, ((f"{call}0", 0.1),))
+
+
+async def test_what_is_asked_in_one_turn_is_one_message(place: Place) -> None:
+    """Of one owner and one partition, in order, each limit once. It counts from the first; another message parts it."""
+    a, b, c = [await place.part(name) for name in "abc"]
+    first, second, other, last = request("1", 7.0), request("2", 7.5, late=0.1), request("3", 8.0, 4), request("4", 9.0)
+    for message in (first, second, other, Took(3, 7), last):
+        a.sharing.perform(Send("b", message, certain=True))
+    a.sharing.perform(Send("c", last, certain=True))
+    await until(lambda: len(b.heard) == 4 and c.heard)
+    one = Request(
+        3,
+        7.0,
+        first.items + second.items,
+        (first.limits[0], SHARED, second.limits[0]),
+        0.1,
+        first.begun + second.begun,
+    )
+    assert b.heard == [Heard("a", message) for message in (one, other, Took(3, 7), last)]
+    assert (c.heard, a.sharing.traffic.sent) == ([Heard("a", last)], 5)
+
+
+async def test_nobody_hears_what_was_asked_in_one_turn(place: Place) -> None:
+    """All of it comes back."""
+    a = await place.part("a")
+    for message in (request("1", 7.0), request("2", 7.5)):
+        a.sharing.perform(Send("gone", message, certain=True))
+    await until(lambda: a.heard)
+    [undelivered] = a.heard
+    assert isinstance(undelivered, Undelivered)
+    assert isinstance(undelivered.message, Request)
+    assert [item.call for item in undelivered.message.items] == ["1", "2"]
 
 
 async def test_all_hear_but_who_said_it(place: Place) -> None:

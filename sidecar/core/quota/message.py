@@ -5,6 +5,8 @@ Only durations cross the wire, never a moment. Messages may be lost, late or twi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from sidecar.core.quota.limit import Limit
@@ -35,6 +37,21 @@ class Request(msgspec.Struct, frozen=True, array_like=True, tag="req"):
     limits: tuple[Limit, ...]
     late: float = 0.0
     begun: Begun = ()
+
+
+def together(requests: Sequence[Request]) -> Request:
+    """What these ask of one owner, as one message: it was sent when the first of them was."""
+    first = requests[0]
+    if len(requests) == 1:
+        return first
+    return Request(
+        first.partition,
+        min(request.sent for request in requests),
+        tuple(item for request in requests for item in request.items),
+        tuple({limit.key: limit for request in requests for limit in request.limits}.values()),
+        max(request.late for request in requests),
+        tuple(one for request in requests for one in request.begun),
+    )
 
 
 class Permit(msgspec.Struct, frozen=True, array_like=True):
