@@ -72,9 +72,9 @@ class LiveCredentials:
     ) -> Credential | Failure:
         """The credential, with a token that is believed to be valid, within so many seconds; or why there is none."""
         deadline = self._clock.now() + within
-        known = self._providers.get(provider)
+        known, left = self._providers.get(provider), within
         for _ in range(ROUNDS):
-            found = await self._store.load(tenant, connection, provider, within=self._left(deadline))
+            found = await self._store.load(tenant, connection, provider, within=left)
             if isinstance(found, Failure) or known is None or not _issued(known, found.kind):
                 return found
             key = record_key(tenant, connection, provider)
@@ -90,6 +90,7 @@ class LiveCredentials:
             failure = await self._waited(flight, deadline)
             if failure is not None:
                 return failure
+            left = self._left(deadline)
         return _refreshing("the token has ended, and so has every new one")
 
     async def rejected(

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import httpx
 
 from sidecar.auth.kind import ACCESS_TOKEN, auth_of, pair, proofs_of, secrets_of
+from sidecar.core.redact import Hidden
 from sidecar.core.refusal import NO_WORD
 from sidecar.credential import Credential
 from sidecar.kinds import ApiKey, Auth, Basic, Bearer
@@ -30,7 +31,7 @@ class Proof:
     def __init__(self, auth: Auth, fields: Mapping[str, str]) -> None:
         """`fields` in plain."""
         self.auth = auth
-        self.secrets = tuple(secrets_of(auth, fields))
+        self.secrets = Hidden(secrets_of(auth, fields))
         self.proofs = tuple(proof.encode() for proof in proofs_of(auth, fields) if len(proof) >= NO_WORD)
         self._fields = fields
         self._carried: tuple[str, list[tuple[bytes, bytes]]] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from urllib.parse import parse_qsl, quote, quote_plus, urlencode
 
 import msgspec
@@ -41,6 +41,14 @@ SECRET_SHAPE = re.compile(
 )
 WRITTEN_ALIKE = re.compile(r"[A-Za-z0-9_.~-]+")  # in a URL, in JSON, anywhere
 SHORT = 8  # characters; a shorter secret is cut out only where it stands alone
+
+
+class Hidden(tuple[str, ...]):  # noqa: SLOT001  # `forms` needs a place
+    """Secrets that are cut out again and again: how they may be written is worked out once."""
+
+    @cached_property
+    def forms(self) -> list[str]:
+        return _forms(tuple(self))
 
 
 def redact_headers(headers: Iterable[tuple[str | bytes, str | bytes]], secrets: Sequence[str] = ()) -> dict[str, str]:
@@ -111,6 +119,8 @@ def _forms(secrets: Sequence[str]) -> list[str]:
     """How a provider may write secrets back: plain, as in a URL or a form, as in JSON; the longest first."""
     if not secrets:
         return []
+    if isinstance(secrets, Hidden):
+        return secrets.forms
     forms: set[str] = set()
     for secret in filter(None, secrets):
         if WRITTEN_ALIKE.fullmatch(secret):

@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.core.redact import MAX_SAID, REDACTED, redact_failure, redact_headers, redact_text, redact_url, said
+from sidecar.core.redact import (
+    MAX_SAID,
+    REDACTED,
+    Hidden,
+    redact_failure,
+    redact_headers,
+    redact_text,
+    redact_url,
+    said,
+)
 from sidecar.model import Failure, Problem, Reason
 
 CANARY = 'ca"nary/+ sec&ret=\\é'
@@ -31,6 +40,15 @@ PLAIN_CANARY = "canary-5d41402abc4b2a76"
 def test_a_secret_is_cut_out_however_it_is_written(written: str) -> None:
     """A provider that echoes the credential, plain or encoded, does not bring it into a trace or a reply."""
     assert redact_text(f"key <{written}> is wrong", [CANARY]) == f"key <{REDACTED}> is wrong"
+
+
+def test_secrets_whose_forms_are_kept_are_cut_out_alike() -> None:
+    """However often, and however they are written."""
+    secrets, text = (CANARY, PLAIN_CANARY, "short"), f"{quote(CANARY, safe='')} {PLAIN_CANARY} {CANARY} short shorter"
+    hidden = Hidden(secrets)
+    for _ in range(2):
+        assert redact_text(text, hidden) == redact_text(text, secrets)
+        assert CANARY not in redact_text(text, hidden)
 
 
 def test_a_secret_in_ascii_json_is_cut_out() -> None:
