@@ -50,6 +50,9 @@ class Hidden(tuple[str, ...]):  # noqa: SLOT001  # `forms` needs a place
     def forms(self) -> list[str]:
         return _forms(tuple(self))
 
+    def __repr__(self) -> str:
+        return REDACTED
+
 
 def redact_headers(headers: Iterable[tuple[str | bytes, str | bytes]], secrets: Sequence[str] = ()) -> dict[str, str]:
     """The headers that may be shown, by lower-case name; of the others not even the value's length."""

@@ -41,7 +41,7 @@ def test_it_shows_itself_nowhere() -> None:
     known = credential()
     made = proof(known)
     authorise(Request("GET", "https://api.acme.example/"), made, "agent")
-    for shown in (repr(made), f"{made}", repr(known), repr(vars(known))):
+    for shown in (repr(made), f"{made}", repr(made.secrets), repr(known), repr(vars(known))):
         assert LONG not in shown
     assert "proof" not in vars(copy.copy(known))
     for copied in (copy.copy, copy.deepcopy, pickle.dumps):
