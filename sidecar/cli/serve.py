@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import platform
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -46,6 +47,7 @@ def serving(settings: Settings, work: Callable[[], Awaitable[T]]) -> T:
         parse_allow(settings.egress_allow)
     except ValueError as error:
         raise stop(SETTINGS, str(error), "check SIDECAR_EGRESS_ALLOW") from error
+    gc.freeze()  # all that was imported; what is made from here on is looked through once, when it serves
     with starting():
         return anyio.run(work, backend_options={"use_uvloop": platform.python_implementation() == "CPython"})
 
