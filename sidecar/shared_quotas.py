@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sidecar.core.quota.node import Node
+from sidecar.core.quota.pace import paced
 from sidecar.core.quota.view import budgets
 from sidecar.ports import Bus, Clock, Random, Store
 from sidecar.quota import Quotas, Timer
@@ -52,7 +53,7 @@ def shared_quotas(
     elapsed: Callable[[], float],
 ) -> SharedQuotas:
     """Shared with the other sidecars of this scope's tenant, or of all tenants. `me` names this process among them."""
-    subjects, node = quota_subjects(prefix, scope), Node(me, record_scope(scope))
+    subjects, node = quota_subjects(prefix, scope), Node(me, record_scope(scope), paced(bus.max_payload))
     sharing = Sharing(bus=bus, store=store, subjects=subjects, me=me, elapsed=elapsed)
     quotas = Quotas(node, sharing, timer, clock, random, elapsed)
     administrator = QuotaAdministrator(

@@ -37,5 +37,11 @@ class Pace(msgspec.Struct, frozen=True):
     idle: float = 60.0  # a partition without calls is given up
     patience: float = 5.0  # a call waits at most so long for somebody who can be asked
     long: float = 10.0  # windows from here on are written ahead, shorter ones are waited out
-    room: int = 700_000  # bytes of one record; a nats-server takes messages of 1 MiB unless it is told to take others
+    room: int = 700_000  # bytes of one record: two thirds of the 1 MiB that a message holds unless a server says less
     strict: float = 600.0  # after the provider said that a limit was passed, less is used of it for so long
+
+
+def paced(largest: int) -> Pace:
+    """The figures where a message holds so many bytes. What a record says besides its budgets needs some of them."""
+    pace = Pace()
+    return msgspec.structs.replace(pace, room=min(pace.room, largest * 2 // 3))

@@ -65,4 +65,11 @@ ROWS = (
         bad="        if demand:\n",
         tests=(f"{DENIED}::test_of_slots_every_call_asks",),
     ),
+    Row(
+        promise="A record of quotas is no larger than the messages that this nats-server takes.",
+        file="sidecar/shared_quotas.py",
+        good="paced(bus.max_payload)",
+        bad="paced(1 << 20)",
+        tests=("tests/quota/test_room.py::test_a_record_keeps_to_what_the_server_takes",),
+    ),
 )
