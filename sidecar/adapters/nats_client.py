@@ -275,8 +275,14 @@ def _may_stand(subject: str) -> bool:
 
 def _header_block(headers: Mapping[str, str]) -> bytes:
     """As nats-py writes it: no value ends its line."""
-    lines = "".join([f"{_header_name(name)}: {_in_one_line(value)}\r\n" for name, value in headers.items()])
+    lines = _lines(headers)
+    if lines.count("\r") + lines.count("\n") > 2 * len(headers):
+        lines = _lines({name: value.replace("\r", " ").replace("\n", " ") for name, value in headers.items()})
     return f"NATS/1.0\r\n{lines}\r\n".encode()
+
+
+def _lines(headers: Mapping[str, str]) -> str:
+    return "".join([f"{_header_name(name)}: {value.strip()}\r\n" for name, value in headers.items()])
 
 
 @lru_cache(maxsize=256)  # the names are few, and the same in every message
@@ -284,12 +290,6 @@ def _header_name(name: str) -> str:
     if not HEADER_NAME.fullmatch(name.strip()):
         raise errors.BadHeaderError(name)
     return name.strip()
-
-
-def _in_one_line(value: str) -> str:
-    if "\r" in value or "\n" in value:
-        value = value.replace("\r", " ").replace("\n", " ")
-    return value.strip()
 
 
 def _between(creds: Any, marker: bytes) -> bytearray:

@@ -87,11 +87,72 @@ async def test_max_payload_is_the_servers(bus: NatsBus, fresh_name: str) -> None
     assert bus.counts.reconnects == 0
 
 
-@pytest.mark.parametrize("subject", ["", "a b", "a\r\nPUB x 0\r\n"])
+@pytest.mark.parametrize("subject", ["", "a b", "a\tb", "a\r\nPING\r\n", "a\nPING", "a\rPING"])
 async def test_an_illegal_subject_is_refused(bus: NatsBus, subject: str) -> None:
     """A subject cannot smuggle a command."""
     with pytest.raises(BusError, match="invalid subject"):
         bus.publish(subject, b"")
+
+
+async def test_an_illegal_reply_subject_is_refused(bus: NatsBus, fresh_name: str) -> None:
+    """Nor can the subject for the reply."""
+    with pytest.raises(BusError, match="invalid subject"):
+        bus.publish(fresh_name, b"", reply="a 0\r\n\r\nPUB x")
+
+
+@pytest.mark.parametrize("value", ["a\r\n\r\nPUB x 0\r\n\r\n", "\ra\nb\r", " a ", ""])
+async def test_a_header_stays_in_its_line(bus: NatsBus, fresh_name: str, value: str) -> None:
+    """What ends lines becomes a space; the headers beside it arrive as they were given."""
+    received = await inbox_of(bus, ">")
+    bus.publish(fresh_name, b"x", headers={"One": value, "Two": "2"})
+    await bus.round_trip(2)
+    [message] = [message for message in received if not message.subject.startswith("_INBOX")]
+    expected = value.replace("\r", " ").replace("\n", " ").strip()
+    assert (message.subject, dict(message.headers or {})) == (fresh_name, {"One": expected, "Two": "2"})
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a:b", "a\r\nb", "ü"])
+async def test_a_header_that_has_no_name_is_refused(bus: NatsBus, fresh_name: str, name: str) -> None:
+    """And nothing is published."""
+    received = await inbox_of(bus, fresh_name)
+    with pytest.raises(BusError, match="header"):
+        bus.publish(fresh_name, b"", headers={"One": "1", name: "x"})
+    await bus.round_trip(2)
+    assert received == []
+
+
+async def test_one_turn_of_the_loop_is_one_write(bus: NatsBus, fresh_name: str) -> None:
+    """Nothing is written until the turn ends, and then all of it, without nats-py's flusher."""
+    client = bus._client
+    assert client._flush_queue is not None
+    for _ in range(100):
+        bus.publish(fresh_name, b"x")
+    assert client.unwritten > 100 * len(fresh_name)
+    await asyncio.sleep(0)
+    assert client.unwritten == 0
+    assert client._flush_queue.empty()
+
+
+async def test_the_last_reply_is_written_at_once(bus: NatsBus, fresh_name: str) -> None:
+    """Whoever is alone under way waits for nobody; of several the last one takes the others' along."""
+    waiting: list[Message] = []
+    await bus.subscribe(fresh_name, waiting.append)
+    for _ in range(2):
+        bus.publish(fresh_name, b"", reply=bus.new_inbox())
+    await until(lambda: len(waiting) == 2)
+    bus.publish(waiting[0].reply, b"one")
+    assert bus._client.unwritten
+    bus.publish(waiting[1].reply, b"two")
+    assert bus._client.unwritten == 0
+
+
+async def test_what_a_broken_socket_does_not_take_is_kept(bus: NatsBus, fresh_name: str) -> None:
+    """It goes out on the next connection."""
+    received = await inbox_of(bus, fresh_name)
+    vars(bus._client._transport)["_io_writer"].transport.abort()
+    bus.publish(fresh_name, b"kept")
+    await bus.handed_over()
+    await until(lambda: [message.data for message in received] == [b"kept"])
 
 
 async def test_a_callback_that_raises_does_not_end_its_subscription(bus: NatsBus, fresh_name: str) -> None:

@@ -115,6 +115,27 @@ ROWS = (
         tests=(f"{BUS}::test_handed_over_gives_up_when_the_server_takes_nothing",),
     ),
     Row(
+        promise="No subject ends its line of the protocol, nor its place in it.",
+        file="sidecar/adapters/nats_client.py",
+        good='(" " in subject or "\\r" in subject or "\\n" in subject or "\\t" in subject)',
+        bad='(" " in subject or "\\r" in subject)',
+        tests=(f"{BUS}::test_an_illegal_subject_is_refused",),
+    ),
+    Row(
+        promise="No value of a header ends its line.",
+        file="sidecar/adapters/nats_client.py",
+        good='if lines.count("\\r") + lines.count("\\n") > 2 * len(headers):',
+        bad='if lines.count("\\r") + lines.count("\\n") > 20 * len(headers):',
+        tests=(f"{BUS}::test_a_header_stays_in_its_line",),
+    ),
+    Row(
+        promise="What a broken socket does not take waits for the next connection.",
+        file="sidecar/adapters/nats_client.py",
+        good="if not transport.is_closing() and not transport.get_write_buffer_size():",
+        bad="if not transport.get_write_buffer_size():",
+        tests=(f"{BUS}::test_what_a_broken_socket_does_not_take_is_kept",),
+    ),
+    Row(
         promise="Replies given to a connection that broke are counted as lost.",
         file="sidecar/adapters/nats_client.py",
         good="self._counts.lost += max(0, self.unproved - waiting)",
