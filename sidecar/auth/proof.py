@@ -75,6 +75,9 @@ class Authorised(httpx.Request):
     def content(self) -> bytes:
         return self.body
 
+    def __repr__(self) -> str:
+        return f"Authorised({self.method} {self.url.host})"  # the query may hold the credential
+
 
 def authorise(request: Request, proof: Proof, user_agent: str) -> httpx.Request:
     """The request ready to send: with the credential, and without what HTTPX would look up by itself: that costs more

@@ -10,7 +10,7 @@ import pytest
 
 from sidecar.auth.proof import Proof, authorise, proof_of
 from sidecar.credential import Credential, Tokens
-from sidecar.kinds import ApiKey, Basic, Bearer, OAuth2
+from sidecar.kinds import ApiKey, Basic, Bearer, KeyPart, OAuth2
 from sidecar.model import Request
 from sidecar.secret import Secret
 
@@ -102,6 +102,15 @@ def test_a_token_that_was_not_issued_yet_is_missed_when_it_is_used() -> None:
 def test_what_no_answer_may_hold(fields: dict[str, str], proofs: tuple[bytes, ...]) -> None:
     """What makes anybody the account, but no word that answers hold."""
     assert Proof(Basic(), fields).proofs == proofs
+
+
+def test_a_request_with_a_key_in_its_url_does_not_show_it() -> None:
+    """Nor the header that holds one."""
+    kind = ApiKey(place="query", name="key", more=(KeyPart(place="header", name="x-app", field="app"),))
+    made = Proof(kind, {"key": LONG, "app": LONG})
+    request = authorise(Request("GET", "https://api.acme.example/items"), made, "agent")
+    assert LONG in str(request.url)
+    assert repr(request) == "Authorised(GET api.acme.example)"
 
 
 def test_the_body_is_there_at_once() -> None:
