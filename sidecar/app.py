@@ -16,7 +16,7 @@ from pathlib import Path
 import anyio
 from anyio.abc import TaskGroup
 
-from sidecar.adapters.aiohttp_sender import AiohttpSender
+from sidecar.adapters.http1_sender import Http1Sender
 from sidecar.adapters.json_schema import compile_schema
 from sidecar.adapters.nats_bus import NatsBus, connect
 from sidecar.adapters.nats_supervision import Pace
@@ -91,7 +91,7 @@ async def sidecar(
     `base_urls` and `egress_allow` are the sandbox's: providers that answer on loopback instead of the real ones.
     """
     async with AsyncExitStack() as closing:
-        sender = AiohttpSender(allow=parse_allow((*settings.egress_allow, *egress_allow)))
+        sender = Http1Sender(allow=parse_allow((*settings.egress_allow, *egress_allow)))
         closing.push_async_callback(sender.aclose)
         metrics = Metrics(lambda provider, name: catalogue.operation(provider, name) is not None, catalogue.digest)
         metrics.watch(bus)

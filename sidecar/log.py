@@ -15,7 +15,7 @@ from sidecar.wire.event import timestamp
 
 MAX_MESSAGE = 4_096
 MAX_TRACEBACK = 4 * MAX_MESSAGE  # its end says more than its beginning
-LIBRARIES = ("nats", "aiohttp", "uvicorn", "asyncio")
+LIBRARIES = ("nats", "uvicorn", "asyncio")
 
 
 def configure_log(form: str, level: str, stream: TextIO = sys.stderr) -> None:

@@ -20,9 +20,9 @@ from sidecar.app import connected
 from sidecar.settings import Settings
 from sidecar.streams import streams_of
 
-# What the tests need is not installed beside a sidecar; HTTPX imports these two wherever it finds them.
+# What the tests need is not installed beside a sidecar; HTTPX and nats-py import these wherever they find them.
 AS_INSTALLED = (
-    "import sys; sys.modules.update(dict.fromkeys(('pygments', 'rich')));"
+    "import sys; sys.modules.update(dict.fromkeys(('aiohttp', 'pygments', 'rich')));"
     "from sidecar.cli import main; main(prog_name='sidecar')"
 )
 

@@ -16,17 +16,22 @@ class PlainBody:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._size = 0
-        self._pieces: list[bytes] = []
+        self._body: bytes | bytearray = b""  # one buffer, as two million pieces of two bytes would take 100 MB
 
     def feed(self, chunk: bytes) -> Reason | None:
         self._size += len(chunk)
         if self._size > self._limit:
             return Reason.RESPONSE_TOO_LARGE
-        self._pieces.append(chunk)
+        if not self._body:
+            self._body = chunk
+        elif isinstance(self._body, bytes):
+            self._body = bytearray(self._body) + chunk
+        else:
+            self._body += chunk
         return None
 
     def whole(self) -> bytes | Reason:
-        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        return bytes(self._body)
 
 
 class GzipBody(PlainBody):

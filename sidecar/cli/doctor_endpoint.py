@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import anyio
 import httpx
 
-from sidecar.adapters.aiohttp_sender import AiohttpSender
+from sidecar.adapters.http1_sender import Http1Sender
 from sidecar.adapters.system import SystemClock
 from sidecar.auth.kind import kind_of
 from sidecar.cli.account import Connection
@@ -32,7 +32,7 @@ MOST_BYTES = 64 * 1024
 async def endpoint_lines(urls: Mapping[str, Sequence[str]], allow: EgressAllow) -> list[Line]:
     """A line for each token endpoint. It is asked with a GET that says nothing, which it refuses: that is an answer."""
     lines: dict[str, Line] = {}
-    clock, sender = SystemClock(), AiohttpSender(allow=allow)
+    clock, sender = SystemClock(), Http1Sender(allow=allow)
 
     async def ask(url: str, providers: Sequence[str]) -> None:
         began = clock.wall()

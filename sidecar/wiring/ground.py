@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sidecar.adapters.aiohttp_sender import AiohttpSender
+from sidecar.adapters.http1_sender import Http1Sender
 from sidecar.adapters.nats_bus import NatsBus
 from sidecar.adapters.nats_store import NatsStore
 from sidecar.adapters.prometheus_metrics import Metrics
@@ -31,7 +31,7 @@ class Ground:
         bus: NatsBus,
         keys: Keys,
         catalogue: Catalogue,
-        sender: AiohttpSender,
+        sender: Http1Sender,
         metrics: Metrics,
         base_urls: Mapping[str, str] | None,
     ) -> None:

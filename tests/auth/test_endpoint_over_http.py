@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from sidecar.adapters.aiohttp_sender import AiohttpSender
+from sidecar.adapters.http1_sender import Http1Sender
 from sidecar.adapters.system import SystemClock
 from sidecar.auth.token_answer import Granted, Refused, TokenOutcome, Unanswered
 from sidecar.auth.token_exchange import MAX_ANSWER
@@ -45,8 +45,8 @@ async def hanging_up(served: Served, reader: asyncio.StreamReader, _writer: asyn
 
 
 @asynccontextmanager
-async def sending() -> AsyncIterator[AiohttpSender]:
-    sender = AiohttpSender(allow=parse_allow(["127.0.0.0/8"]))
+async def sending() -> AsyncIterator[Http1Sender]:
+    sender = Http1Sender(allow=parse_allow(["127.0.0.0/8"]))
     try:
         yield sender
     finally:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 import httpx
 import pytest
 
-from sidecar.adapters.aiohttp_sender import AiohttpSender
+from sidecar.adapters.http1_sender import Http1Sender
 from sidecar.adapters.authlib_oauth import AuthlibOAuth
 from sidecar.adapters.system import SystemClock
 from sidecar.auth.apps import App
@@ -46,7 +46,7 @@ APPS: dict[str, dict[str, Any]] = {
 class Asking:
     """A token endpoint of ours before the strict server, as one kind of app."""
 
-    def __init__(self, server: StrictServer, sender: AiohttpSender, client_auth: str) -> None:
+    def __init__(self, server: StrictServer, sender: Http1Sender, client_auth: str) -> None:
         self.server, self.sender, self.clock = server, sender, SystemClock()
         self.provider: Provider = acme(
             {
@@ -103,7 +103,7 @@ async def _code(url: str) -> str:
 @asynccontextmanager
 async def asking(folder: Path, *client_auths: str) -> AsyncIterator[list[Asking]]:
     async with strict_server(folder, ttl=5) as server:
-        sender = AiohttpSender(allow=parse_allow(["127.0.0.0/8"]))
+        sender = Http1Sender(allow=parse_allow(["127.0.0.0/8"]))
         try:
             yield [Asking(server, sender, how) for how in client_auths]
         finally:
@@ -163,7 +163,7 @@ async def test_a_revoked_grant(tmp_path: Path) -> None:
 async def test_an_app_for_itself(tmp_path: Path) -> None:
     """Client credentials; a wrong secret is told."""
     async with strict_server(tmp_path, ttl=5) as server:
-        sender, clock = AiohttpSender(allow=parse_allow(["127.0.0.0/8"])), SystemClock()
+        sender, clock = Http1Sender(allow=parse_allow(["127.0.0.0/8"])), SystemClock()
         provider = acme({"kind": "client_credentials", "token_url": f"{server.url}/token"})
         for secret, sort in ((CLIENT_SECRET, Granted), ("wrong", Refused)):
             fields = {"client_id": CLIENT_ID, "client_secret": secret}

@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sidecar import kinds, manifest
-from sidecar.adapters.aiohttp_sender import AiohttpSender
+from sidecar.adapters.http1_sender import Http1Sender
 from sidecar.adapters.json_schema import compile_schema
 from sidecar.adapters.system import SystemClock, SystemRandom
 from sidecar.adapters.uvicorn_listener import listener
@@ -200,7 +200,7 @@ async def test_the_example_serves_calls_against_a_real_server(example: Path, ser
     settings = load_settings(environment, example)
     catalogue = load_catalogue(provider_folders_of(settings), FORMATS)
     assert {"acme", "github"} <= catalogue.providers.keys()
-    sender = AiohttpSender(allow=parse_allow(settings.egress_allow))
+    sender = Http1Sender(allow=parse_allow(settings.egress_allow))
     clock, log = SystemClock(), EventLog()
     credential = Credential(
         kind="api_key", fields={"key": Secret("s3cret")}, base_url=f"http://{server}/team", created=0, changed=0

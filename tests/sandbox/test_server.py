@@ -11,7 +11,7 @@ import httpx
 import msgspec
 import pytest
 
-from sidecar.adapters.aiohttp_sender import AiohttpSender
+from sidecar.adapters.http1_sender import Http1Sender
 from sidecar.adapters.json_schema import compile_schema
 from sidecar.adapters.yaml_file import read_yaml
 from sidecar.catalogue.load import load_catalogue
@@ -219,7 +219,7 @@ async def test_over_the_network_exchanges_are_lost_as_named_and_dates_are_the_ca
     results: list[httpx.Response | Failure] = []
     async with sandbox(catalogue, all_cases([tmp_path], read_yaml)) as served:
         assert served.base_urls == base_urls(served.port, catalogue)
-        sender = AiohttpSender(allow=parse_allow(served.egress_allow))
+        sender = Http1Sender(allow=parse_allow(served.egress_allow))
         for method, path in [("POST", ITEMS), ("POST", ITEMS), ("POST", ITEMS), ("GET", "/search/a/b")]:
             url, body = f"{served.base_urls['acme']}{path}", {"title": "Lost"} if method == "POST" else None
             request = httpx.Request(method, url, json=body, headers=TOKEN)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from sidecar.adapters.aiohttp_sender import AiohttpSender
+from sidecar.adapters.http1_sender import Http1Sender
 from tests.sender.servers import LOOPBACK, Authority, resolve_to_loopback
 
 
@@ -16,8 +16,8 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture
-async def sender(authority: Authority) -> AsyncIterator[AiohttpSender]:
+async def sender(authority: Authority) -> AsyncIterator[Http1Sender]:
     """A sender that trusts the test authority, and for which every host name is this machine."""
-    made = AiohttpSender(allow=LOOPBACK, ssl_context=authority.client_context(), lookup=resolve_to_loopback)
+    made = Http1Sender(allow=LOOPBACK, ssl_context=authority.client_context(), lookup=resolve_to_loopback)
     yield made
     await made.aclose()

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import uvloop
 
-from sidecar.adapters.aiohttp_sender import AiohttpSender
+from sidecar.adapters.http1_sender import Http1Sender
 from sidecar.core.egress import parse_allow
 from sidecar.model import Failure
 
@@ -37,14 +37,14 @@ def forget_peak() -> None:
 
 
 async def main(url: str, paths: list[str]) -> None:
-    sender = AiohttpSender(allow=parse_allow(["127.0.0.1"]))
+    sender = Http1Sender(allow=parse_allow(["127.0.0.1"]))
     loop = asyncio.get_running_loop()
     found: list[tuple[str, str, int]] = []
     for path in paths:
         forget_peak()
         before = peak()
         request = httpx.Request("GET", f"{url}{path}")
-        outcome = await sender.send(request, deadline=loop.time() + 3, max_body=MAX_BODY)
+        outcome = await sender.send(request, deadline=loop.time() + 20, max_body=MAX_BODY)
         said = outcome.reason if isinstance(outcome, Failure) else str(outcome.status_code)
         found.append((path, said, peak() - before))
     await sender.aclose()

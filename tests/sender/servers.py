@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from sidecar.adapters.aiohttp_sender import AiohttpSender
+from sidecar.adapters.http1_sender import Http1Sender
 from sidecar.core.egress import parse_allow
 from sidecar.model import Failure
 
@@ -121,14 +121,14 @@ async def resolve_to_loopback(host: str, port: int) -> list[str]:
 
 
 async def send(
-    sender: AiohttpSender, request: httpx.Request, *, within: float = 5.0, max_body: int = LIMIT
+    sender: Http1Sender, request: httpx.Request, *, within: float = 5.0, max_body: int = LIMIT
 ) -> httpx.Response | Failure:
     deadline = asyncio.get_running_loop().time() + within
     return await sender.send(request, deadline=deadline, max_body=max_body)
 
 
 async def failing(
-    sender: AiohttpSender, request: httpx.Request, *, within: float = 5.0, max_body: int = LIMIT
+    sender: Http1Sender, request: httpx.Request, *, within: float = 5.0, max_body: int = LIMIT
 ) -> Failure:
     outcome = await send(sender, request, within=within, max_body=max_body)
     assert isinstance(outcome, Failure), outcome
@@ -136,7 +136,7 @@ async def failing(
 
 
 async def answered(
-    sender: AiohttpSender, request: httpx.Request, *, within: float = 5.0, max_body: int = LIMIT
+    sender: Http1Sender, request: httpx.Request, *, within: float = 5.0, max_body: int = LIMIT
 ) -> httpx.Response:
     outcome = await send(sender, request, within=within, max_body=max_body)
     assert isinstance(outcome, httpx.Response), outcome

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from sidecar.adapters.aiohttp_sender import AiohttpSender
+from sidecar.adapters.http1_sender import Http1Sender
 from sidecar.model import Failure, Reason
 from tests.sender.servers import LOOPBACK, OK, Authority, Served, answered, resolve_to_loopback, send, serving
 
@@ -25,9 +25,9 @@ async def lookup(host: str, port: int) -> Sequence[str]:
 
 
 @pytest.fixture
-async def small(authority: Authority) -> AsyncIterator[AiohttpSender]:
+async def small(authority: Authority) -> AsyncIterator[Http1Sender]:
     """A sender with few connections, so that waiting for one is cancelled too."""
-    sender = AiohttpSender(
+    sender = Http1Sender(
         allow=LOOPBACK, ssl_context=authority.client_context(), lookup=lookup, per_host=SLOTS, total=SLOTS
     )
     yield sender
@@ -44,7 +44,7 @@ async def unhurried(served: Served, reader: asyncio.StreamReader, writer: asynci
             await writer.drain()
 
 
-async def cancelled_after(turns: int, sender: AiohttpSender, url: str) -> bool:
+async def cancelled_after(turns: int, sender: Http1Sender, url: str) -> bool:
     """Start one exchange and cancel it after some turns of the loop; whether it was cancelled in time."""
     task = asyncio.ensure_future(send(sender, httpx.Request("POST", url, content=b"{}"), within=60))
     for _ in range(turns):
@@ -57,7 +57,7 @@ async def cancelled_after(turns: int, sender: AiohttpSender, url: str) -> bool:
     return False
 
 
-async def storm(sender: AiohttpSender, url: str, cancellations: int) -> None:
+async def storm(sender: Http1Sender, url: str, cancellations: int) -> None:
     """Exchanges side by side, each cancelled after another number of turns, until so many were cancelled."""
     cancelled = start = 0
     while cancelled < cancellations:
@@ -72,7 +72,7 @@ def descriptors() -> int:
 
 @pytest.mark.parametrize(("tls", "cancellations"), [(False, 10_000), (True, 500)], ids=["plain", "tls"])
 async def test_a_storm_of_cancellations(
-    small: AiohttpSender, authority: Authority, *, tls: bool, cancellations: int
+    small: Http1Sender, authority: Authority, *, tls: bool, cancellations: int
 ) -> None:
     """After thousands of exchanges cancelled at every stage, all later ones succeed, and nothing is left over."""
     async with serving(unhurried, authority.server_context("api.test") if tls else None) as served:
@@ -87,7 +87,7 @@ async def test_a_storm_of_cancellations(
         assert descriptors() <= open_before + 2 * SLOTS
 
 
-async def test_deadlines_lose_nothing_either(small: AiohttpSender) -> None:
+async def test_deadlines_lose_nothing_either(small: Http1Sender) -> None:
     """Two hundred exchanges whose deadline passes, sent or waiting for a connection: all later ones succeed."""
     hanging = True
 

@@ -8,7 +8,7 @@ import anyio
 import httpx
 import pytest
 
-from sidecar.adapters.aiohttp_sender import AiohttpSender
+from sidecar.adapters.http1_sender import Http1Sender
 from tests.sender.servers import LOOPBACK, OK, Served, answered, resolve_to_loopback, send, serving
 
 pytestmark = pytest.mark.anyio
@@ -41,7 +41,7 @@ async def cancelled(task: asyncio.Task[object]) -> None:
 
 
 @pytest.mark.parametrize("script", [silent, half])
-async def test_while_the_answer_is_waited_for(script: object, sender: AiohttpSender) -> None:
+async def test_while_the_answer_is_waited_for(script: object, sender: Http1Sender) -> None:
     """The request was read there: it was sent."""
     async with serving(script) as served:  # type: ignore[arg-type]  # pytest's parameters lose their type
         request = httpx.Request("POST", served.url, content=b"{}")
@@ -54,7 +54,7 @@ async def test_while_the_answer_is_waited_for(script: object, sender: AiohttpSen
 
 async def test_while_a_name_is_looked_up() -> None:
     """Nothing was sent."""
-    sender = AiohttpSender(allow=LOOPBACK, lookup=no_name)
+    sender = Http1Sender(allow=LOOPBACK, lookup=no_name)
     request = httpx.Request("POST", "http://api.test/", content=b"{}")
     task = asyncio.ensure_future(send(sender, request, within=60))
     for _ in range(20):
@@ -66,7 +66,7 @@ async def test_while_a_name_is_looked_up() -> None:
 
 async def test_while_a_connection_is_waited_for() -> None:
     """All are taken: nothing was sent of whoever waits."""
-    sender = AiohttpSender(allow=LOOPBACK, lookup=resolve_to_loopback, per_host=1, total=1)
+    sender = Http1Sender(allow=LOOPBACK, lookup=resolve_to_loopback, per_host=1, total=1)
     async with serving(silent) as served:
         first = asyncio.ensure_future(send(sender, httpx.Request("POST", served.url, content=b"{}"), within=60))
         with anyio.fail_after(30):

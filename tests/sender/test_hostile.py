@@ -11,7 +11,7 @@ import zlib
 import httpx
 import pytest
 
-from sidecar.adapters.aiohttp_sender import AiohttpSender
+from sidecar.adapters.http1_sender import Http1Sender
 from sidecar.model import Failure, Reason, SideEffect
 from tests.sender.servers import (
     OK,
@@ -102,7 +102,7 @@ REFUSED: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-async def test_a_broken_answer_is_refused(sender: AiohttpSender, name: str) -> None:
+async def test_a_broken_answer_is_refused(sender: Http1Sender, name: str) -> None:
     """An answer that breaks its protocol is BAD_PROVIDER_RESPONSE, side effect unknown; its connection is cut."""
     async with serving(answering(REFUSED[name], OK)) as served:
         failure = await failing(sender, post(served.url))
@@ -132,7 +132,7 @@ ACCEPTED: dict[str, tuple[bytes, bytes]] = {
 
 
 @pytest.mark.parametrize("name", ACCEPTED)
-async def test_a_harmless_oddity_is_accepted(sender: AiohttpSender, name: str) -> None:
+async def test_a_harmless_oddity_is_accepted(sender: Http1Sender, name: str) -> None:
     """What has one meaning is taken, though it is not written as it should be; the reason stands beside each case."""
     answer, body = ACCEPTED[name]
     async with serving(answering(answer, OK)) as served:
@@ -142,7 +142,7 @@ async def test_a_harmless_oddity_is_accepted(sender: AiohttpSender, name: str) -
 
 
 @pytest.mark.parametrize("name", ["hex length", "length and chunks", "noise", "two transfer encodings"])
-async def test_a_broken_answer_is_refused_byte_by_byte(sender: AiohttpSender, name: str) -> None:
+async def test_a_broken_answer_is_refused_byte_by_byte(sender: Http1Sender, name: str) -> None:
     """Where segments end makes no difference to what is refused."""
     answer = REFUSED[name]
     async with serving(writing([answer[i : i + 1] for i in range(len(answer))])) as served:
@@ -150,7 +150,7 @@ async def test_a_broken_answer_is_refused_byte_by_byte(sender: AiohttpSender, na
     assert failure.reason is Reason.BAD_PROVIDER_RESPONSE
 
 
-async def test_a_refusal_quotes_no_bytes_of_the_provider(sender: AiohttpSender) -> None:
+async def test_a_refusal_quotes_no_bytes_of_the_provider(sender: Http1Sender) -> None:
     """What is refused may hold a secret: the detail names host and rule, not what was sent."""
     for answer in (with_headers(b"Set-Cookie: s3cret\x00"), b"s3cret", with_headers(b"X: s3cret" * 9000)):
         async with serving(answering(answer)) as served:
@@ -160,7 +160,7 @@ async def test_a_refusal_quotes_no_bytes_of_the_provider(sender: AiohttpSender) 
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
-async def test_a_chunk_that_turns_bad_ends_at_once(sender: AiohttpSender, authority: Authority, *, tls: bool) -> None:
+async def test_a_chunk_that_turns_bad_ends_at_once(sender: Http1Sender, authority: Authority, *, tls: bool) -> None:
     """A malformed chunk in a later segment is told when it comes, not at the deadline; the status had come: done."""
     context = authority.server_context("api.test") if tls else None
     async with serving(writing([CHUNKED + b"\r\n2\r\nok\r\n", b"zz\r\nok\r\n"]), context) as served:
@@ -190,7 +190,7 @@ GZIP = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n
 
 @pytest.mark.parametrize("answer", [LENGTH, CHUNKS, GZIP], ids=["length", "chunks", "gzip"])
 @pytest.mark.parametrize("how", ["closed", "reset"])
-async def test_an_answer_cut_at_every_byte(sender: AiohttpSender, answer: bytes, how: str) -> None:
+async def test_an_answer_cut_at_every_byte(sender: Http1Sender, answer: bytes, how: str) -> None:
     """An answer cut in its head is OUTCOME_UNKNOWN, in its body RESPONSE_TRUNCATED and done; the whole succeeds."""
 
     async def cut(served: Served, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -215,7 +215,7 @@ async def test_an_answer_cut_at_every_byte(sender: AiohttpSender, answer: bytes,
 
 
 @pytest.mark.parametrize("how", ["closed", "reset"])
-async def test_a_body_without_length_ends_with_a_clean_end_only(sender: AiohttpSender, how: str) -> None:
+async def test_a_body_without_length_ends_with_a_clean_end_only(sender: Http1Sender, how: str) -> None:
     """A body that ends with its connection is whole when the connection ended, and truncated when it broke."""
 
     async def script(served: Served, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -253,7 +253,7 @@ DEFLATE = zlib.compress(b"hello")
         (b"gzip", gzip.compress(b"hello", mtime=0)[:-8] + b"12345678"),
     ],
 )
-async def test_an_encoding_nobody_asked_for_is_refused(sender: AiohttpSender, encoding: bytes, body: bytes) -> None:
+async def test_an_encoding_nobody_asked_for_is_refused(sender: Http1Sender, encoding: bytes, body: bytes) -> None:
     """Only one gzip was asked for; all else is BAD_PROVIDER_RESPONSE. The status had come, so it is done."""
     answer = b"HTTP/1.1 201 Created\r\nContent-Encoding: %b\r\nContent-Length: %d\r\n\r\n%b" % (
         encoding,
@@ -266,7 +266,7 @@ async def test_an_encoding_nobody_asked_for_is_refused(sender: AiohttpSender, en
     assert failure.provider_status == 201
 
 
-async def test_a_gzip_stream_that_stops_is_truncated(sender: AiohttpSender) -> None:
+async def test_a_gzip_stream_that_stops_is_truncated(sender: Http1Sender) -> None:
     """Encoded bytes that end before the stream does are RESPONSE_TRUNCATED, though the length is right."""
     body = PACKED[:-9]
     answer = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
@@ -289,7 +289,7 @@ BOMB = gzip.compress(b"\0" * 20_000_000)
     ],
     ids=["length", "chunks", "until the end", "gzip", "gzip in chunks"],
 )
-async def test_a_body_over_the_limit_is_refused(sender: AiohttpSender, answer: bytes) -> None:
+async def test_a_body_over_the_limit_is_refused(sender: Http1Sender, answer: bytes) -> None:
     """More than `max_body` decoded bytes are RESPONSE_TOO_LARGE, side effect done; the connection is cut."""
     async with serving(answering(answer, OK)) as served:
         failure = await failing(sender, post(served.url), max_body=1000)
@@ -300,7 +300,7 @@ async def test_a_body_over_the_limit_is_refused(sender: AiohttpSender, answer: b
 
 
 @pytest.mark.parametrize("coding", ["plain", "gzip"])
-async def test_a_body_of_exactly_the_limit_is_whole(sender: AiohttpSender, coding: str) -> None:
+async def test_a_body_of_exactly_the_limit_is_whole(sender: Http1Sender, coding: str) -> None:
     """The limit itself is allowed."""
     body = b"x" * 1000 if coding == "plain" else gzip.compress(b"x" * 1000)
     encoding = b"Content-Encoding: gzip\r\n" if coding == "gzip" else b""
@@ -316,7 +316,7 @@ STRANGE = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
 @pytest.mark.parametrize(
     "extra", [STRANGE, STRANGE[:-3], STRANGE[:4], b"noise"], ids=["whole", "part", "start", "noise"]
 )
-async def test_bytes_nobody_asked_for_answer_no_request(sender: AiohttpSender, extra: bytes, *, late: bool) -> None:
+async def test_bytes_nobody_asked_for_answer_no_request(sender: Http1Sender, extra: bytes, *, late: bool) -> None:
     """What a server says beyond its answer never becomes the answer to the next request."""
     idle = asyncio.Event()
 
@@ -345,14 +345,14 @@ async def test_bytes_nobody_asked_for_answer_no_request(sender: AiohttpSender, e
     assert second.content == b"2!"
 
 
-async def test_a_tls_end_without_notice(sender: AiohttpSender, authority: Authority) -> None:
+async def test_a_tls_end_without_notice(sender: Http1Sender, authority: Authority) -> None:
     """A body with a length that TLS cuts off without its closing notice is truncated."""
     async with serving(answering(LENGTH[:-3], close=True), authority.server_context("api.test")) as served:
         failure = await failing(sender, post(f"https://api.test:{served.port}/"))
     assert (failure.reason, failure.side_effect) == (Reason.RESPONSE_TRUNCATED, SideEffect.DONE)
 
 
-async def test_a_body_without_length_over_tls_is_taken_as_it_ends(sender: AiohttpSender, authority: Authority) -> None:
+async def test_a_body_without_length_over_tls_is_taken_as_it_ends(sender: Http1Sender, authority: Authority) -> None:
     """Known limit: without a length, a TLS connection cut without its closing notice looks like the end of the body.
 
     Neither asyncio nor uvloop says whether the notice came (RFC 9112 section 9.8), and HTTPX takes such a body too.

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from sidecar.adapters.aiohttp_sender import AiohttpSender
+from sidecar.adapters.http1_sender import Http1Sender
 from sidecar.model import Failure, Reason, SideEffect
 from tests.sender.servers import OK, Authority, answered, answering, failing, serving
 
@@ -20,7 +20,7 @@ def post(url: str, *leave: bool) -> tuple[httpx.Request, list[bool]]:
     return httpx.Request("POST", url, content=b"{}", extensions={"may_send": lambda: left.pop(0)}), left
 
 
-async def test_with_leave_it_is_sent(sender: AiohttpSender) -> None:
+async def test_with_leave_it_is_sent(sender: Http1Sender) -> None:
     """Leave is asked once, and the exchange goes as any other."""
     async with serving(answering(OK)) as served:
         request, left = post(served.url, True)
@@ -28,7 +28,7 @@ async def test_with_leave_it_is_sent(sender: AiohttpSender) -> None:
     assert left == []
 
 
-async def test_without_leave_nothing_is_sent(sender: AiohttpSender) -> None:
+async def test_without_leave_nothing_is_sent(sender: Http1Sender) -> None:
     """The failure says that nothing was sent, the server reads nothing, and the connection serves the next one."""
     async with serving(answering(OK)) as served:
         request, left = post(served.url, False)
@@ -39,7 +39,7 @@ async def test_without_leave_nothing_is_sent(sender: AiohttpSender) -> None:
         assert (served.connections, len(served.requests)) == (1, 1)
 
 
-async def test_leave_is_asked_behind_the_handshake(sender: AiohttpSender, tmp_path: Path) -> None:
+async def test_leave_is_asked_behind_the_handshake(sender: Http1Sender, tmp_path: Path) -> None:
     """A handshake that fails uses no leave: it is asked when TLS is ready."""
     stranger = Authority(tmp_path)
     async with serving(answering(OK), stranger.server_context("api.acme.example")) as served:
@@ -48,7 +48,7 @@ async def test_leave_is_asked_behind_the_handshake(sender: AiohttpSender, tmp_pa
     assert (failure.reason, left) == (Reason.TLS_VERIFY_FAILED, [True])
 
 
-async def test_no_leave_is_asked_where_nothing_could_be_sent(sender: AiohttpSender) -> None:
+async def test_no_leave_is_asked_where_nothing_could_be_sent(sender: Http1Sender) -> None:
     """A connection that does not come about uses no leave."""
     request, left = post("http://127.0.0.1:1/", True)
     failure = await sender.send(request, deadline=1e12, max_body=100)

@@ -36,6 +36,21 @@ HOSTILE: dict[str, tuple[bytes, bytes, str]] = {
     "endless": (b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 65536, Reason.RESPONSE_TOO_LARGE),
     "header": (b"HTTP/1.1 200 OK\r\nX-A: ", b"a" * 65536, Reason.BAD_PROVIDER_RESPONSE),
     "headers": (b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n" * 9999, Reason.BAD_PROVIDER_RESPONSE),
+    "crumbs": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"2\r\nxx\r\n" * 9999,
+        Reason.RESPONSE_TOO_LARGE,
+    ),
+    "trailer": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-A: ",
+        b"a" * 65536,
+        Reason.BAD_PROVIDER_RESPONSE,
+    ),
+    "trailers": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
+        b"X-A: b\r\n" * 9999,
+        Reason.BAD_PROVIDER_RESPONSE,
+    ),
     "early": (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 2000, Reason.BAD_PROVIDER_RESPONSE),
 }
 
@@ -53,7 +68,7 @@ async def hostile(served: Served, reader: asyncio.StreamReader, writer: asyncio.
 
 
 async def test_hostile_answers_take_little_memory() -> None:
-    """A bomb of 200 MB, endless headers, bodies and 1xx answers: each adds at most 8 MiB, with a 4 MiB body allowed."""
+    """A bomb of 200 MB, endless headers, bodies, crumbs, trailers, 1xx: each adds at most 8 MiB; a body may have 4."""
     script = Path(__file__).with_name("memory.py")
     async with serving(hostile) as served:
         measured = await asyncio.create_subprocess_exec(

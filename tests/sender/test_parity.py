@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from sidecar.adapters.aiohttp_sender import AiohttpSender
 from sidecar.adapters.http1 import USER_AGENT
+from sidecar.adapters.http1_sender import Http1Sender
 from tests.sender.servers import OK, Authority, answered, answering, serving
 
 pytestmark = pytest.mark.anyio
@@ -76,7 +76,7 @@ def split(request: bytes) -> tuple[bytes, list[tuple[bytes, bytes]], bytes]:
         "?x=1#fragment",
     ],
 )
-async def test_the_url_goes_out_the_same(sender: AiohttpSender, default: httpx.AsyncHTTPTransport, path: str) -> None:
+async def test_the_url_goes_out_the_same(sender: Http1Sender, default: httpx.AsyncHTTPTransport, path: str) -> None:
     """The request line is byte for byte what HTTPX sends, however the URL is written."""
     async with serving(answering(OK)) as served:
         for transport in (default, sender):
@@ -122,9 +122,7 @@ REQUESTS: dict[str, tuple[str, dict[str, object]]] = {
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-async def test_the_request_goes_out_the_same(
-    sender: AiohttpSender, default: httpx.AsyncHTTPTransport, name: str
-) -> None:
+async def test_the_request_goes_out_the_same(sender: Http1Sender, default: httpx.AsyncHTTPTransport, name: str) -> None:
     """Method, the caller's headers (order, spelling, repetition, bytes) and body are those that HTTPX sends."""
     method, parts = REQUESTS[name]
     async with serving(answering(b"HTTP/1.1 204 No Content\r\n\r\n")) as served:
@@ -135,7 +133,7 @@ async def test_the_request_goes_out_the_same(
     assert ours == theirs
 
 
-async def test_what_we_say_about_ourselves(sender: AiohttpSender) -> None:
+async def test_what_we_say_about_ourselves(sender: Http1Sender) -> None:
     """Beside the caller's headers exactly Host, User-Agent, Accept-Encoding and Content-Length are sent."""
     async with serving(answering(OK)) as served:
         await answered(sender, httpx.Request("POST", served.url, headers={"X-A": "1"}, content=b"abc"))
@@ -146,7 +144,7 @@ async def test_what_we_say_about_ourselves(sender: AiohttpSender) -> None:
     )
 
 
-async def test_what_belongs_to_the_connection_is_ours(sender: AiohttpSender) -> None:
+async def test_what_belongs_to_the_connection_is_ours(sender: Http1Sender) -> None:
     """Hop-by-hop headers, another encoding and another length do not pass; the caller's User-Agent does."""
     refused = {
         "Connection": "close, X-A",
@@ -169,7 +167,7 @@ async def test_what_belongs_to_the_connection_is_ours(sender: AiohttpSender) -> 
     )
 
 
-async def test_a_streamed_body_is_sent_with_its_length(sender: AiohttpSender) -> None:
+async def test_a_streamed_body_is_sent_with_its_length(sender: Http1Sender) -> None:
     """A body of unknown size arrives whole; the length is said where HTTPX would have sent chunks."""
 
     async def pieces() -> AsyncIterator[bytes]:
@@ -235,7 +233,7 @@ def seen(response: httpx.Response, body: bytes, *, packed: bool) -> tuple[object
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("name", ANSWERS)
 async def test_the_answer_comes_back_the_same(
-    sender: AiohttpSender, default: httpx.AsyncHTTPTransport, authority: Authority, *, name: str, tls: bool
+    sender: Http1Sender, default: httpx.AsyncHTTPTransport, authority: Authority, *, name: str, tls: bool
 ) -> None:
     """Status, reason, version, headers and body are those that HTTPX gives."""
     packed = "gzip" in name and "empty" not in name
@@ -252,7 +250,7 @@ async def test_the_answer_comes_back_the_same(
 
 
 @pytest.mark.parametrize("status", [b"200 OK", b"404 Not Found"])
-async def test_head_has_no_body(sender: AiohttpSender, default: httpx.AsyncHTTPTransport, status: bytes) -> None:
+async def test_head_has_no_body(sender: Http1Sender, default: httpx.AsyncHTTPTransport, status: bytes) -> None:
     """The answer to HEAD keeps its Content-Length and has no body, and its connection serves the next request."""
     answer = b"HTTP/1.1 %b\r\nContent-Encoding: gzip\r\nContent-Length: 5000\r\n\r\n" % status
     results = []
@@ -265,7 +263,7 @@ async def test_head_has_no_body(sender: AiohttpSender, default: httpx.AsyncHTTPT
     assert served.connections == 2
 
 
-async def test_connections_are_kept_alive(sender: AiohttpSender, default: httpx.AsyncHTTPTransport) -> None:
+async def test_connections_are_kept_alive(sender: Http1Sender, default: httpx.AsyncHTTPTransport) -> None:
     """Five exchanges one after the other use one connection, as with HTTPX."""
     for transport in (default, sender):
         async with serving(answering(OK)) as served:
@@ -274,7 +272,7 @@ async def test_connections_are_kept_alive(sender: AiohttpSender, default: httpx.
         assert served.connections == 1
 
 
-async def test_a_client_of_httpx_works_over_it(sender: AiohttpSender) -> None:
+async def test_a_client_of_httpx_works_over_it(sender: Http1Sender) -> None:
     """`httpx.AsyncClient(transport=...)` reads, decodes, raises for status and streams as it does by itself."""
     packed = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b" % (len(PACKED), PACKED)
     missing = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import httpx
 import pytest
 
-from sidecar.adapters.aiohttp_sender import AiohttpSender
+from sidecar.adapters.http1_sender import Http1Sender
 from sidecar.model import Reason, SideEffect
 from tests.sender.servers import (
     LOOPBACK,
@@ -45,7 +45,7 @@ async def silent(served: Served, reader: asyncio.StreamReader, writer: asyncio.S
     await reader.read()
 
 
-async def test_an_answer_comes_whole(sender: AiohttpSender) -> None:
+async def test_an_answer_comes_whole(sender: Http1Sender) -> None:
     """A plain answer comes back with status, headers, body, and what is known of the connection."""
     async with serving(answering(OK)) as served:
         first = await answered(sender, post(served.url))
@@ -56,7 +56,7 @@ async def test_an_answer_comes_whole(sender: AiohttpSender) -> None:
     assert served.connections == 1
 
 
-async def test_connect_refused_sent_nothing(sender: AiohttpSender) -> None:
+async def test_connect_refused_sent_nothing(sender: Http1Sender) -> None:
     """Where nobody listens, the failure is CONNECT_FAILED and the side effect none."""
     port = free_port()
     failure = await failing(sender, post(f"http://127.0.0.1:{port}/?key=secret"))
@@ -71,7 +71,7 @@ async def test_a_name_that_does_not_resolve_sent_nothing() -> None:
     async def lookup(host: str, port: int) -> Sequence[str]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    sender = AiohttpSender(lookup=lookup)
+    sender = Http1Sender(lookup=lookup)
     failure = await failing(sender, post("https://api.nowhere.test/"))
     await sender.aclose()
     assert (failure.reason, failure.side_effect) == (Reason.CONNECT_FAILED, SideEffect.NONE)
@@ -81,7 +81,7 @@ async def test_a_name_that_does_not_resolve_sent_nothing() -> None:
 async def test_an_answerless_handshake_ends_at_the_connect_limit(authority: Authority) -> None:
     """A host that accepts and says nothing is CONNECT_FAILED after the connect time-out, before the deadline."""
     async with serving(silent) as served:
-        sender = AiohttpSender(
+        sender = Http1Sender(
             allow=LOOPBACK, ssl_context=authority.client_context(), lookup=resolve_to_loopback, connect_timeout=0.1
         )
         failure = await failing(sender, post(f"https://api.test:{served.port}/"))
@@ -90,14 +90,14 @@ async def test_an_answerless_handshake_ends_at_the_connect_limit(authority: Auth
     assert "within 0.1 s" in failure.detail
 
 
-async def test_the_deadline_during_the_handshake_sent_nothing(sender: AiohttpSender) -> None:
+async def test_the_deadline_during_the_handshake_sent_nothing(sender: Http1Sender) -> None:
     """A deadline that passes while connecting is BEFORE_SEND with side effect none."""
     async with serving(silent) as served:
         failure = await failing(sender, post(f"https://api.test:{served.port}/"), within=0.05)
     assert (failure.reason, failure.side_effect) == (Reason.BEFORE_SEND, SideEffect.NONE)
 
 
-async def test_a_deadline_that_has_passed_makes_no_connection(sender: AiohttpSender) -> None:
+async def test_a_deadline_that_has_passed_makes_no_connection(sender: Http1Sender) -> None:
     """With no time left nothing is even opened."""
     async with serving(answering(OK)) as served:
         failure = await failing(sender, post(served.url), within=0.0)
@@ -107,9 +107,7 @@ async def test_a_deadline_that_has_passed_makes_no_connection(sender: AiohttpSen
 
 async def test_waiting_for_a_connection_sent_nothing(authority: Authority) -> None:
     """When all connections to a host are lent, who waits past its deadline has sent nothing."""
-    sender = AiohttpSender(
-        allow=LOOPBACK, ssl_context=authority.client_context(), lookup=resolve_to_loopback, per_host=1
-    )
+    sender = Http1Sender(allow=LOOPBACK, ssl_context=authority.client_context(), lookup=resolve_to_loopback, per_host=1)
     async with serving(silent) as served, asyncio.TaskGroup() as group:
         busy = group.create_task(failing(sender, post(served.url), within=0.3))
         await served.asked.wait()
@@ -122,7 +120,7 @@ async def test_waiting_for_a_connection_sent_nothing(authority: Authority) -> No
 
 
 @pytest.mark.parametrize("method", ["POST", "GET", "PUT", "DELETE"])
-async def test_a_server_that_reads_and_closes_saw_one_request(sender: AiohttpSender, method: str) -> None:
+async def test_a_server_that_reads_and_closes_saw_one_request(sender: Http1Sender, method: str) -> None:
     """A request that was read and not answered is UNKNOWN, and nothing below us sends it again, whatever the method."""
     async with serving(reads_then_closes) as served:
         failure = await failing(sender, httpx.Request(method, served.url))
@@ -131,7 +129,7 @@ async def test_a_server_that_reads_and_closes_saw_one_request(sender: AiohttpSen
 
 
 @pytest.mark.parametrize("method", ["POST", "GET", "PUT", "DELETE"])
-async def test_a_kept_connection_that_dies_saw_one_request(sender: AiohttpSender, method: str) -> None:
+async def test_a_kept_connection_that_dies_saw_one_request(sender: Http1Sender, method: str) -> None:
     """A kept-alive connection that ends after it read the second request: UNKNOWN, and that request was sent once."""
 
     async def once(served: Served, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -146,7 +144,7 @@ async def test_a_kept_connection_that_dies_saw_one_request(sender: AiohttpSender
     assert (len(served.requests), served.connections) == (2, 1)
 
 
-async def test_a_connection_closed_while_idle_is_replaced(sender: AiohttpSender) -> None:
+async def test_a_connection_closed_while_idle_is_replaced(sender: Http1Sender) -> None:
     """A kept connection that its server has closed is not used: the next request goes over a new one, once."""
     async with serving(answering(OK)) as served:
         await answered(sender, post(served.url))
@@ -158,7 +156,7 @@ async def test_a_connection_closed_while_idle_is_replaced(sender: AiohttpSender)
     assert (len(served.requests), served.connections) == (2, 2)
 
 
-async def test_a_server_that_says_when_it_closes_is_believed(sender: AiohttpSender) -> None:
+async def test_a_server_that_says_when_it_closes_is_believed(sender: Http1Sender) -> None:
     """After `Keep-Alive: timeout=1` a connection is not used again: the server may close it under the request."""
     hinted = OK.replace(b"\r\n\r\n", b"\r\nKeep-Alive: timeout=1\r\n\r\n")
     async with serving(answering(hinted)) as served:
@@ -167,7 +165,7 @@ async def test_a_server_that_says_when_it_closes_is_believed(sender: AiohttpSend
     assert (second.extensions["reused"], served.connections) == (False, 2)
 
 
-async def test_an_unread_request_is_not_followed_by_another(sender: AiohttpSender) -> None:
+async def test_an_unread_request_is_not_followed_by_another(sender: Http1Sender) -> None:
     """A server that answers before it took the whole body gets no second request on that connection."""
 
     async def hasty(served: Served, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -185,7 +183,7 @@ async def test_an_unread_request_is_not_followed_by_another(sender: AiohttpSende
     assert (first.status_code, second.status_code, second.extensions["reused"]) == (413, 413, False)
 
 
-async def test_a_request_half_written_at_its_deadline_is_cut(sender: AiohttpSender) -> None:
+async def test_a_request_half_written_at_its_deadline_is_cut(sender: Http1Sender) -> None:
     """What was not yet handed to the network at the deadline is discarded: a call does not go on after its failure."""
     failed, read = asyncio.Event(), asyncio.Event()
     taken = 0
@@ -211,7 +209,7 @@ async def test_a_request_half_written_at_its_deadline_is_cut(sender: AiohttpSend
     assert taken < 32_000_000
 
 
-async def test_no_answer_by_the_deadline_is_unknown(sender: AiohttpSender) -> None:
+async def test_no_answer_by_the_deadline_is_unknown(sender: Http1Sender) -> None:
     """A request that was sent and has no answer at its deadline is UNKNOWN; the connection is cut."""
     async with serving(silent) as served:
         failure = await failing(sender, post(served.url), within=0.1)
@@ -222,7 +220,7 @@ async def test_no_answer_by_the_deadline_is_unknown(sender: AiohttpSender) -> No
 BODY = b"HTTP/1.1 201 Created\r\nContent-Length: 1000\r\n\r\nabc"
 
 
-async def test_a_truncated_body_is_done(sender: AiohttpSender) -> None:
+async def test_a_truncated_body_is_done(sender: Http1Sender) -> None:
     """A status without its whole body: RESPONSE_TRUNCATED, side effect done, and the status is told."""
     async with serving(answering(BODY, close=True)) as served:
         failure = await failing(sender, post(served.url))
@@ -230,7 +228,7 @@ async def test_a_truncated_body_is_done(sender: AiohttpSender) -> None:
     assert failure.provider_status == 201
 
 
-async def test_a_slow_drip_ends_at_the_deadline(sender: AiohttpSender) -> None:
+async def test_a_slow_drip_ends_at_the_deadline(sender: Http1Sender) -> None:
     """A body that comes byte by byte is cut at the deadline, its connection closed, and the next call is served."""
     closed = asyncio.Event()
 
@@ -269,7 +267,7 @@ async def test_a_slow_drip_ends_at_the_deadline(sender: AiohttpSender) -> None:
     ],
 )
 async def test_a_wrong_certificate_is_told_and_nothing_is_sent(
-    sender: AiohttpSender, authority: Authority, *, hosts: tuple[str, ...], expired: bool, said: str
+    sender: Http1Sender, authority: Authority, *, hosts: tuple[str, ...], expired: bool, said: str
 ) -> None:
     """An expired certificate, or one for another name, is TLS_VERIFY_FAILED; not one byte of the request leaves."""
     async with serving(answering(OK), authority.server_context(*hosts, expired=expired)) as served:
@@ -280,7 +278,7 @@ async def test_a_wrong_certificate_is_told_and_nothing_is_sent(
 
 
 async def test_an_unknown_authority_is_told_and_nothing_is_sent(
-    sender: AiohttpSender, tmp_path_factory: pytest.TempPathFactory
+    sender: Http1Sender, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """A certificate of an authority that we do not know is TLS_VERIFY_FAILED."""
     stranger = Authority(tmp_path_factory.mktemp("stranger"))
@@ -290,7 +288,7 @@ async def test_an_unknown_authority_is_told_and_nothing_is_sent(
     assert served.requests == []
 
 
-async def test_another_handshake_trouble_is_no_certificate_trouble(sender: AiohttpSender) -> None:
+async def test_another_handshake_trouble_is_no_certificate_trouble(sender: Http1Sender) -> None:
     """A peer that does not speak TLS is CONNECT_FAILED, which may be tried again, unlike a wrong certificate."""
 
     async def no_tls(served: Served, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -303,7 +301,7 @@ async def test_another_handshake_trouble_is_no_certificate_trouble(sender: Aioht
     assert (failure.reason, failure.side_effect) == (Reason.CONNECT_FAILED, SideEffect.NONE)
 
 
-async def test_host_and_server_name_stay_those_of_the_url(sender: AiohttpSender, authority: Authority) -> None:
+async def test_host_and_server_name_stay_those_of_the_url(sender: Http1Sender, authority: Authority) -> None:
     """Over TLS the connection goes to the checked address, and Host and SNI still name the host of the URL."""
     context = authority.server_context("api.test")
     names: list[str | None] = []
@@ -316,9 +314,7 @@ async def test_host_and_server_name_stay_those_of_the_url(sender: AiohttpSender,
 
 async def test_closing_ends_what_waits_and_what_runs(authority: Authority) -> None:
     """After `aclose` who waited was not sent, who ran is unknown, and who comes later is refused."""
-    sender = AiohttpSender(
-        allow=LOOPBACK, ssl_context=authority.client_context(), lookup=resolve_to_loopback, per_host=1
-    )
+    sender = Http1Sender(allow=LOOPBACK, ssl_context=authority.client_context(), lookup=resolve_to_loopback, per_host=1)
     async with serving(silent) as served, asyncio.TaskGroup() as group:
         runs = group.create_task(failing(sender, post(served.url)))
         await served.asked.wait()

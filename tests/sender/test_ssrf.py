@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import httpx
 import pytest
-from aiohttp.connector import AddrInfoType
 
-from sidecar.adapters.aiohttp_sender import AiohttpSender
 from sidecar.adapters.dns import CachedLookup
+from sidecar.adapters.http1_connect import AddressInfo
+from sidecar.adapters.http1_sender import Http1Sender
 from sidecar.core.egress import EgressAllow, parse_allow
 from sidecar.model import Failure, Reason, SideEffect
 from tests.sender.servers import failing
@@ -35,13 +35,13 @@ class Network:
         self.asked.append(host)
         return self.answers[min(len(self.asked), len(self.answers)) - 1]
 
-    def open_socket(self, address: AddrInfoType) -> socket.socket:
+    def open_socket(self, address: AddressInfo) -> socket.socket:
         self.opened.append(str(address[4][0]))
         raise ConnectionRefusedError("no socket is opened in a test")
 
-    def sender(self, allow: EgressAllow | None = None, keep: float = 0.0) -> AiohttpSender:
+    def sender(self, allow: EgressAllow | None = None, keep: float = 0.0) -> Http1Sender:
         lookup = CachedLookup(self.lookup, keep=keep)
-        return AiohttpSender(allow=allow, ssl_context=CONTEXT, lookup=lookup, open_socket=self.open_socket)
+        return Http1Sender(allow=allow, ssl_context=CONTEXT, lookup=lookup, open_socket=self.open_socket)
 
 
 async def blocked_call(network: Network, url: str, allow: EgressAllow | None = None) -> Failure | None:
@@ -244,13 +244,13 @@ async def test_a_redirect_is_returned_and_not_followed(location: str) -> None:
 
     opened: list[object] = []
 
-    def open_socket(address: AddrInfoType) -> socket.socket:
+    def open_socket(address: AddressInfo) -> socket.socket:
         opened.append(address[4])
         return socket.socket(address[0], address[1], address[2])
 
     server = await asyncio.start_server(redirecting, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    sender = AiohttpSender(allow=parse_allow([f"127.0.0.1:{port}"]), open_socket=open_socket)
+    sender = Http1Sender(allow=parse_allow([f"127.0.0.1:{port}"]), open_socket=open_socket)
     request = httpx.Request("POST", f"http://127.0.0.1:{port}/", headers={"Authorization": "Bearer s3cret"})
     response = await sender.send(request, deadline=asyncio.get_running_loop().time() + 5, max_body=1000)
     await sender.aclose()

@@ -8,7 +8,7 @@ import ssl
 import httpx
 import pytest
 
-from sidecar.adapters.aiohttp_sender import AiohttpSender, default_ssl_context
+from sidecar.adapters.http1_sender import Http1Sender, default_ssl_context
 from sidecar.model import Reason, SideEffect
 from tests.sender.servers import OK, Authority, Script, Served, answered, answering, failing, serving
 
@@ -37,7 +37,7 @@ async def silent(served: Served, reader: asyncio.StreamReader, writer: asyncio.S
     ],
 )
 async def test_a_failure_is_raised_as_httpx_would(
-    sender: AiohttpSender, script: Script, raised: type[httpx.TransportError]
+    sender: Http1Sender, script: Script, raised: type[httpx.TransportError]
 ) -> None:
     """Each failure after sending is the matching exception of HTTPX, with its request and our sentence."""
     async with serving(script) as served, httpx.AsyncClient(transport=sender, timeout=0.1) as client:
@@ -57,7 +57,7 @@ async def test_a_failure_is_raised_as_httpx_would(
     ],
 )
 async def test_a_failure_before_sending_is_raised_so(
-    sender: AiohttpSender, url: str, headers: dict[str, str], raised: type[httpx.TransportError]
+    sender: Http1Sender, url: str, headers: dict[str, str], raised: type[httpx.TransportError]
 ) -> None:
     """What sent nothing is a ConnectError, what could not be written a LocalProtocolError."""
     request = httpx.Request("GET", url, headers=headers)
@@ -66,7 +66,7 @@ async def test_a_failure_before_sending_is_raised_so(
     assert type(caught.value) is raised
 
 
-async def test_a_late_connection_is_a_connect_timeout(sender: AiohttpSender) -> None:
+async def test_a_late_connection_is_a_connect_timeout(sender: Http1Sender) -> None:
     """A limit that passes while connecting is a ConnectTimeout."""
     async with serving(silent) as served:
         request = httpx.Request("GET", f"https://api.test:{served.port}/", extensions={"timeout": {"connect": 0.05}})
@@ -76,14 +76,14 @@ async def test_a_late_connection_is_a_connect_timeout(sender: AiohttpSender) -> 
 
 async def test_without_a_limit_ours_holds(authority: Authority) -> None:
     """Where HTTPX gives no limit, or None, the exchange still ends."""
-    transport = AiohttpSender(ssl_context=authority.client_context(), exchange_limit=0.0)
+    transport = Http1Sender(ssl_context=authority.client_context(), exchange_limit=0.0)
     for extensions in ({}, {"timeout": {"connect": 9.0, "read": None}}):
         with pytest.raises(httpx.ConnectTimeout):
             await transport.handle_async_request(httpx.Request("GET", "https://api.test/", extensions=extensions))
     await transport.aclose()
 
 
-async def test_a_defect_after_sending_says_so(sender: AiohttpSender) -> None:
+async def test_a_defect_after_sending_says_so(sender: Http1Sender) -> None:
     """An error of our own after the first byte is BUG with what is known of the provider's side, and cuts the line."""
     async with serving(answering(OK)) as served:
         request = httpx.Request("POST", served.url)

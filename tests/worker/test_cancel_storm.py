@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 import pytest
 
-from sidecar.adapters.aiohttp_sender import AiohttpSender
+from sidecar.adapters.http1_sender import Http1Sender
 from tests.sender.servers import LOOPBACK, Served, resolve_to_loopback, serving
 from tests.worker.house import House, Letter, Published
 
@@ -63,7 +63,7 @@ async def storm(house: House) -> None:
 
 async def test_a_storm_of_cancels() -> None:
     """One reply for each call; none says `nothing was sent` of a request that arrived; later ones succeed."""
-    sender = AiohttpSender(allow=LOOPBACK, lookup=resolve_to_loopback, per_host=SLOTS, total=SLOTS)
+    sender = Http1Sender(allow=LOOPBACK, lookup=resolve_to_loopback, per_host=SLOTS, total=SLOTS)
     async with serving(unhurried) as served:
         base_urls = {"acme": served.url.rstrip("/")}
         house = House(sender, base_urls=base_urls, began=asyncio.get_running_loop().time())

@@ -76,7 +76,7 @@ ROWS = (
     ),
     Row(
         promise="The sender says at a cancellation whether a byte was sent.",
-        file="sidecar/adapters/aiohttp_sender.py",
+        file="sidecar/adapters/http1_sender.py",
         good='request.extensions["sent"] = exchange.sent',
         bad='request.extensions["sent"] = False',
         tests=("tests/sender/test_cancel_sent.py::test_while_the_answer_is_waited_for",),

@@ -12,16 +12,16 @@ PACE = "tests/auth/test_pace.py"
 ROWS: tuple[Row, ...] = (
     Row(
         promise="Leave that ended while the connection was made sends nothing.",
-        file="sidecar/adapters/aiohttp_exchange.py",
+        file="sidecar/adapters/http1_exchange.py",
         good="        if may_send is not None and not may_send():\n",
         bad="        if may_send is None:\n",
         tests=("tests/sender/test_may_send.py::test_without_leave_nothing_is_sent",),
     ),
     Row(
         promise="A connection that was made for nothing serves the next exchange.",
-        file="sidecar/adapters/aiohttp_exchange.py",
-        good="            self._pool.keep(lent, None)\n",
-        bad="            self._pool.drop(lent)\n",
+        file="sidecar/adapters/http1_exchange.py",
+        good="            pool.put_back(connection)\n",
+        bad="            pool.drop(connection)\n",
         tests=("tests/sender/test_may_send.py::test_without_leave_nothing_is_sent",),
     ),
     Row(

@@ -6,28 +6,32 @@ from tests.prove_red.row import Row
 
 SSRF = "tests/sender/test_ssrf.py"
 SENT = "tests/sender/test_sent.py"
-POOL = "sidecar/adapters/aiohttp_pool.py"
+POOL = "sidecar/adapters/http1_pool.py"
+CONNECT = "sidecar/adapters/http1_connect.py"
+ANSWER = "sidecar/adapters/http1_answer.py"
+ANSWERS = "tests/sender/test_answer.py"
+POOLED = "tests/sender/test_pool.py"
 
 ROWS = (
     Row(
         promise="A name of which one address is refused is not called at all.",
-        file=POOL,
+        file=CONNECT,
         good="        for address in addresses:\n            why",
         bad="        for address in addresses[:1]:\n            why",
         tests=(f"{SSRF}::test_no_name_leads_inside",),
     ),
     Row(
         promise="The address that was checked is the one that is connected to, at every connection.",
-        file=POOL,
-        good="return [_resolved(host, address, port) for address in addresses]",
-        bad="return [_resolved(host, address, port) for address in await self._lookup(host, port)]",
+        file=CONNECT,
+        good="return [_info(address, origin.port) for address in addresses]",
+        bad="return [_info(address, origin.port) for address in await self._lookup(origin.host, origin.port)]",
         tests=(f"{SSRF}::test_rebinding_does_not_lead_inside",),
     ),
     Row(
         promise="An inner address is refused however it is written as a host.",
-        file=POOL,
+        file=CONNECT,
         good="        if address is not None:\n            problem",
-        bad='        if address is not None and scheme == "http":\n            problem',
+        bad="        if address is not None and not tls:\n            problem",
         tests=(f"{SSRF}::test_no_form_of_an_inner_address_is_called",),
     ),
     Row(
@@ -53,52 +57,122 @@ ROWS = (
     ),
     Row(
         promise="A URL with a user name is not called.",
-        file=POOL,
+        file=CONNECT,
         good="        if url.userinfo:\n",
         bad='        if url.userinfo and url.scheme == "http":\n',
         tests=(f"{SSRF}::test_a_url_with_a_user_is_not_called",),
     ),
     Row(
         promise="Certificates are checked.",
-        file="sidecar/adapters/aiohttp_sender.py",
+        file="sidecar/adapters/http1_sender.py",
         good="context = httpx.create_ssl_context()",
         bad="context = httpx.create_ssl_context(verify=False)",
         tests=("tests/sender/test_transport.py::test_certificates_are_checked_by_default",),
     ),
     Row(
         promise="A request that was read and not answered is unknown.",
-        file="sidecar/adapters/aiohttp_exchange.py",
+        file="sidecar/adapters/http1_exchange.py",
         good="        self.sent = True\n",
         bad="",
         tests=(f"{SENT}::test_a_server_that_reads_and_closes_saw_one_request",),
     ),
     Row(
         promise="A status without its whole body was done.",
-        file="sidecar/adapters/aiohttp_exchange.py",
-        good="        self._status = message.code\n",
-        bad="",
+        file=ANSWER,
+        good="self.status, self.version, self.framing = status, version, framing",
+        bad="self.version, self.framing = version, framing",
         tests=(f"{SENT}::test_a_truncated_body_is_done",),
     ),
     Row(
         promise="A call does not go on after its failure: what was not sent at its deadline is discarded.",
         file=POOL,
-        good="        lent.transport.abort()\n        lent.connection.close()\n\n    def is_closed",
-        bad="        lent.connection.release()\n\n    def is_closed",
+        good="        connection.cut()\n",
+        bad="        connection.transport.close()\n",
         tests=(f"{SENT}::test_a_request_half_written_at_its_deadline_is_cut",),
     ),
     Row(
         promise="What a server says unasked never becomes the answer to the next request.",
-        file=POOL,
-        good="if not protocol.should_close and (until is None or monotonic() < until):",
-        bad="if until is None or monotonic() < until:",
+        file="sidecar/adapters/http1_connection.py",
+        good="        if answer is None:\n            self.cut()\n",
+        bad="        if answer is None:\n",
         tests=("tests/sender/test_hostile.py::test_bytes_nobody_asked_for_answer_no_request",),
     ),
     Row(
         promise="A server that says when it closes is believed.",
         file=POOL,
-        good="monotonic() + idle - IDLE_MARGIN",
-        bad="monotonic() + idle + IDLE_MARGIN",
+        good="min(self._keep_alive, idle - IDLE_MARGIN)",
+        bad="min(self._keep_alive, idle + IDLE_MARGIN)",
         tests=(f"{SENT}::test_a_server_that_says_when_it_closes_is_believed",),
+    ),
+    Row(
+        promise="An answer with more bytes behind it is refused.",
+        file=ANSWER,
+        good="        if self.ended:\n            self._refuse_more()\n        self._headers = []\n",
+        bad="        if self.ended:\n            return\n        self._headers = []\n",
+        tests=(f"{ANSWERS}::test_more_than_the_answer_in_one_piece_is_refused",),
+    ),
+    Row(
+        promise="A server that goes on without saying anything is left before it has cost memory.",
+        file=ANSWER,
+        good="            if self._loose > MAX_HEAD and not self.ended:\n",
+        bad="            if len(received) > MAX_HEAD and not self.ended:\n",
+        tests=(f"{ANSWERS}::test_nothing_goes_on_without_end",),
+    ),
+    Row(
+        promise="A NUL in a header is refused.",
+        file=ANSWER,
+        good='        if b"\\0" in value:\n',
+        bad='        if b"\\0" in name:\n',
+        tests=(f"{ANSWERS}::test_every_limit_is_exact",),
+    ),
+    Row(
+        promise="A body that ends with its connection is not whole when the connection broke.",
+        file=ANSWER,
+        good="elif error is None and self.framing.length is None",
+        bad="elif self.framing.length is None",
+        tests=(f"{ANSWERS}::test_an_end_at_every_byte",),
+    ),
+    Row(
+        promise="A server that answered before it took the whole request gets no second one on that connection.",
+        file=POOL,
+        good="        if connection.is_writing():",
+        bad="        if False and connection.is_writing():",
+        tests=(f"{SENT}::test_an_unread_request_is_not_followed_by_another",),
+    ),
+    Row(
+        promise="Who leaves in the moment of its turn passes it on.",
+        file=POOL,
+        good="                self.put_back(connection)\n            raise\n",
+        bad="                pass\n            raise\n",
+        tests=(f"{POOLED}::test_who_leaves_passes_the_turn_on",),
+    ),
+    Row(
+        promise="Hosts take turns at the limit of all connections.",
+        file=POOL,
+        good="(hungry is not line and hungry.slots < self._per_host)",
+        bad="(hungry is not line and not hungry.waiting)",
+        tests=(f"{POOLED}::test_hosts_take_turns_at_the_total_limit",),
+    ),
+    Row(
+        promise="A place that a failed connection had is free again.",
+        file=POOL,
+        good="            if isinstance(opened, Failure):\n                self._release(line)\n",
+        bad="            pass\n",
+        tests=(f"{POOLED}::test_a_failed_connection_gives_its_turn_to_the_next",),
+    ),
+    Row(
+        promise="Closing ends what is still being opened.",
+        file=POOL,
+        good="        self._connector.stop()\n",
+        bad="",
+        tests=(f"{POOLED}::test_closing_ends_a_look_up",),
+    ),
+    Row(
+        promise="A server that closes its side is known to have ended now, not when our body has left.",
+        file="sidecar/adapters/http1_connection.py",
+        good='is known now, not when our own bytes have left."""\n        self._ended(None)\n',
+        bad='is known now, not when our own bytes have left."""\n',
+        tests=("tests/sender/test_flow.py::test_a_server_that_ends_while_we_write_is_told_at_once",),
     ),
     Row(
         promise="A decoded body of more than the limit is refused.",
@@ -124,8 +198,8 @@ ROWS = (
     Row(
         promise="No header of a request can become another.",
         file="sidecar/adapters/http1.py",
-        good='!= 2 * lines or b" " in target:',
-        bad='< 2 * lines or b" " in target:',
+        good='!= 2 * (len(lines) - 1) or b" " in target:',
+        bad='< 2 * (len(lines) - 1) or b" " in target:',
         tests=("tests/sender/test_http1.py::test_a_header_that_could_become_another_is_refused",),
     ),
     Row(

@@ -1,4 +1,4 @@
-"""`ports.HttpSender`, and a transport for HTTPX, over aiohttp's connections and response parser."""
+"""`ports.HttpSender`, and a transport for HTTPX, over our own connections; httptools reads what comes."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Callable
 from socket import socket
 
 import httpx
-from aiohttp.connector import AddrInfoType
 
-from sidecar.adapters.aiohttp_exchange import Exchange
-from sidecar.adapters.aiohttp_pool import Pool
 from sidecar.adapters.deadline import Deadlines
 from sidecar.adapters.dns import CachedLookup, Lookup, system_lookup
+from sidecar.adapters.http1_connect import AddressInfo, Connector
+from sidecar.adapters.http1_exchange import Exchange
+from sidecar.adapters.http1_pool import Pool
 from sidecar.core.egress import EgressAllow
 from sidecar.model import Failure, Reason, SideEffect
 
 NO_LIMIT = float("inf")
 
 
-class AiohttpSender(httpx.AsyncBaseTransport):
+class Http1Sender(httpx.AsyncBaseTransport):
     """Sends requests to providers; to be made inside a running event loop, one for the whole process.
 
     `allow` names what may be called beside public addresses. `max_body` bounds answers when HTTPX is the caller, and
@@ -39,22 +39,20 @@ class AiohttpSender(httpx.AsyncBaseTransport):
         connect_timeout: float = 10.0,
         exchange_limit: float = 30.0,
         max_body: int = 4 * 1024 * 1024,
-        open_socket: Callable[[AddrInfoType], socket] | None = None,
+        open_socket: Callable[[AddressInfo], socket] | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._deadlines = Deadlines()
         self._exchange_limit = exchange_limit
         self._max_body = max_body
-        self._pool = Pool(
+        connector = Connector(
             ssl_context=ssl_context or default_ssl_context(),
             allow=allow or EgressAllow(),
             lookup=lookup or CachedLookup(system_lookup),
-            per_host=per_host,
-            total=total,
-            keep_alive=keep_alive,
             connect_timeout=connect_timeout,
             open_socket=open_socket,
         )
+        self._pool = Pool(connector, per_host=per_host, total=total, keep_alive=keep_alive)
 
     async def send(self, request: httpx.Request, *, deadline: float, max_body: int) -> httpx.Response | Failure:
         """As `ports.HttpSender.send`."""

@@ -1,0 +1,143 @@
+"""One HTTP exchange over a connection of the pool: write once, read the answer, and know at each end what was sent.
+
+A request is written in one place and never again, whatever becomes of its connection: whether it was sent is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import monotonic
+
+import httpx
+
+from sidecar.adapters.http1 import VERSIONS, request_head
+from sidecar.adapters.http1_answer import Answer, Broken
+from sidecar.adapters.http1_pool import Pool, Pooled
+from sidecar.model import Failure, Reason, SideEffect
+
+BODY_DETAILS = {
+    Reason.RESPONSE_TOO_LARGE: "the body is larger than {limit} bytes",
+    Reason.RESPONSE_TRUNCATED: "the body ended early",
+    Reason.BAD_PROVIDER_RESPONSE: "the body is not what its headers say",
+}
+
+
+class Exchange:
+    """One exchange, and how far it came: that decides what a failure says about the provider's side."""
+
+    __slots__ = ("_answer", "_max_body", "_pool", "_request", "_started", "sent")
+
+    def __init__(self, pool: Pool, request: httpx.Request, max_body: int) -> None:
+        self._pool = pool
+        self._request = request
+        self._max_body = max_body
+        self._started = monotonic()
+        self._answer: Answer | None = None
+        self.sent = False
+
+    async def run(self) -> httpx.Response | Failure:
+        request, pool = self._request, self._pool
+        origin = pool.origin(request.url)
+        if isinstance(origin, Failure):
+            return origin
+        content = await _content(request)
+        head = request_head(request, len(content))
+        if isinstance(head, str):
+            return self._failed(Reason.MALFORMED, head)
+        connection = pool.idle(origin) or await pool.take(origin)
+        if isinstance(connection, Failure):
+            return connection
+        # No await from here to the write: whoever counts on this moment is asked when nothing can delay it any more.
+        may_send = request.extensions.get("may_send")
+        if may_send is not None and not may_send():
+            pool.put_back(connection)
+            return self._failed(Reason.BEFORE_SEND, "its turn was over before the connection was there")
+        answer = self._answer = Answer(to_head=request.method == "HEAD", max_body=self._max_body)
+        self.sent = True
+        try:
+            await connection.ask(head, content, answer)
+            outcome = self._response(answer, connection) if answer.broken is None else self._broken(answer.broken)
+        except BaseException as error:
+            pool.drop(connection)
+            if isinstance(error, Exception):  # a defect, but after the first byte it must not read as "nothing sent"
+                return self._failed(Reason.BUG, f"{type(error).__name__} while reading the answer", error)
+            raise
+        if answer.broken is None and answer.kept:
+            pool.keep(connection, answer.framing.idle)
+        else:
+            pool.drop(connection)
+        return outcome
+
+    def past_deadline(self, error: TimeoutError | None) -> Failure:
+        error = error or TimeoutError()
+        if self._status() is not None:
+            return self._bad_body("the deadline passed before the whole body", Reason.RESPONSE_TRUNCATED, error)
+        if self.sent:
+            detail = "the request was sent, and the deadline passed before an answer"
+            return self._failed(Reason.OUTCOME_UNKNOWN, detail, error)
+        return self._failed(Reason.BEFORE_SEND, "the deadline passed before a connection was there", error)
+
+    def _response(self, answer: Answer, connection: Pooled) -> httpx.Response:
+        assert answer.status is not None
+        extensions = {
+            "http_version": VERSIONS[answer.version],
+            "reason_phrase": answer.reason_phrase,
+            "reused": connection.reused,
+            "first_byte": connection.first_byte - self._started,
+        }
+        headers = _decoded(answer.headers) if answer.framing.coding and answer.body else answer.headers
+        return _Whole(answer.status, headers, answer.body, self._request, extensions)
+
+    def _broken(self, broken: Broken) -> Failure:
+        if broken.rule:
+            return self._failed(broken.reason, broken.rule, broken.cause)
+        if broken.reason is Reason.OUTCOME_UNKNOWN:
+            kind = type(broken.cause).__name__
+            detail = f"the request was sent, and the connection ended without an answer ({kind})"
+            return self._failed(broken.reason, detail, broken.cause)
+        return self._bad_body(BODY_DETAILS[broken.reason].format(limit=self._max_body), broken.reason, broken.cause)
+
+    def _bad_body(self, detail: str, reason: Reason, error: Exception | None) -> Failure:
+        return self._failed(reason, f"status {self._status()}: {detail}", error)
+
+    def _failed(self, reason: Reason, detail: str, error: Exception | None = None) -> Failure:
+        status = self._status()
+        side_effect = SideEffect.UNKNOWN if self.sent else SideEffect.NONE
+        return Failure(
+            reason=reason,
+            detail=f"{self._request.url.netloc.decode('ascii')}: {detail}",
+            side_effect=side_effect if status is None else SideEffect.DONE,
+            provider_status=status,
+            cause=error,
+        )
+
+    def _status(self) -> int | None:
+        return None if self._answer is None else self._answer.status
+
+
+class _Whole(httpx.Response):
+    """A response whose decoded body is there already: reading it once more would only run it through HTTPX again."""
+
+    def __init__(
+        self,
+        status: int,
+        headers: Sequence[tuple[bytes, bytes]],
+        body: bytes,
+        request: httpx.Request,
+        extensions: dict[str, object],
+    ) -> None:
+        super().__init__(status, headers=headers, stream=httpx.ByteStream(body), request=request, extensions=extensions)
+        self._content = body
+        self.is_closed = self.is_stream_consumed = True
+
+
+async def _content(request: httpx.Request) -> bytes:
+    try:
+        return request.content
+    except httpx.RequestNotRead:
+        return await request.aread()
+
+
+def _decoded(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers of a body that we decoded: what was said about the encoded one is true no more."""
+    return [(name, value) for name, value in headers if name.lower() not in {b"content-encoding", b"content-length"}]
