@@ -95,6 +95,7 @@ class Kind(StrEnum):
     QUOTA_RECORD_GET = "quota record get"
     KEYED_RECORD = "idempotency record"
     KEYED_RECORD_GET = "idempotency record get"
+    KEYED_RECORD_LIST = "idempotency record list"
     CALL_RECORD = "durable call"
     CALL_RECORD_GET = "durable call get"
     CALL_RECORD_LIST = "durable call list"
@@ -251,7 +252,7 @@ TABLE: dict[Kind, dict[Role, Grant]] = {
         _SCOPED: _may_publish(f"{_GET}.KV_{QUOTAS}.$KV.{QUOTAS}.{{tenant_key}}.*.*"),
         _SHARED: _may_publish(f"{_GET}.KV_{QUOTAS}.$KV.{QUOTAS}.>"),
     },
-    # Found by the call's own operation and key: nobody lists or watches them.
+    # Found by the call's own operation and key; listed to move them under another key, watched by nobody.
     Kind.KEYED_RECORD: {
         _SCOPED: _may_publish(f"$KV.{KEYED}.{{keyed_key}}"),
         _SHARED: _may_publish(f"$KV.{KEYED}.>"),
@@ -259,6 +260,10 @@ TABLE: dict[Kind, dict[Role, Grant]] = {
     Kind.KEYED_RECORD_GET: {
         _SCOPED: _may_publish(f"{_GET}.KV_{KEYED}.$KV.{KEYED}.{{keyed_key}}"),
         _SHARED: _may_publish(f"{_GET}.KV_{KEYED}.$KV.{KEYED}.>"),
+    },
+    Kind.KEYED_RECORD_LIST: {
+        _SCOPED: _may_publish(f"{_WATCH}.KV_{KEYED}.*.$KV.{KEYED}.{{keyed_key}}", f"$JS.FC.KV_{KEYED}.>"),
+        _SHARED: _may_publish(f"{_WATCH}.KV_{KEYED}.*.$KV.{KEYED}.>", f"$JS.FC.KV_{KEYED}.>"),
     },
     Kind.CALL_RECORD: {
         _SCOPED: _may_publish(f"$KV.{CALLS}.{{whole_key}}.*.*"),

@@ -20,6 +20,7 @@ from sidecar.store.write import Outcome
 from sidecar.wire.interest import denied
 
 BUCKET = "SIDECAR_IDEMPOTENCY"
+BELOW = ".*.*"  # what follows a connection in keys: the operation, the digest
 KEPT_SECONDS = 24 * 3600
 SEAL_BYTES = 4096  # what sealing and the message's headers add, at most
 

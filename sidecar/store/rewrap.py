@@ -7,7 +7,7 @@ change meanwhile is looked at again; one that cannot be opened is named and left
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import anyio
@@ -51,14 +51,16 @@ class _Seen:
 
 
 class SealedRecords:
-    """Every record that is sealed with a tenant's keys, whatever its kind."""
+    """Every record that is sealed with a tenant's keys, whatever its kind. `buckets` says of each what its keys have
+    behind their first three names.
+    """
 
-    def __init__(self, store: Store, keys: Keys, clock: Clock, random: Random, buckets: Sequence[str]) -> None:
+    def __init__(self, store: Store, keys: Keys, clock: Clock, random: Random, buckets: Mapping[str, str]) -> None:
         self._store = store
         self._keys = keys
         self._now = clock.now
         self._writer = Writer(store, clock, random)
-        self._buckets = sorted(buckets)
+        self._buckets = sorted(buckets.items())
 
     async def batch(
         self, tenant: str, pattern: str, *, after: str | None, limit: int, within: float, rewrap: bool
@@ -70,7 +72,7 @@ class SealedRecords:
         """
         try:
             held = self._keys.held(tenant)
-            places = await self._places(pattern, after)
+            places = await self._places(pattern, after, limit)
         except KeyUnavailable as error:
             return Failure(reason=Reason.KEY_UNAVAILABLE, detail=str(error), cause=error)
         except StoreUnavailable as error:
@@ -95,12 +97,15 @@ class SealedRecords:
             next=record_place(*chosen[done - 1]) if done < len(places) else None,
         )
 
-    async def _places(self, pattern: str, after: str | None) -> list[tuple[str, str]]:
+    async def _places(self, pattern: str, after: str | None, limit: int) -> list[tuple[str, str]]:
+        """Where to go on, in order: all that is left of a bucket, and more than `limit` where there are more."""
         behind = tuple(after.partition("|")[::2]) if after else ("", "")
         found: list[tuple[str, str]] = []
-        for bucket in self._buckets:
-            found += [(bucket, key) for key in await self._store.keys(bucket, pattern)]
-        return [item for item in found if item > behind]
+        for bucket, more in self._buckets:
+            if bucket >= behind[0] and len(found) <= limit:
+                places = ((bucket, key) for key in await self._store.keys(bucket, pattern + more))
+                found += [place for place in places if place > behind]
+        return found
 
     async def _look(self, seen: _Seen, tenant: str, bucket: str, key: str, rewrap: bool) -> None:  # noqa: FBT001  # start_soon has no keywords
         """One record, until it is under the newest key or it is known why not."""

@@ -18,6 +18,8 @@ from sidecar.store.copies import SealedCopies
 from sidecar.store.credential import BUCKET as CREDENTIALS
 from sidecar.store.credential_form import FORMAT
 from sidecar.store.durable import BUCKET as CALLS
+from sidecar.store.idempotency import BELOW
+from sidecar.store.idempotency import BUCKET as KEYED
 from sidecar.store.rewrap import SealedRecords
 from sidecar.wiring.accounts import Accounts, Connecting, wire_accounts, wire_connecting
 from sidecar.wiring.calls import Calls, Durables, wire_calls, wire_durables
@@ -82,7 +84,8 @@ def admission_of(settings: Settings) -> Admission:
 
 
 def _administrator(on: Ground, accounts: Accounts, calls: Calls, durable: Durables | None) -> Administrator:
-    sealed = SealedRecords(*on.sealing, (CREDENTIALS, CALLS) if durable else (CREDENTIALS,))
+    buckets = {CREDENTIALS: "", KEYED: BELOW, **({CALLS: ""} if durable else {})}
+    sealed = SealedRecords(*on.sealing, buckets)
     copies = SealedCopies(*on.sealing, CREDENTIALS, format_number=FORMAT)
     return Administrator(
         executor=calls.executor,

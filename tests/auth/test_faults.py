@@ -121,7 +121,7 @@ async def test_a_key_that_is_rotated_during_a_renewal(
         async with anyio.create_task_group() as calls:
             calls.start_soon(two.load)
             await anyio.wait_all_tasks_blocked()
-            rotation = SealedRecords(memory, BOTH, clock, DICE, (BUCKET,))
+            rotation = SealedRecords(memory, BOTH, clock, DICE, {BUCKET: ""})
             moved = await rotation.batch("acme", "acme.>", after=None, limit=10, within=10.0, rewrap=True)
             assert isinstance(moved, KeyUse)
             endpoint.gate.set()

@@ -13,6 +13,7 @@ from sidecar.cli.key_batches import Total, Unopened
 from sidecar.cli.key_text import listed_text, rotated_text
 from tests.cli.conftest import Command, Served, said
 
+MILK = '{"list": "home", "title": "Milk"}'
 SERVER = "https://server.example"
 
 
@@ -42,21 +43,25 @@ def test_a_rotation_from_one_key_to_the_next(beside: Command, served: Served) ->
     first = said(beside("keys", "list", "--tenant", "rotating", "--json"))
     [old] = first["held"]
     assert first["records"] == {old: 3}
+    once = ("call", "acme.items.create", MILK, "--tenant", "rotating", "-c", "a", "--idempotency-key", "milk", "--json")
+    created = beside(*once)
+    assert created.exit_code == 0, created.stderr
     made = beside("keys", "new", "--tenant", "rotating")
     assert made.exit_code == 0
     assert "next      sidecar keys rotate" in made.stdout
     rotated = said(beside("keys", "rotate", "--tenant", "rotating", "--json"))
     [newest] = rotated["keys"]
     assert newest != old
-    assert (rotated["rewrapped"], rotated["left"], rotated["failed"]) == (3, 0, [])
-    assert (rotated["records"], rotated["removable"], rotated["complete"]) == ({newest: 3}, [old], True)
+    assert (rotated["rewrapped"], rotated["left"], rotated["failed"]) == (4, 0, [])
+    assert (rotated["records"], rotated["removable"], rotated["complete"]) == ({newest: 4}, [old], True)
     file = Path(served.data_dir) / "keys" / "rotating"
     file.write_text("".join(line for line in file.read_text().splitlines(keepends=True) if not line.startswith(old)))
     called = beside("call", "acme.account.get", "--tenant", "rotating", "-c", "a")
     assert called.exit_code == 0, called.stderr
+    assert beside(*once).stdout == created.stdout
     again = beside("keys", "rotate", "--tenant", "rotating")
     assert "0 records of tenant rotating re-wrapped in" in again.stdout
-    assert f"all 3 are under {newest}" in again.stdout
+    assert f"all 4 are under {newest}" in again.stdout
 
 
 def test_a_record_that_no_key_opens(beside: Command, served: Served) -> None:

@@ -71,9 +71,10 @@ class Fleet:
         acme: Provider = ACME,
         network: HttpSender | None = None,
         clock: ManualClock | None = None,
+        keys: FileKeys = KEYS,
     ) -> Sidecar:
         clock = clock or self.clock
-        store = IdempotencyStore(self.memory, KEYS, clock, SystemRandom(), Scope(), max_payload=self.max_payload)
+        store = IdempotencyStore(self.memory, keys, clock, SystemRandom(), Scope(), max_payload=self.max_payload)
         once = Once(store, clock, SystemRandom())
         self.tasks.start_soon(once.serve)
         house = House(answers, providers={"acme": acme}, clock=clock, network=network, once=once)

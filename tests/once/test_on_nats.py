@@ -16,7 +16,9 @@ from sidecar.kept import Done, KeptSuccess
 from sidecar.model import Access, Call, Failure, Reason, Success
 from sidecar.once import Held, Once
 from sidecar.scope import Scope
-from sidecar.store.idempotency import BUCKET, IdempotencyStore, place_of
+from sidecar.store.idempotency import BELOW, BUCKET, IdempotencyStore, place_of
+from sidecar.store.record import record_pattern
+from sidecar.store.rewrap import KeyUse, SealedRecords
 from tests.execute.house import CALL_ID, TRACE
 from tests.once.house import KEYS
 
@@ -133,3 +135,19 @@ async def test_what_is_under_way_at_the_end_is_settled(two: tuple[Once, Once], f
     await two[0].settle(held, SUCCESS, call=call(fresh_name, seconds=0.0), attempts=1)  # nobody waits
     assert await two[0].stop(10.0) == 0
     assert isinstance(await claim(two[1], wanted), Done)
+
+
+async def test_records_are_found_to_be_moved(bus: NatsBus, two: tuple[Once, Once], fresh_name: str) -> None:
+    """As `keys rotate` asks for them: of one connection, or of all of a tenant's."""
+    for connection in (fresh_name, f"{fresh_name}2"):
+        assert isinstance(await claim(two[0], call(connection)), Held)
+    records = SealedRecords(NatsStore(bus), KEYS, CLOCK, DICE, {BUCKET: BELOW})
+
+    async def found(connection: str | None) -> KeyUse:
+        pattern = record_pattern("acme", connection, None)
+        use = await records.batch("acme", pattern, after=None, limit=1_000, within=60.0, rewrap=False)
+        assert isinstance(use, KeyUse), use
+        return use
+
+    assert (await found(fresh_name)).records == {"k1": 1}
+    assert (await found(None)).records["k1"] >= 2

@@ -65,6 +65,7 @@ EXPECTED: dict[Kind, tuple[tuple[Role, ...], tuple[Role, ...]]] = {
     Kind.QUOTA_RECORD_GET: (_SIDECARS, ()),
     Kind.KEYED_RECORD: (_SIDECARS, ()),
     Kind.KEYED_RECORD_GET: (_SIDECARS, ()),
+    Kind.KEYED_RECORD_LIST: (_SIDECARS, ()),
     Kind.CALL_RECORD: (_SIDECARS, ()),
     Kind.CALL_RECORD_GET: (_SIDECARS, ()),
     Kind.CALL_RECORD_LIST: (_SIDECARS, ()),
@@ -153,6 +154,7 @@ PROBES = {
 }
 WATCHES = {
     Kind.RECORD_WATCH: (f"KV_{BUCKET}", f"$KV.{BUCKET}.{{key}}"),
+    Kind.KEYED_RECORD_LIST: (f"KV_{KEYED}", f"$KV.{KEYED}.{{key}}.*.*"),
     Kind.CALL_RECORD_LIST: (f"KV_{CALLS}", f"$KV.{CALLS}.{{tenant_key}}.>"),
     Kind.TRACE_WATCH: (TRACE_STREAM, "sidecar.trace.{tenant}.>"),
 }

@@ -35,6 +35,7 @@ JETSTREAM = (
     Kind.CALL_RECORD,
     Kind.CALL_RECORD_GET,
     Kind.CALL_RECORD_LIST,
+    Kind.KEYED_RECORD_LIST,
     Kind.QUEUE,
     Kind.QUEUE_CHECK,
     Kind.QUEUE_LOOK,

@@ -74,7 +74,7 @@ class House:
         rewrap: bool = True,
         pattern: str = "acme.*.*",
     ) -> KeyUse | Failure:
-        records = SealedRecords(self.memory, keys, self.clock, DICE, (BUCKET,))
+        records = SealedRecords(self.memory, keys, self.clock, DICE, {BUCKET: ""})
         return await records.batch("acme", pattern, after=after, limit=limit, within=within, rewrap=rewrap)
 
     def spoil(self, name: str, value: bytes) -> None:
@@ -243,7 +243,7 @@ async def test_under_load_on_a_real_server(bus: NatsBus, fresh_name: str) -> Non
     async with anyio.create_task_group() as group:
         for part in range(10):
             group.start_soon(_save, before, tenant, names[part::10])
-    records = SealedRecords(store, BOTH, clock, DICE, (BUCKET,))
+    records = SealedRecords(store, BOTH, clock, DICE, {BUCKET: ""})
     failed: list[Failure] = []
     calls = 0
 

@@ -32,7 +32,7 @@ def sealed(text: str) -> bytes:
 
 
 async def rotated(store: MemoryStore) -> KeyUse:
-    records = SealedRecords(store, BOTH, ManualClock(), DICE, (BUCKET,))
+    records = SealedRecords(store, BOTH, ManualClock(), DICE, {BUCKET: ""})
     found = await records.batch("acme", "acme.>", after=None, limit=10, within=10.0, rewrap=True)
     assert isinstance(found, KeyUse)
     return found

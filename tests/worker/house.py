@@ -207,7 +207,7 @@ class House:
             user_agent="test",
             base_urls=self.base_urls,
         )
-        sealed = SealedRecords(self.memory, KEY, self.clock, random, (BUCKET,))
+        sealed = SealedRecords(self.memory, KEY, self.clock, random, {BUCKET: ""})
         copies = SealedCopies(self.memory, KEY, self.clock, random, BUCKET, format_number=FORMAT)
         self.administrator = Administrator(
             executor=self.executor,
