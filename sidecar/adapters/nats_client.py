@@ -196,7 +196,8 @@ class SturdyClient(Client):
             if callback is None:
                 await super()._process_msg(sid, subject, reply, data, headers)
             else:
-                callback(self._build_message(sid, subject, reply, data, await self._process_headers(headers)))
+                told = await self._process_headers(headers) if headers else None
+                callback(self._build_message(sid, subject, reply, data, told))
         except Exception as error:  # noqa: BLE001 - whatever a message provokes, the connection outlives it
             await self._error_cb(Malformed(f"dropped a malformed message on {subject[:200]!r}: {error}"))
 
