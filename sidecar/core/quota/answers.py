@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from sidecar.core.quota.message import Credit, Delay, Denial, Grant, Permit, Serial
 
 
-class Answer:
-    """To one sidecar. `sent`: the moment its last message named, `received`: when that came, by the owner's clock."""
+class Answer(msgspec.Struct):
+    """To one sidecar."""
 
-    __slots__ = ("credits", "delays", "denials", "permits", "recalled")
-
-    def __init__(self) -> None:
-        self.permits: list[Permit] = []
-        self.denials: list[Denial] = []
-        self.delays: list[Delay] = []
-        self.credits: list[Credit] = []
-        self.recalled: list[tuple[str, Serial]] = []
+    permits: list[Permit] = []
+    denials: list[Denial] = []
+    delays: list[Delay] = []
+    credits: list[Credit] = []
+    recalled: list[tuple[str, Serial]] = []
 
 
 class Answers:

@@ -135,8 +135,7 @@ class Budget:
         """What `take` took had arrived by so much sooner; the moment that is sure now."""
         for window in self.windows:
             if sure - seconds + window.seconds > now:
-                window.give_back(cost, sure + window.seconds, now)
-                window.take(cost, sure - seconds + window.seconds)
+                window.sooner(cost, sure + window.seconds, sure - seconds + window.seconds, now)
         return sure - seconds
 
     def give_back(self, holder: tuple[str, str], cost: int, sure: float, now: float) -> None:

@@ -23,7 +23,10 @@ class Held:
             window.units = units
 
     def fit(self, cost: int, now: float) -> float:
-        return max((window.fit(cost, window.units, now) for window in self.windows), default=now)
+        at = now
+        for window in self.windows:
+            at = max(at, window.fit(cost, window.units, now))
+        return at
 
     def take(self, cost: int, last: float) -> None:
         """Units of a call that starts at `last` at the latest."""

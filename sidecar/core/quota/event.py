@@ -1,6 +1,7 @@
 """What a sidecar's part in shared quotas hears, and what it wants done. No clock, no dice, no await in between.
 
 Moments are of the clock that `now` is of, each process's own; between processes only durations are told.
+What comes with every call cannot be part of a cycle, and is nothing to the garbage collector (`gc=False`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from sidecar.core.quota.limit import Demand
 from sidecar.core.quota.message import Message
 
 
-class Asked(msgspec.Struct, frozen=True, tag=True):
+class Asked(msgspec.Struct, frozen=True, tag=True, gc=False):
     """An exchange wants to start before `deadline`. `call` names this exchange alone: a retry has another name."""
 
     call: str
@@ -19,25 +20,25 @@ class Asked(msgspec.Struct, frozen=True, tag=True):
     deadline: float
 
 
-class Left(msgspec.Struct, frozen=True, tag=True):
+class Left(msgspec.Struct, frozen=True, tag=True, gc=False):
     """It does not wait any more (cancelled, or its time is over). After a Go: as `Unused`."""
 
     call: str
 
 
-class Unused(msgspec.Struct, frozen=True, tag=True):
+class Unused(msgspec.Struct, frozen=True, tag=True, gc=False):
     """Its permit was not used: nothing was sent. What it took goes back as far as that is safe."""
 
     call: str
 
 
-class Began(msgspec.Struct, frozen=True, tag=True):
+class Began(msgspec.Struct, frozen=True, tag=True, gc=False):
     """Exchanges whose first byte left, each at its moment, which is past. Said together with another event."""
 
     calls: tuple[tuple[str, float], ...]
 
 
-class Ended(msgspec.Struct, frozen=True, tag=True):
+class Ended(msgspec.Struct, frozen=True, tag=True, gc=False):
     """The exchange is over: its slots are free."""
 
     call: str
@@ -62,7 +63,7 @@ class Hinted(msgspec.Struct, frozen=True, tag=True):
     fixed: bool = False
 
 
-class Heard(msgspec.Struct, frozen=True, tag=True):
+class Heard(msgspec.Struct, frozen=True, tag=True, gc=False):
     """A message of another sidecar. Its own messages to all come back to no one."""
 
     sender: str
@@ -134,7 +135,7 @@ Event = (
 )
 
 
-class Go(msgspec.Struct, frozen=True, tag=True):
+class Go(msgspec.Struct, frozen=True, tag=True, gc=False):
     """The exchange may start from `earliest` on, and not after `latest`: past that its permit is void (say `Unused`,
     ask again). Given at `earliest` or before it.
     """
@@ -144,7 +145,7 @@ class Go(msgspec.Struct, frozen=True, tag=True):
     latest: float
 
 
-class Wait(msgspec.Struct, frozen=True, tag=True):
+class Wait(msgspec.Struct, frozen=True, tag=True, gc=False):
     """The exchange waits about so many seconds for this bucket; said once or when it changes much. `closed`: the
     provider said so.
     """
@@ -155,7 +156,7 @@ class Wait(msgspec.Struct, frozen=True, tag=True):
     closed: bool = False
 
 
-class Refuse(msgspec.Struct, frozen=True, tag=True):
+class Refuse(msgspec.Struct, frozen=True, tag=True, gc=False):
     """It cannot be served before its deadline; `retry_after` seconds from now it could. `bucket`: for want of which.
 
     `away`: nobody could be asked (no owner, no store), so that the time is a guess.
@@ -168,7 +169,7 @@ class Refuse(msgspec.Struct, frozen=True, tag=True):
     away: bool = False
 
 
-class Send(msgspec.Struct, frozen=True, tag=True):
+class Send(msgspec.Struct, frozen=True, tag=True, gc=False):
     """To one sidecar; that it was not delivered is to be told (`Undelivered`) where `certain`."""
 
     to: str
@@ -199,7 +200,7 @@ class Get(msgspec.Struct, frozen=True, tag=True):
     key: str
 
 
-class Wake(msgspec.Struct, frozen=True, tag=True):
+class Wake(msgspec.Struct, frozen=True, tag=True, gc=False):
     """Say `Woke` at this moment; it takes the place of the one before. None: there is nothing to wait for."""
 
     at: float | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cached_property
+from zlib import crc32
 
 import msgspec
 
@@ -66,6 +67,11 @@ class Demand(msgspec.Struct, frozen=True, dict=True):
     def blamed(self) -> tuple[str, ...]:
         """What an answer closes that says "not now" and names no quota."""
         return self.blame or (self.told,)
+
+    @cached_property
+    def digest(self) -> int:
+        """Of the family: equal ones have the same owner."""
+        return crc32(self.family.encode())
 
     @cached_property
     def keys(self) -> tuple[str, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
+import msgspec
+
 from sidecar.core.quota.budget import Budget
 from sidecar.core.quota.limit import lateness
 
@@ -11,18 +13,14 @@ Name = tuple[str, str]  # the sidecar, and its name for the call
 Wants = tuple[tuple[str, int], ...]
 
 
-class Waiting:
-    """One call in line, as its owner knows it. Moments are the owner's."""
+class Waiting(msgspec.Struct, eq=False):
+    """One call in line, as its owner knows it. Moments are the owner's. `gone`: nobody waits for it any more."""
 
-    __slots__ = ("bucket", "call", "deadline", "gone", "late", "wants")
-
-    def __init__(self, call: str, wants: Wants, deadline: float, late: float) -> None:
-        self.call = call
-        self.wants = wants
-        self.deadline = deadline
-        self.late = late
-        self.bucket = ""  # what it waited for when it was last looked at
-        self.gone = False  # nobody waits for it any more
+    call: str
+    wants: Wants
+    deadline: float
+    late: float
+    gone: bool = False
 
 
 class Line:

@@ -111,7 +111,7 @@ class Looking:
     def _by_credit(self, turn: Turn) -> None:
         member = self._part.member
         for waiter in list(member.waiting.values()):
-            if waiter.slots or member.credits.fit(waiter.demand.wants, turn.now) is None:
+            if waiter.demand.slots or member.credits.fit(waiter.demand.wants, turn.now) is None:
                 continue
             if (member.credits.fit(waiter.demand.wants, turn.now) or 0.0) > turn.now:
                 break

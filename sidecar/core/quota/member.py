@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from sidecar.core.quota.credit import Credits
 from sidecar.core.quota.denied import Denied
 from sidecar.core.quota.event import Go, Hinted, Refuse, Wait
@@ -13,39 +15,34 @@ from sidecar.core.quota.pace import DRIFT, LATEST
 from sidecar.core.quota.turn import Turn
 
 NOBODY = ""
+NOT_YET = float("-inf")
 SLOWER, FASTER = 2.0, 0.95  # how the time that permits have to hold follows how late this process is
 
 
-class Waiter:
-    """A call that waits. `name` is what the owner knows it by: another for each asking anew."""
+class Waiter(msgspec.Struct, eq=False):
+    """A call that waits. `name` is what the owner knows it by: another for each asking anew. `ready`: when it may
+    start, as far as is known; `said`: the moment that the caller was told; `bucket`: for want of which it waits.
+    """
 
-    __slots__ = ("answered", "asked", "bucket", "call", "deadline", "demand", "name", "ready", "said", "since", "slots")
-
-    def __init__(self, call: str, name: str, demand: Demand, deadline: float, now: float) -> None:
-        self.call = call
-        self.name = name
-        self.demand = demand
-        self.deadline = deadline
-        self.since = now
-        self.asked = float("-inf")
-        self.answered = float("-inf")
-        self.ready = now  # when it may start, as far as is known
-        self.said: float | None = None  # the moment that the caller was told
-        self.bucket = demand.wants[0].limit.bucket
-        self.slots = demand.slots
+    call: str
+    name: str
+    demand: Demand
+    deadline: float
+    ready: float
+    bucket: str
+    asked: float = NOT_YET
+    answered: float = NOT_YET
+    said: float | None = None
 
 
-class Given:
+class Given(msgspec.Struct, eq=False):
     """A call that may start, or has: by a credit, or by a permit that its owner knows as `name`."""
 
-    __slots__ = ("call", "demand", "latest", "name", "slots")
-
-    def __init__(self, call: str, name: str, demand: Demand, latest: float, *, slots: bool) -> None:
-        self.call = call
-        self.name = name  # empty: by credit
-        self.demand = demand
-        self.latest = latest
-        self.slots = slots
+    call: str
+    name: str  # empty: by credit
+    demand: Demand
+    latest: float
+    slots: bool
 
 
 class Member:
@@ -55,9 +52,9 @@ class Member:
         self.partition = partition
         self.owner = NOBODY
         self.epoch = 0
-        self.heard = float("-inf")  # when the owner last said something
+        self.heard = NOT_YET  # when the owner last said something
         self.lost = float("inf")  # since when nobody can be asked
-        self.jumped = float("-inf")  # when its clock was last found to have stood still
+        self.jumped = NOT_YET  # when its clock was last found to have stood still
         self.credits = Credits()
         self.denied = Denied()
         self.waiting: dict[str, Waiter] = {}  # by name
@@ -93,7 +90,7 @@ class Member:
         return True
 
     def wait(self, call: str, demand: Demand, deadline: float, turn: Turn) -> Waiter:
-        waiter = Waiter(call, str(turn.number()), demand, deadline, turn.now)
+        waiter = Waiter(call, str(turn.number()), demand, deadline, turn.now, demand.wants[0].limit.bucket)
         self.waiting[waiter.name] = self.calls[call] = waiter
         return waiter
 
@@ -102,7 +99,7 @@ class Member:
         known = self.calls.pop(call, None)
         if isinstance(known, Waiter):
             del self.waiting[known.name]
-            if known.asked > float("-inf"):
+            if known.asked > NOT_YET:
                 self.unused.append(known.name)
         elif known is not None and known.name:
             self._was_late(known, turn)
@@ -129,7 +126,7 @@ class Member:
 
     def hint(self, hinted: Hinted, turn: Turn) -> None:
         """What an answer said of a limit; of each once a second."""
-        if turn.now - self.hinted.get(hinted.key, float("-inf")) < turn.pace.beat:
+        if turn.now - self.hinted.get(hinted.key, NOT_YET) < turn.pace.beat:
             return
         self.hinted = {key: at for key, at in self.hinted.items() if turn.now - at < turn.pace.beat}
         self.hinted[hinted.key] = turn.now
@@ -142,12 +139,12 @@ class Member:
 
     def request(self, waiters: Iterable[Waiter], turn: Turn) -> Request:
         limits: dict[str, Limit] = {}
-        items = []
+        items, now = [], turn.now
         for waiter in waiters:
-            waiter.asked = turn.now
-            limits |= waiter.demand.limits
-            items.append(Item(waiter.name, waiter.demand.costs, waiter.deadline - turn.now))
-        begun = self._begun(turn)
+            demand, waiter.asked = waiter.demand, now
+            limits |= demand.limits
+            items.append(Item(waiter.name, demand.costs, waiter.deadline - now))
+        begun = self._begun(turn) if self.begun else ()
         return Request(self.partition, turn.now, tuple(items), tuple(limits.values()), self.late, begun)
 
     def news(self) -> bool:
@@ -229,14 +226,15 @@ class Member:
             self.late = min(max(self.late, permit.late) * SLOWER, LATEST)
             self.unused.append(permit.call)
             waiter.name = str(turn.number())
-            waiter.asked = waiter.answered = float("-inf")
+            waiter.asked = waiter.answered = NOT_YET
             self.waiting[waiter.name] = waiter
             self.anew.append(waiter)
             return
+        slots = waiter.demand.slots
         self.late = self.late * FASTER if self.late > 0.01 else 0.0  # noqa: PLR2004 - the least that permits hold
-        self.calls[waiter.call] = Given(waiter.call, waiter.name, waiter.demand, latest, slots=waiter.slots)
-        self.holds |= waiter.slots
-        self.slots += waiter.slots
+        self.calls[waiter.call] = Given(waiter.call, waiter.name, waiter.demand, latest, slots=slots)
+        self.holds |= slots
+        self.slots += slots
         turn.effects.append(Go(waiter.call, earliest, latest))
 
     def _denied(self, denial: Denial, grant: Grant, turn: Turn) -> None:

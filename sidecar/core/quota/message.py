@@ -1,6 +1,7 @@
 """What sidecars say to one another about quotas, over `sidecar.quota.<tenant or ->.to.<id>` and `.all`.
 
 Only durations cross the wire, never a moment. Messages may be lost, late or twice; of one sender they keep their order.
+What comes with every call cannot be part of a cycle, and is nothing to the garbage collector (`gc=False`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from sidecar.core.quota.limit import Limit
 Serial = tuple[int, int]  # the owner's epoch, and a number that rises: tells one credit from every other
 
 
-class Item(msgspec.Struct, frozen=True, array_like=True):
+class Item(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One exchange that waits: what it costs of which limit, and how many seconds it has left."""
 
     call: str
@@ -25,7 +26,7 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
 Begun = tuple[tuple[str, float], ...]  # calls, and at least how many seconds ago the first byte of each left
 
 
-class Request(msgspec.Struct, frozen=True, array_like=True, tag="req"):
+class Request(msgspec.Struct, frozen=True, array_like=True, tag="req", gc=False):
     """Permits wanted. `sent` is the sender's own moment, which the grant repeats. `limits`: those the items name.
     `late`: for how long the permits have to hold, where the usual time is too short for this sidecar. `begun`: permits
     that were used.
@@ -54,7 +55,7 @@ def together(requests: Sequence[Request]) -> Request:
     )
 
 
-class Permit(msgspec.Struct, frozen=True, array_like=True):
+class Permit(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """`call` may start `wait` seconds after this is received, and `late` seconds later than that at the latest, both
     counted by the owner from when it wrote this. Below zero: that moment is over.
     """
@@ -64,7 +65,7 @@ class Permit(msgspec.Struct, frozen=True, array_like=True):
     late: float
 
 
-class Denial(msgspec.Struct, frozen=True, array_like=True):
+class Denial(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """`call` cannot start in time; in so many seconds it could, for want of this bucket."""
 
     call: str
@@ -73,7 +74,7 @@ class Denial(msgspec.Struct, frozen=True, array_like=True):
     closed: bool = False
 
 
-class Delay(msgspec.Struct, frozen=True, array_like=True):
+class Delay(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """`call` will wait about so many seconds, for this bucket."""
 
     call: str
@@ -92,7 +93,7 @@ class Credit(msgspec.Struct, frozen=True, array_like=True):
     serial: Serial
 
 
-class Grant(msgspec.Struct, frozen=True, array_like=True, tag="gr"):
+class Grant(msgspec.Struct, frozen=True, array_like=True, tag="gr", gc=False):
     """The owner's answer, at once or later. `sent`: the moment that the receiver's last message named, `hold`: for how
     many seconds the owner has had that. Credits live from `sent`.
     """

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
-from zlib import crc32
 
 from sidecar.core.quota.event import (
     Asked,
@@ -112,7 +111,7 @@ class Node:
 
     def _hinted(self, hinted: Hinted) -> None:
         part = self._turn.calls.get(hinted.call)
-        if isinstance(part, Part):
+        if part is not None:
             self._turn.of(part)
             part.hint(hinted, self._turn)
 
@@ -138,26 +137,26 @@ class Node:
         if not demand.wants:
             turn.effects.append(Go(asked.call, turn.now, asked.deadline))
             return
-        part = self._part(crc32(demand.family.encode()) % turn.pace.partitions)
+        part = self._part(demand.digest % turn.pace.partitions)
         turn.calls[asked.call] = part
         part.ask(asked.call, demand, asked.deadline, turn)
 
     def _began(self, began: Began) -> None:
         for call, at in began.calls:
             part = self._turn.calls.get(call)
-            if isinstance(part, Part):
+            if part is not None:
                 part.began(call, at)
 
     def _ended(self, call: str) -> Part | None:
         """Whose it was, where something is to be said about it at once."""
         part = self._turn.calls.pop(call, None)
-        return part if isinstance(part, Part) and part.end(call) else None
+        return part if part is not None and part.end(call) else None
 
     def _leave(self, left: Left | Unused) -> None:
         call = left.call
         self._held.pop(call, None)
         part = self._turn.calls.pop(call, None)
-        if isinstance(part, Part):
+        if part is not None:
             self._turn.of(part)
             part.leave(call, self._turn)
 

@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from sidecar.core.quota.budget import NEVER, Budget
 from sidecar.core.quota.line import Line, Name, Waiting, Wants
 from sidecar.core.quota.message import Begun, Permit
@@ -16,22 +18,21 @@ if TYPE_CHECKING:
     from sidecar.core.quota.owner import Owner
 
 
-class Granted:
-    """A permit: from when to when its exchange may start, and what it took."""
+class Granted(msgspec.Struct, eq=False):
+    """A permit: from when to when its exchange may start, and what it took. `sure`: of each budget, when its units have
+    arrived. `ends`: the exchange is over by then, and its slots are free.
+    """
 
-    __slots__ = ("begun", "budgets", "ends", "late", "named", "repeated", "slots", "start", "sure", "wants")
-
-    def __init__(self, budgets: tuple[Budget, ...], wants: Wants, start: float, late: float, ends: float) -> None:
-        self.budgets = budgets
-        self.wants = wants
-        self.start = start
-        self.late = late
-        self.ends = ends  # the exchange is over by then, and its slots are free
-        self.named = False  # its sidecar said that it is under way
-        self.repeated = False  # it was said more than once
-        self.slots = any(budget.limit.slots is not None for budget in budgets)
-        self.begun = False  # it was used, and it is known when
-        self.sure: list[float] = []  # of each budget: its units have arrived by then
+    budgets: tuple[Budget, ...]
+    wants: Wants
+    start: float
+    late: float
+    ends: float
+    sure: list[float]
+    slots: bool
+    begun: bool = False  # it was used, and it is known when
+    named: bool = False  # its sidecar said that it is under way
+    repeated: bool = False  # it was said more than once
 
 
 class Permits:
@@ -39,6 +40,7 @@ class Permits:
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
+        self._pace = owner.lending.pace
         self.granted: dict[Name, Granted] = {}
         self._remembered: deque[tuple[float, Name]] = deque()
         self._holding: dict[str, set[str]] = {}  # the calls of each sidecar that may hold slots
@@ -47,16 +49,18 @@ class Permits:
     def grant(self, line: Line, call: Waiting, start: float, turn: Turn) -> None:
         """Its permit from `start` on, and what that takes."""
         name = (line.sender, call.call)
-        ends = call.deadline + self._owner.lending.pace.slot_spare
-        granted = Granted(line.budgets, call.wants, start, call.late, ends)
+        ends = call.deadline + self._pace.slot_spare
+        sure, slots = [], False
         for budget, (_, cost) in zip(line.budgets, call.wants, strict=True):
-            granted.sure.append(budget.take(name, cost, start + call.late, ends, turn.now))
+            sure.append(budget.take(name, cost, start + call.late, ends, turn.now))
+            slots |= budget.limit.slots is not None
             if budget.ahead < NEVER:
                 self._owner.ahead.spent(budget)
+        granted = Granted(line.budgets, call.wants, start, call.late, ends, sure, slots)
         self.granted[name] = granted
         if granted.slots:
             self._holding.setdefault(line.sender, set()).add(call.call)
-        self._remembered.append((max(start, turn.now) + self._owner.lending.pace.remembered, name))
+        self._remembered.append((max(start, turn.now) + self._pace.remembered, name))
         self.forget(turn.now)
         self._owner.answers.to(line.sender).permits.append(Permit(call.call, start - turn.now, call.late))
 
@@ -131,8 +135,8 @@ class Permits:
             return
         budgets = tuple(self._owner.budgets[key] for key in keys if key in self._owner.budgets)
         ends = ends or max(self._owner.lending.slots_until, turn.now)
-        granted = Granted(budgets, tuple((b.limit.key, 0) for b in budgets), turn.now, 0.0, ends)
-        granted.sure, granted.begun = [turn.now] * len(budgets), True
+        wants, slots = tuple((b.limit.key, 0) for b in budgets), any(b.limit.slots is not None for b in budgets)
+        granted = Granted(budgets, wants, turn.now, 0.0, ends, [turn.now] * len(budgets), slots, begun=True)
         self.granted[sender, call] = granted
         self._holding.setdefault(sender, set()).add(call)
         self._remembered.append((ends, (sender, call)))
@@ -149,6 +153,6 @@ class Permits:
             if granted is None:
                 continue
             if granted.slots and granted.ends > now:
-                self._remembered.append((now + self._owner.lending.pace.remembered, name))
+                self._remembered.append((now + self._pace.remembered, name))
             else:
                 del self.granted[name]

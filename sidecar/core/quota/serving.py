@@ -20,6 +20,7 @@ class Serving:
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
+        self._pace = owner.lending.pace
         self.waiting: dict[Name, tuple[Line, Waiting]] = {}
         self._lines: dict[tuple[str, tuple[str, ...]], Line] = {}
         self._due: list[tuple[float, int, Budget]] = []
@@ -44,7 +45,6 @@ class Serving:
                 permits.grant(line, call, at, turn)
                 return
         slowest, wait = self._wait(line, call, turn.now)
-        call.bucket = slowest.limit.bucket
         if wait > item.left:
             self._deny(sender, call, slowest, wait, turn)
             return
@@ -118,7 +118,7 @@ class Serving:
                 self._owner.ahead.dirty = True
             if at > start:
                 start, slowest = at, budget
-        return (slowest if start > now + self._owner.lending.pace.horizon else None), start
+        return (slowest if start > now + self._pace.horizon else None), start
 
     def _may_hold(self, sender: str, call: Waiting, now: float) -> bool:
         """Slots are granted to whom the record names, and for no longer than it says."""
@@ -172,19 +172,20 @@ class Serving:
             wanted.space(cost, start)
         budget.unpark(call.wants[line.budgets.index(budget)][1])
         line.parked = None
-        if line.first() is not None:
-            self._park(line, budget, turn)
+        if line.first() is not None:  # those who stand here are being served: no look is needed
+            line.parked = budget
+            budget.park(line, turn.number())
 
     def _put_off(self, budget: Budget, at: float, turn: Turn) -> None:
         """The first one cannot be dated yet: look again when it can, or when something may have changed."""
         self._owner.lending.recall(budget, turn)
         if at < NEVER:
-            self.look_at(budget, max(at - self._owner.lending.pace.horizon, turn.now + MOMENT), turn)
+            self.look_at(budget, max(at - self._pace.horizon, turn.now + MOMENT), turn)
         else:
-            again = turn.now + self._owner.lending.pace.recall
+            again = turn.now + self._pace.recall
             self.look_at(budget, min(again, max(budget.slot_due(turn.now), turn.now + MOMENT)), turn)
         if budget.lent:
-            self.look_at(budget, turn.now + self._owner.lending.pace.recall, turn)
+            self.look_at(budget, turn.now + self._pace.recall, turn)
 
     def _park(self, line: Line, budget: Budget, turn: Turn) -> None:
         line.parked = budget

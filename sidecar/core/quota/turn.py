@@ -5,10 +5,13 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from itertools import count
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sidecar.core.quota.event import Away, Effect, Refused, Stored, Wake
 from sidecar.core.quota.pace import Pace
+
+if TYPE_CHECKING:
+    from sidecar.core.quota.part import Part
 
 SOON = 1e-6  # seconds; clocks round
 Answer = Stored | Refused | Away
@@ -43,7 +46,7 @@ class Turn:
         self.effects: list[Effect] = []
         self.closed: dict[str, float] = {}
         self.part: Settles | None = None
-        self.calls: dict[str, object] = {}
+        self.calls: dict[str, Part] = {}
         self._touched: dict[Settles, None] = {}
         self._tickets: dict[int, tuple[Settles | None, Callable[[Turn, Answer], None]]] = {}
         self._agenda: list[tuple[float, int, Settles | None, Later, Life]] = []

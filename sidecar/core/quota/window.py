@@ -59,6 +59,24 @@ class Sliding:
         for later in range(at, len(self._sums)):
             self._sums[later] -= units
 
+    def sooner(self, units: int, until: float, earlier: float, now: float) -> None:
+        """What `take` took with `until` is free again that much earlier. Nothing where it is free by now."""
+        self.forget(now)
+        ends, sums = self._ends, self._sums
+        end, wanted = self._slice_of(until), self._slice_of(earlier)
+        last = bisect_left(ends, end, self._head)
+        if last >= len(ends) or ends[last] != end or wanted >= end:
+            return
+        units = min(units, sums[last] - (sums[last - 1] if last > self._head else self._gone))
+        at = bisect_left(ends, wanted, self._head)
+        if ends[at] != wanted:
+            ends.insert(at, wanted)
+            sums.insert(at, sums[at - 1] if at > self._head else self._gone)
+            self._next = min(self._next, self._moment(wanted))
+            last += 1
+        for later in range(at, last):
+            sums[later] += units
+
     def taken(self, now: float) -> int:
         if now >= self._next:
             self.forget(now)

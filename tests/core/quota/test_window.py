@@ -52,6 +52,25 @@ def test_what_comes_back_late_frees_nothing_of_others(
     assert window.taken(now) >= taken(others, now)
 
 
+@given(entries=TAKES, moved=st.integers(0, 29), seconds=st.floats(0.0, 12.0), now=st.floats(0.0, 20.0))
+def test_what_is_free_sooner_is_as_if_it_were_taken_for_less(
+    entries: list[tuple[int, float]], moved: int, seconds: float, now: float
+) -> None:
+    """Until the sooner moment, or a slice longer; nothing of others is free with it."""
+    if moved >= len(entries) or entries[moved][1] <= now or entries[moved][1] - seconds <= now:
+        return
+    window, other = Sliding(Window(1_000, SECONDS), 0.0), Sliding(Window(1_000, SECONDS), 0.0)
+    units, until = entries[moved]
+    for one in entries:
+        window.take(*one)
+    for at, one in enumerate(entries):
+        other.take(*one if at != moved else (units, until - seconds))
+    window.sooner(units, until, until - seconds, now)
+    for step in range(40):
+        assert window.taken(now + step) == other.taken(now + step)
+    assert window.fit(5, 20, now + 40) == other.fit(5, 20, now + 40)
+
+
 def test_what_never_fits_is_said_so() -> None:
     """More than there is fits at no time."""
     assert Sliding(Window(5, 1.0), 0.0).fit(6, 5, 0.0) == float("inf")
