@@ -287,12 +287,14 @@ TABLE: dict[Kind, dict[Role, Grant]] = {
         _SCOPED: _may_publish(
             f"{_WATCH}.{QUEUE_STREAM}.{{whole}}.{{prefix}}.queue.{{whole}}",
             f"{_WATCH}.{LATER_STREAM}.{{whole}}.{{prefix}}.later.{{whole}}.due.*",
+            f"{_GET}.{LATER_STREAM}.{{prefix}}.later.{{whole}}.at.*",
             *(f"$JS.API.CONSUMER.MSG.NEXT.{name}.{{whole}}" for name in (QUEUE_STREAM, LATER_STREAM)),
             *(f"$JS.ACK.{name}.{{whole}}.>" for name in (QUEUE_STREAM, LATER_STREAM)),
         ),
         _SHARED: _may_publish(
             f"{_WATCH}.{QUEUE_STREAM}.*.{{prefix}}.queue.*",
             f"{_WATCH}.{LATER_STREAM}.*.{{prefix}}.later.*.due.*",
+            f"{_GET}.{LATER_STREAM}.{{prefix}}.later.*.at.*",
             *(f"$JS.API.CONSUMER.MSG.NEXT.{name}.*" for name in (QUEUE_STREAM, LATER_STREAM)),
             *(f"$JS.ACK.{name}.>" for name in (QUEUE_STREAM, LATER_STREAM)),
         ),

@@ -215,6 +215,9 @@ class Queue(Protocol):
     async def put_later(self, tenant: str, place: int, body: bytes, *, at: float) -> bool:
         """Put a word in that is to be said at this moment (Unix seconds); false where the tenant's place is taken."""
 
+    async def say_now(self, tenant: str, place: int, body: bytes) -> bool:
+        """Have this word, which waits in that place, said at once; false where another one stands there, or none."""
+
     async def open(self, tenant: str) -> None:
         """Make what its words are taken by, where it is not there."""
 

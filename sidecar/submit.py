@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import itertools
+import logging
 from collections.abc import Callable
 
 import msgspec
@@ -23,7 +26,10 @@ from sidecar.wire.event import timestamp
 from sidecar.wire.reply import Asked, encode_reply
 from sidecar.wire.subject import ResultAddress, encode_token
 
-PLACES_TRIED = 8  # of a tenant's places for later work, drawn by lot
+log = logging.getLogger("sidecar.queue")
+
+OWN_PLACES = 8  # of a tenant's places for later work, told by the call's name: there its word is found again
+PLACES_TRIED = 8  # where those are taken, drawn by lot
 PUTS = 3
 FULL_AGAIN = 5.0  # seconds
 PENDING_AGAIN = 1.0
@@ -104,11 +110,29 @@ class Submission:
         """
         tenant = encode_token(place.tenant)
         body = msgspec.json.encode(QueueWord(place.connection, place.call_id))
-        for _ in range(PLACES_TRIED):
-            number = int.from_bytes(self._on.random.token(4), "big") % self._depth
+        by_lot = (int.from_bytes(self._on.random.token(4), "big") % self._depth for _ in range(PLACES_TRIED))
+        for number in itertools.chain(self._own_places(place), by_lot):
             if await self._on.queue.put_later(tenant, number, body, at=at):
                 return True
         return False
+
+    async def say_now(self, place: Place) -> None:
+        """Have the word of a call said that waits for its moment and needs none any more: its place is free then. One
+        whose place was drawn by lot is not found, and keeps it.
+        """
+        tenant = encode_token(place.tenant)
+        body = msgspec.json.encode(QueueWord(place.connection, place.call_id))
+        try:
+            for number in self._own_places(place):
+                if await self._on.queue.say_now(tenant, number, body):
+                    return
+        except (StoreUnavailable, StoreFull) as error:
+            log.info("the word of durable call %s waits for its moment: %s", place.call_id, error)
+
+    def _own_places(self, place: Place) -> list[int]:
+        digest = hashlib.sha256(f"{place.connection} {place.call_id}".encode()).digest()
+        numbers = (int.from_bytes(digest[4 * index : 4 * index + 4], "big") for index in range(OWN_PLACES))
+        return [number % self._depth for number in numbers]
 
     async def result(self, tenant: str, connection: str, call_id: str) -> tuple[Asked, Outcome]:
         """What the durable call ended in, as its reply would be."""

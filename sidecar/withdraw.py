@@ -17,7 +17,7 @@ from sidecar.kept import kept_outcome
 from sidecar.model import Failure, Reason
 from sidecar.store.durable import Seen
 from sidecar.store.idempotency import IdempotencyStore, place_of
-from sidecar.submit import asked_of, publish_result
+from sidecar.submit import Submission, asked_of, publish_result
 from sidecar.wire.reply import Asked
 from sidecar.wire.subject import CancelAddress
 
@@ -29,8 +29,9 @@ ABREAST = 16  # cancels whose records are looked for at a time: most name calls 
 class Withdrawals:
     """Ends durable calls that only wait."""
 
-    def __init__(self, on: DurableGround, keyed: IdempotencyStore) -> None:
+    def __init__(self, on: DurableGround, submission: Submission, keyed: IdempotencyStore) -> None:
         self._on = on
+        self._submission = submission
         self._keyed = keyed
         self._abreast = anyio.Semaphore(ABREAST)
 
@@ -63,6 +64,9 @@ class Withdrawals:
         if not isinstance(written, int):
             return None
         self._tell(place, ended, failure)
+        if seen.call.due is not None:
+            with anyio.move_on_after(LOOK_SECONDS):
+                await self._submission.say_now(place)
         return asked_of(place, ended), failure
 
     def _tell(self, place: Place, ended: DurableCall, failure: Failure) -> None:

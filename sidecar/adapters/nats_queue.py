@@ -8,6 +8,7 @@ the place is taken: that is its limit. All that is published, with what a permis
 |---|---|
 | put in | `<prefix>.queue.<tenant>` |
 | put in for later | `<prefix>.later.<tenant>.at.<place>`, said by the server on `<prefix>.later.<tenant>.due.<place>` |
+| see what waits in a place | `$JS.API.DIRECT.GET.<stream>.<prefix>.later.<tenant>.at.<place>` |
 | make a consumer | `$JS.API.CONSUMER.CREATE.<stream>.<tenant>.<prefix>.queue.<tenant>` or `.later.<tenant>.due.*` |
 | take | `$JS.API.CONSUMER.MSG.NEXT.<stream>.<tenant>` |
 | acknowledge, hold, give back | `$JS.ACK.<stream>.<tenant>.>` |
@@ -54,11 +55,13 @@ HOLD_SECONDS = 15.0  # how long a sidecar that died keeps its words from the oth
 PUT_SECONDS = 5.0
 PULL_SECONDS = 10.0
 LATE_SECONDS = 2.0  # after which a question that is over will not be answered any more
+LONG_AGO = 0.0  # what should have been said then is said at once
 MANY_PER_SUBJECT = "maximum messages per subject exceeded"
 
 EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 EXPECTED_OF = "Nats-Expected-Last-Subject-Sequence-Subject"
 MESSAGE_ID = "Nats-Msg-Id"
+SEQUENCE, ROLLUP = "Nats-Sequence", "Nats-Rollup"
 SCHEDULE, TARGET, SCHEDULER = "Nats-Schedule", "Nats-Schedule-Target", "Nats-Scheduler"
 
 
@@ -100,13 +103,23 @@ class NatsQueue:
 
     async def put_later(self, tenant: str, place: int, body: bytes, *, at: float) -> bool:
         below = f"{self._prefix}.later.{tenant}"
+        return await self._schedule(below, place, body, at, {EXPECTED: "0", EXPECTED_OF: f"{below}.*.{place}"})
+
+    async def say_now(self, tenant: str, place: int, body: bytes) -> bool:
+        below = f"{self._prefix}.later.{tenant}"
+        try:
+            found = await self._bus.request(f"{API}.DIRECT.GET.{LATER}.{below}.at.{place}", b"", timeout=PUT_SECONDS)
+        except (BusError, NoResponders) as error:
+            raise StoreUnavailable(f"{LATER} cannot be read: {error}") from error
+        sequence = (found.headers or {}).get(SEQUENCE)
+        if sequence is None or found.data != body:
+            return False
+        return await self._schedule(below, place, body, LONG_AGO, {EXPECTED: sequence, ROLLUP: "sub"})
+
+    async def _schedule(self, below: str, place: int, body: bytes, at: float, expected: dict[str, str]) -> bool:
+        """False where what stands in the place is not as expected."""
         moment = datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
-        headers = {
-            SCHEDULE: f"@at {moment}",
-            TARGET: f"{below}.due.{place}",
-            EXPECTED: "0",
-            EXPECTED_OF: f"{below}.*.{place}",
-        }
+        headers = {SCHEDULE: f"@at {moment}", TARGET: f"{below}.due.{place}", **expected}
         try:
             await self._put(f"{below}.at.{place}", body, headers)
         except ApiRefused as refused:

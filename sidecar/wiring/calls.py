@@ -100,4 +100,4 @@ def wire_durables(on: Ground, calls: Calls) -> Durables:
         scope=settings.scope,
         most=settings.queue_in_flight,
     )
-    return Durables(ground.store, submission, Withdrawals(ground, calls.keyed), running)
+    return Durables(ground.store, submission, Withdrawals(ground, submission, calls.keyed), running)

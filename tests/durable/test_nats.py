@@ -91,6 +91,22 @@ async def test_what_comes_later_comes_at_its_time(queue: NatsQueue) -> None:
     assert time.time() >= at
 
 
+async def test_what_waits_for_its_time_is_said_at_once_where_it_is_asked_for(
+    queue: NatsQueue, empty_bus: NatsBus
+) -> None:
+    """Once, and its place is free when it is over; what another call has there stays as it is."""
+    await queue.put_later("acme", 1, b"mine", at=time.time() + 3600)
+    await queue.put_later("acme", 2, b"another's", at=time.time() + 3600)
+    assert [await queue.say_now("acme", place, b"mine") for place in (2, 3, 1)] == [False, False, True]
+    word = await taken(queue, later=True)
+    assert (word.body, word.number, word.timely) == (b"mine", 1, True)
+    assert not await queue.say_now("acme", 1, b"mine")
+    await queue.ack(word)
+    assert await queue.take("acme", later=True, within=0.2) is None
+    assert await left(empty_bus, LATER) == 1
+    assert await queue.put_later("acme", 1, b"next", at=time.time() + 3600)
+
+
 async def test_another_tenants_schedule_wakes_nobody(queue: NatsQueue, empty_bus: NatsBus) -> None:
     """The server lets a schedule name any subject of its stream; what globex has said at acme's is thrown away."""
     forged = {"Nats-Schedule": "@at 2020-01-01T00:00:00Z", "Nats-Schedule-Target": "sidecar.later.acme.due.5"}

@@ -10,7 +10,7 @@ from sidecar.answer import Answers
 from sidecar.durable import Place, Stage, to_run
 from sidecar.gate import Admission
 from sidecar.kept import KeptFailure, KeptSuccess, Pending
-from sidecar.model import Reason, SideEffect
+from sidecar.model import Failure, Reason, SideEffect
 from sidecar.sandbox.scripted import ScriptedSender
 from sidecar.store.durable import Seen
 from sidecar.store.idempotency import IdempotencyStore, place_of
@@ -35,7 +35,7 @@ def keyed(house: House) -> IdempotencyStore:
 
 
 def withdrawals(house: House) -> Withdrawals:
-    return Withdrawals(house.ground, keyed(house))
+    return Withdrawals(house.ground, house.submission, keyed(house))
 
 
 async def listening(house: House) -> WorkerHouse:
@@ -106,6 +106,20 @@ async def test_what_is_put_off_is_ended() -> None:
     assert await cancelled(house) == ENDED
     house.bus.published.clear()
     assert await cancelled(house) is None
+
+
+async def test_what_was_put_off_gives_its_place_back_at_once() -> None:
+    """Long before its moment: its tenant may put off another one in its stead."""
+    house, never = House(depth=1), "2027-01-01T00:00:00Z"
+    await listening(house)
+    await house.taken(Call_Id=ID, Not_Before=never)
+    refused = await house.submit(Not_Before=never)
+    assert isinstance(refused, Failure)
+    assert refused.reason is Reason.TENANT_LIMIT
+    assert await cancelled(house) == ENDED
+    async with house.serving():
+        await until(lambda: not house.queue.later and not house.queue.out)
+    await house.taken(Not_Before=never)
 
 
 async def test_what_may_have_been_sent_is_not_ended() -> None:

@@ -33,7 +33,8 @@ async def test_a_durable_call_needs_no_right_that_is_not_there(single: Place, us
     queue, store = NatsQueue(bus, "sidecar"), NatsStore(bus)
     await queue.open(OWN)
     await queue.put(OWN, b"now", message_id=user)
-    assert await queue.put_later(OWN, len(user), b"later", at=time.time())
+    assert await queue.put_later(OWN, len(user), b"later", at=time.time() + 3600)
+    assert await queue.say_now(OWN, len(user), b"later")
     for later, body in ((False, b"now"), (True, b"later")):
         word = await queue.take(OWN, later=later, within=20)
         assert word is not None
@@ -63,9 +64,10 @@ async def test_nobody_else_has_it(single: Place, user: str) -> None:
         queue.open(OWN),
         queue.put(OWN, b"x", message_id=user),
         queue.put_later(OWN, 1, b"x", at=time.time()),
+        queue.say_now(OWN, 1, b"x"),
         queue.tenants(),
     ):
         with pytest.raises(StoreUnavailable, match="permissions"):
             await asked
-    assert bus.counts.permission_violations >= 4
+    assert bus.counts.permission_violations >= 5
     await bus.close()
