@@ -5,8 +5,11 @@ from __future__ import annotations
 import gc
 import gzip
 import weakref
+from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sidecar.adapters.http1_answer import MAX_HEADER, MAX_HEADERS, MAX_INFORMATIONAL, MAX_LINE, Answer
 from sidecar.model import Reason
@@ -212,3 +215,55 @@ def test_an_answer_is_gone_with_its_last_user() -> None:
         assert gone() is None
     finally:
         gc.enable()
+
+
+PIECES = [
+    *(
+        b"\r\n",
+        b"\n",
+        b"\r",
+        b":",
+        b" ",
+        b"\t",
+        b"\0",
+        b"\xff",
+        b";",
+        b"0",
+        b"0\r\n\r\n",
+        b"\r\n\r\n",
+        b"100",
+        b"101",
+        b"204",
+    ),
+    *(
+        b"HTTP/1.1 ",
+        b"HTTP/1.0 200 OK\r\n",
+        b"X-A:\r\n",
+        b"Connection: close\r\n",
+        b"Connection: upgrade\r\nUpgrade: x\r\n",
+    ),
+    *(
+        b"Transfer-Encoding: chunked\r\n",
+        b"Content-Length: 2\r\n",
+        b"Content-Length: 0\r\n",
+        b"Content-Encoding: gzip\r\n",
+    ),
+]
+CORPUS = [answer for answer in (*WHOLE.values(), *REFUSED.values()) if len(answer) < 600]
+EDITS = st.lists(st.tuples(st.integers(0, 600), st.integers(0, 12), st.sampled_from(PIECES)), max_size=4)
+
+
+@given(st.sampled_from(CORPUS), EDITS, st.lists(st.integers(0, 600), max_size=5), st.booleans())
+def test_whatever_comes_ends_in_an_answer_or_a_refusal(
+    answer: bytes, edits: list[tuple[int, int, bytes]], cuts: list[int], to_head: bool
+) -> None:
+    """Damaged answers raise nothing; what is an answer in one piece is the same one in any pieces."""
+    for at, size, piece in edits:
+        answer = answer[:at] + piece + answer[at + size :]
+    edges = [0, *sorted(cuts), len(answer)]
+    one = read(answer, to_head=to_head)
+    other = read(*(answer[a:b] for a, b in pairwise(edges)), to_head=to_head)
+    assert one.ended
+    assert other.ended
+    if one.broken is None:
+        assert said(other)[:-1] == said(one)[:-1]
