@@ -96,6 +96,20 @@ ROWS = (
         tests=("tests/auth/test_kind.py::test_a_key_in_the_query_is_encoded",),
     ),
     Row(
+        promise="A request with a key in its URL does not show itself.",
+        file="sidecar/auth/proof.py",
+        good='return f"Authorised({self.method} {self.url.host})"',
+        bad="return super().__repr__()",
+        tests=("tests/auth/test_proof.py::test_a_request_with_a_key_in_its_url_does_not_show_it",),
+    ),
+    Row(
+        promise="What was made of a credential for one description of its kind does not serve another.",
+        file="sidecar/auth/proof.py",
+        good="(known is not None and known.auth is auth)",
+        bad="known is not None",
+        tests=("tests/auth/test_proof.py::test_a_kind_described_anew_is_made_anew",),
+    ),
+    Row(
         promise="What no header can carry is refused at import.",
         file="sidecar/auth/kind.py",
         good="if text != text.strip() or CONTROL.search(text)",
