@@ -31,6 +31,7 @@ BUFFER_BYTES = 32 * 1024 * 1024
 HANDOVER_SECONDS = 1.0
 CLOSE_SECONDS = 2.0
 DRAIN_SECONDS = 5.0
+INBOX = "_"  # with which clients' reply subjects begin
 BUSY_TURNS = 16  # loop turns before `handed_over` sleeps, where the socket is full
 
 _log = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ class NatsBus:
         self._connection = connection
         self._inbox_prefix = inbox_prefix
         self._pace = pace
-        self._open = 0  # messages handed over without a reply yet, as far as can be seen: it only decides on pace
+        self._open = 0  # messages of queue groups without a reply yet, as far as can be seen: it only decides on pace
         self._proved = False
         self._echo = self.new_inbox()
         self._echoes: dict[bytes, asyncio.Future[None]] = {}
@@ -167,7 +168,7 @@ class NatsBus:
         except nats.errors.Error as error:
             self.counts.refused += 1
             raise BusError(f"not published on {subject}: {plain(error)}") from error
-        if self._open and subject.startswith("_"):  # a reply goes to an inbox
+        if self._open and subject.startswith(INBOX):
             self._open -= 1
             if not self._open:  # nobody else is under way who would share the write
                 client.write_now()
@@ -197,7 +198,9 @@ class NatsBus:
 
     async def subscribe(self, subject: str, callback: Callable[[Message], None], *, queue: str = "") -> Subscription:
         def deliver(message: Msg) -> None:
-            self._open += bool(message.reply)
+            # Of a group one member answers. What all hear is answered by who it concerns: by nobody here, mostly.
+            if queue and message.reply.startswith(INBOX):
+                self._open += 1
             try:
                 callback(message)
             except (Exception, asyncio.CancelledError):  # noqa: BLE001 - what leaks into nats-py ends the subscription
