@@ -25,7 +25,7 @@ BODY_DETAILS = {
 class Exchange:
     """One exchange, and how far it came: that decides what a failure says about the provider's side."""
 
-    __slots__ = ("_answer", "_max_body", "_pool", "_request", "_started", "sent")
+    __slots__ = ("_answer", "_connection", "_max_body", "_pool", "_request", "_started", "sent")
 
     def __init__(self, pool: Pool, request: httpx.Request, max_body: int) -> None:
         self._pool = pool
@@ -33,6 +33,7 @@ class Exchange:
         self._max_body = max_body
         self._started = monotonic()
         self._answer: Answer | None = None
+        self._connection: Pooled | None = None
         self.sent = False
 
     async def run(self) -> httpx.Response | Failure:
@@ -53,6 +54,7 @@ class Exchange:
             pool.put_back(connection)
             return self._failed(Reason.BEFORE_SEND, "its turn was over before the connection was there")
         answer = self._answer = Answer(to_head=request.method == "HEAD", max_body=self._max_body)
+        self._connection = connection
         self.sent = True
         try:
             await connection.ask(head, content, answer)
@@ -68,8 +70,11 @@ class Exchange:
             pool.drop(connection)
         return outcome
 
-    def past_deadline(self, error: TimeoutError | None) -> Failure:
-        error = error or TimeoutError()
+    def past_deadline(self, error: TimeoutError | None) -> httpx.Response | Failure:
+        """What it ends in when its time is over."""
+        error, answer = error or TimeoutError(), self._answer
+        if answer is not None and answer.ended and self._connection is not None:  # it was there, and nobody had looked
+            return self._response(answer, self._connection) if answer.broken is None else self._broken(answer.broken)
         if self._status() is not None:
             return self._bad_body("the deadline passed before the whole body", Reason.RESPONSE_TRUNCATED, error)
         if self.sent:

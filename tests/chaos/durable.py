@@ -21,6 +21,7 @@ from tests.upstream import Behaviour
 AGENTS = 32
 ASKING = 32
 PATIENCE = 300.0
+PUT_OFF = 1_500.0  # a call that failed often is tried again minutes later, and is not lost while it waits for that
 POLL = 0.25
 NOT_YET = {"IN_PROGRESS", "STORE_UNAVAILABLE", "SHUTTING_DOWN", "UNAVAILABLE"}
 FULL_HANDED = 20  # submits of the tenant that has little to do
@@ -56,9 +57,11 @@ async def _kept(scene: Scene, nodes: int) -> list[Figure]:
                 await killing(here, 1)
             answers = await load.stop()
         acknowledged = [each for each in answers.told if not each.reason]
+        ended = time.monotonic()
         results = await _results(here, acknowledged)
         return [
             at_least("acknowledged submits", len({each.call_id for each in acknowledged}), scene.counts.submits),
+            told("the last result after the last submit", f"{time.monotonic() - ended:.0f} s"),
             told(f"answers to submits, under {scene.counts.kills} kills and more", listed(answers.outcomes)),
             *_judged(here, acknowledged, results),
         ]
@@ -81,7 +84,7 @@ async def _results(here: Place, calls: Sequence[Told]) -> dict[str, tuple[str, s
     """Reason (empty: success) and side effect of each call, by its id; asked for until it is there."""
     found: dict[str, tuple[str, str]] = {}
     waiting = iter({each.call_id for each in calls})
-    ends = time.monotonic() + PATIENCE
+    ends = time.monotonic() + PUT_OFF
 
     async def ask() -> None:
         for call_id in waiting:
