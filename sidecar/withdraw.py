@@ -7,14 +7,12 @@ Nothing is ended that may have been sent: then there is a record of its idempote
 from __future__ import annotations
 
 import anyio
-import msgspec
 
 from sidecar.core import story
-from sidecar.core.rerun import kept_seconds
+from sidecar.core.rerun import WITHDRAWN, kept_seconds, withdrawn
 from sidecar.durable import DurableCall, Place, Stage, to_run
 from sidecar.durable_ground import DurableGround
-from sidecar.kept import kept_outcome
-from sidecar.model import Failure, Reason
+from sidecar.model import Failure
 from sidecar.store.durable import Seen
 from sidecar.store.idempotency import IdempotencyStore, place_of
 from sidecar.submit import Submission, asked_of, publish_result
@@ -56,33 +54,24 @@ class Withdrawals:
         now, wall = self._on.clock.now(), self._on.clock.wall()
         call = to_run(place, seen.call, now)
         begun = await self._keyed.read(place_of(call, call.idempotency_key or ""), within=LOOK_SECONDS)
-        if begun is not None:
+        ended = withdrawn(seen.call, begun=begun is not None)
+        if ended is None:
             return None
-        failure = withdrawn()
-        ended = msgspec.structs.replace(seen.call, stage=Stage.DONE, due=None, why=None, ended=kept_outcome(failure))
         written = await self._on.store.write(place, ended, seen.revision, seconds=kept_seconds(ended, wall))
         if not isinstance(written, int):
             return None
-        self._tell(place, ended, failure)
+        self._tell(place, ended)
         if seen.call.due is not None:
             with anyio.move_on_after(LOOK_SECONDS):
                 await self._submission.say_now(place)
-        return asked_of(place, ended), failure
+        return asked_of(place, ended), WITHDRAWN
 
-    def _tell(self, place: Place, ended: DurableCall, failure: Failure) -> None:
+    def _tell(self, place: Place, ended: DurableCall) -> None:
         self._on.counters.durable_ended(str(ended.stage))
         now, wall = self._on.clock.now(), self._on.clock.wall()
         call = to_run(place, ended, now)
         event = story.finished(
-            call, now, wall, attempts=ended.attempts, result=failure, why=("cancelled while it waited",)
+            call, now, wall, attempts=ended.attempts, result=WITHDRAWN, why=("cancelled while it waited",)
         )
         self._on.observer.emit(event)
         publish_result(self._on.bus, self._on.prefix, place, ended)
-
-
-def withdrawn() -> Failure:
-    """What a durable call ends in that was cancelled while it waited."""
-    return Failure(
-        reason=Reason.CANCELLED_BY_CALLER,
-        detail="a message on the call's cancel subject ended it while it waited; nothing was sent",
-    )

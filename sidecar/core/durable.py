@@ -172,6 +172,8 @@ replace = msgspec.structs.replace
 
 
 def _shown(state: Delivery, found: DurableCall | Failure | None, revision: int, wall: float) -> tuple[Delivery, Effect]:
+    if state.ran is not None and not isinstance(found, DurableCall):  # what came of it is known here alone
+        return _again(replace(state, next=Look()))
     if found is None:  # a read may be stale, however often: only a write that replaces nothing proves it
         return state, Bury() if state.number >= LOOKS else Leave()
     if isinstance(found, Failure):

@@ -28,6 +28,11 @@ LIMITED = frozenset(
     }
 )
 
+WITHDRAWN = Failure(
+    reason=Reason.CANCELLED_BY_CALLER,
+    detail="a message on the call's cancel subject ended it while it waited; nothing was sent",
+)
+
 replace = msgspec.structs.replace
 
 
@@ -52,6 +57,13 @@ def after_run(call: DurableCall, ran: Ran, wall: float, jitter: float) -> Durabl
     delay = _wait(outcome, jitter) if limited else _backoff(outcome, tries, jitter)
     why = f"{outcome.reason}: {outcome.detail}"
     return replace(ended, ended=None, tries=tries, waits=waits, due=wall + delay, why=why)
+
+
+def withdrawn(call: DurableCall, *, begun: bool) -> DurableCall | None:
+    """How a call that waits stands after a cancel; None where it may have `begun`: then nobody knows what was done."""
+    if begun:
+        return None
+    return replace(call, stage=Stage.DONE, due=None, why=None, ended=kept_outcome(WITHDRAWN))
 
 
 def repeatable(ran: Ran, call: DurableCall) -> bool:

@@ -38,9 +38,9 @@ from sidecar.core.durable import (
     Write,
     step,
 )
-from sidecar.core.rerun import DAY, MOST_TRIES, MOST_WAITS, Ran, after_run
+from sidecar.core.rerun import DAY, MOST_TRIES, MOST_WAITS, WITHDRAWN, Ran, after_run
 from sidecar.durable import DurableCall, Place, Stage, to_run
-from sidecar.kept import KeptFailure
+from sidecar.kept import KeptFailure, kept_outcome
 from sidecar.model import Access, Failure, Reason, SideEffect, Success, TraceContext
 
 WALL = 1_795_255_200.0
@@ -226,6 +226,16 @@ def test_another_write_is_looked_at() -> None:
     """Two that ran one call: the second finds what the first one kept."""
     effects = followed(Began(), Shown(call(), 7), Ran(OK), Overtaken(), Shown(call(stage=Stage.DONE), 8), Told())
     assert [type(effect) for effect in effects[3:]] == [Look, Tell, Ack]
+
+
+@pytest.mark.parametrize("shown", [None, failed(Reason.STORE_UNAVAILABLE)], ids=["nothing", "no answer"])
+def test_a_look_that_shows_nothing_is_repeated_while_a_result_is_in_memory(shown: Failure | None) -> None:
+    """Another write stands there, and only here it is known what was done: the word is not left to one who does not."""
+    withdrawn = call(stage=Stage.DONE, ended=kept_outcome(WITHDRAWN))
+    looks = (Overtaken(), Shown(shown), Woke(), Shown(withdrawn, 8))
+    effects = followed(Began(), Shown(call(), 7), Ran(OK), *looks)
+    assert [type(effect) for effect in effects[3:]] == [Look, Pause, Look, Write]
+    assert last(Began(), Shown(shown)) == Leave()
 
 
 def test_a_call_that_runs_here_is_left() -> None:

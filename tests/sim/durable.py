@@ -7,17 +7,18 @@ from functools import partial
 
 from sidecar.core import durable
 from sidecar.core.durable import Delivery, Effect, Event, Todo
-from sidecar.core.rerun import Ran
+from sidecar.core.rerun import Ran, withdrawn
 from sidecar.durable import DurableCall, Stage
 from sidecar.kept import KeptFailure, KeptSuccess
 from sidecar.model import Access, Failure, Outcome, Reason, SideEffect, Success, TraceContext
-from tests.sim.waiting import Line, Once, Shelf, Word, in_progress, unknown_owner
+from tests.sim.cancels import Withdraw, cancel
+from tests.sim.waiting import Line, Once, Shelf, Word, in_progress, stopped, unknown_owner
 from tests.sim.world import World
 
 DurableStep = Callable[[Delivery, Event, float, float], tuple[Delivery, Effect]]
-SIDECARS, CALLS = 3, 8
+SIDECARS, CALLS, LATE_CALLS = 3, 8, 2
 TROUBLE_SECONDS, SETTLED_SECONDS = 300.0, 3600.0
-SKEW_SECONDS = 2.0
+SKEW_SECONDS, LONGEST_STILL = 2.0, 60.0
 AT_ONCE = 4
 
 
@@ -29,7 +30,9 @@ class Sidecar:
         self.life, self.running = 0, 0
         self.still_until = 0.0
         self.skew = self.world.random.uniform(-SKEW_SECONDS, SKEW_SECONDS)
-        self.held: set[str] = set()
+        self.held: dict[str, Following] = {}
+        self.ending: set[str] = set()
+        self.late: set[str] = set()
         self.take()
 
     def take(self) -> None:
@@ -45,14 +48,19 @@ class Sidecar:
             follow.give(durable.Began())
 
     def kill(self) -> None:
+        """Not of who began a call after a cancel, on a stale read: if it died before it told, the call would be told as
+        not sent. That is not promised, as a cancel is no write over the call's key.
+        """
+        if self.late:
+            return
         self.world.fault("kill", str(self.name))
         self.life += 1
-        self.running, self.held = 0, set()
+        self.running, self.held, self.ending = 0, {}, set()
         self.still_until = self.world.now + self.world.random.uniform(0.5, 10)
 
     def pause(self) -> None:
         self.world.fault("pause", str(self.name))
-        self.still_until = self.world.now + self.world.random.uniform(5, 60)
+        self.still_until = self.world.now + self.world.random.uniform(5, LONGEST_STILL)
 
 
 class Following:
@@ -62,7 +70,7 @@ class Following:
         self.sidecar, self.place, self.world = sidecar, sidecar.place, sidecar.world
         self.word, self.life = word, sidecar.life
         self.state = Delivery(word.number, word.timely)
-        self.over = False
+        self.over = self.sent = self.stopped = False
         self.beat()
 
     def beat(self) -> None:
@@ -126,15 +134,18 @@ class Following:
 
     def end(self) -> None:
         self.over = True
+        self.sidecar.late.discard(self.word.call_id)
         self.sidecar.running -= 1
 
     def run(self, call: DurableCall) -> None:
         """Run it under its key; what is sent may happen though nobody learns of it."""
         call_id, once, world = self.word.call_id, self.place.once, self.world
-        if call_id in self.sidecar.held:
+        if call_id in self.sidecar.held or call_id in self.sidecar.ending:
             self.later(0.0, durable.Busy)
             return
         self.place.begins(call_id)
+        if call_id in self.place.cancelled:
+            self.sidecar.late.add(call_id)
         owner = once.pending.get(call_id)
         if once.keyed and call_id in once.done:
             kept = once.done[call_id]
@@ -147,23 +158,28 @@ class Following:
             once.done[call_id] = (unknown_owner(), 1)
             self.later(1.0, lambda: Ran(*once.done[call_id]))
             return
-        once.pending[call_id] = (self.sidecar, self.life)
-        self.sidecar.held.add(call_id)
+        once.pending[call_id], once.since[call_id] = (self.sidecar, self.life), world.now
+        self.sidecar.held[call_id] = self
         answer, takes = once.answer(), world.random.uniform(0.05, 20.0 if world.chance(0.1) else 2.0)
         reaches = isinstance(answer, Success) or answer.reason is Reason.OUTCOME_UNKNOWN
 
         def sent() -> None:
-            if self.life == self.sidecar.life and reaches:
+            if self.life == self.sidecar.life and reaches and not self.stopped:
+                self.sent = True
                 once.sent(call_id)
+                self.place.ambush(self)
 
         world.after(takes / 2, sent)
         self.later(takes, lambda: self.ran(answer))
 
     def ran(self, answer: Outcome) -> Event:
         once, call_id = self.place.once, self.word.call_id
-        self.sidecar.held.discard(call_id)
+        self.sidecar.held.pop(call_id, None)
         once.pending.pop(call_id, None)
-        final = isinstance(answer, Success) or answer.reason in (Reason.OUTCOME_UNKNOWN, Reason.PROVIDER_REJECTED)
+        if self.stopped:
+            answer = stopped(sent=self.sent)
+        unknown = isinstance(answer, Failure) and answer.side_effect is SideEffect.UNKNOWN
+        final = isinstance(answer, Success) or unknown or answer.reason is Reason.PROVIDER_REJECTED
         if final:
             once.done[call_id] = (answer, 1)
         return Ran(answer, 1)
@@ -172,11 +188,13 @@ class Following:
 class Place:
     """The queue, the records, the provider, the sidecars; and what was promised."""
 
-    def __init__(self, world: World, step: DurableStep, *, keyed: bool) -> None:
-        self.world, self.step = world, step
+    def __init__(self, world: World, step: DurableStep, withdraw: Withdraw, *, keyed: bool) -> None:
+        self.world, self.step, self.withdraw = world, step, withdraw
         self.line, self.shelf, self.once = Line(world), Shelf(world), Once(world, keyed)
         self.promised: dict[str, float] = {}
         self.told: set[str] = set()
+        self.cancelled: set[str] = set()
+        self.withdrawn: set[str] = set()  # told as cancelled before they began, with nothing that could go wrong
         self.sidecars = [Sidecar(self, number) for number in range(SIDECARS)]
 
     def trouble(self, name: str, probability: float) -> bool:
@@ -185,9 +203,10 @@ class Place:
             return True
         return False
 
-    def submit(self, call_id: str) -> None:
+    def submit(self, call_id: str, due: float | None = None) -> None:
         """As `submit.py` does: the record, then the word, and only then the promise."""
-        due = self.world.now + self.world.random.uniform(5, 120) if self.world.chance(0.3) else None
+        if due is None and self.world.chance(0.3):
+            due = self.world.now + self.world.random.uniform(5, 120)
         call = DurableCall(
             provider="p",
             operation="o",
@@ -203,6 +222,17 @@ class Place:
             return
         self.line.put(call_id, due or self.world.now, timely=due is not None)
         self.promised[call_id] = due or 0.0
+
+    def ambush(self, following: Following) -> None:
+        """Now and then whoever sent a call dies before it can tell, and somebody cancels it."""
+        call_id = following.word.call_id
+        if self.once.troubled and self.world.chance(0.05):
+            following.sidecar.kill()
+            self.world.after(self.world.random.uniform(1, 10), partial(self.cancel, call_id))
+
+    def cancel(self, call_id: str) -> None:
+        self.cancelled.add(call_id)
+        cancel(self, call_id, self.withdraw)
 
     def forge(self, call_id: str) -> None:
         """A word that nobody needed: what was meant to be said once is said by two."""
@@ -256,15 +286,20 @@ class Place:
                 none = ended.side_effect is SideEffect.NONE
                 check("what is told as nothing was nothing", not none or happened == 0, f"{call_id} {happened}")
             self.world.outcomes[call.stage] += 1
+        for call_id in self.withdrawn:
+            done = self.once.happened.get(call_id, 0)
+            check("what was told as cancelled before it began is not done", done == 0, call_id)
         for call_id, number in self.once.happened.items():
             check("nothing happens twice", number <= 1, f"{call_id} {number}")
         check("no word is left", not self.line.words, self.line.words)
 
 
-def simulate(seed: int, step: DurableStep = durable.step, *, keyed: bool = True) -> World:
+def simulate(
+    seed: int, step: DurableStep = durable.step, *, keyed: bool = True, withdraw: Withdraw = withdrawn
+) -> World:
     """One world: calls are submitted in the midst of trouble, then it settles."""
     world = World(seed)
-    place = Place(world, step, keyed=keyed)
+    place = Place(world, step, withdraw, keyed=keyed)
     for number in range(CALLS):
         world.at(world.random.uniform(0, TROUBLE_SECONDS / 2), partial(place.submit, f"c{number}"))
     for _ in range(6):
@@ -273,6 +308,13 @@ def simulate(seed: int, step: DurableStep = durable.step, *, keyed: bool = True)
     for number in range(CALLS):
         if world.chance(0.3):
             world.at(world.random.uniform(0, TROUBLE_SECONDS), partial(place.forge, f"c{number}"))
+    for number in range(CALLS):
+        if world.chance(0.4):
+            world.at(world.random.uniform(0, TROUBLE_SECONDS), partial(place.cancel, f"c{number}"))
+    for number in range(LATE_CALLS):
+        call_id, calm = f"late{number}", TROUBLE_SECONDS + LONGEST_STILL
+        world.at(world.random.uniform(0, TROUBLE_SECONDS), partial(place.submit, call_id, calm + 60.0))
+        world.at(world.random.uniform(calm, calm + 30.0), partial(place.cancel, call_id))
     world.run(TROUBLE_SECONDS)
     place.once.troubled = False
     world.run(TROUBLE_SECONDS + SETTLED_SECONDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from msgspec import structs
 
 from sidecar.core.durable import (
     Ack,
@@ -25,10 +26,11 @@ from sidecar.core.durable import (
     Write,
     step,
 )
-from sidecar.core.rerun import Ran
-from sidecar.durable import Stage
-from sidecar.kept import kept_outcome
-from sidecar.model import SideEffect
+from sidecar.core.rerun import Ran, withdrawn
+from sidecar.durable import DurableCall, Stage
+from sidecar.kept import KeptFailure, kept_outcome
+from sidecar.model import Reason, SideEffect
+from tests.sim.cancels import Withdraw
 from tests.sim.durable import DurableStep, simulate
 from tests.sim.waiting import SUCCESS
 from tests.sim.world import Violated
@@ -57,9 +59,11 @@ def test_every_promise_holds_in_every_world() -> None:
         "lost ack",
         "submit cut off",
         "a word too many",
+        "cancel",
+        "stale look at a key",
     }
-    assert len(checks) == 8
-    assert {Stage.DONE, Stage.DEAD} < set(outcomes)
+    assert len(checks) == 9
+    assert {Stage.DONE, Stage.DEAD, Reason.CANCELLED_BY_CALLER} < set(outcomes)
 
 
 def test_a_seed_is_one_world() -> None:
@@ -143,11 +147,40 @@ def always_well(state: Delivery, event: Event, wall: float, jitter: float) -> St
     return state, effect
 
 
-def caught(planted: DurableStep, *, keyed: bool = True) -> str | None:
+def withdrawn_here(event: Event) -> DurableCall | None:
+    """The call that a look shows as ended by a cancel before it began."""
+    found = event.found if isinstance(event, Shown) else None
+    if not isinstance(found, DurableCall) or not isinstance(found.ended, KeptFailure):
+        return None
+    return found if found.ended.reason is Reason.CANCELLED_BY_CALLER else None
+
+
+def cancelled_and_run(state: Delivery, event: Event, wall: float, jitter: float) -> Stepped:
+    """The word runs its call, whatever a cancel wrote meanwhile."""
+    found = withdrawn_here(event)
+    if found is None or state.ran is not None or not isinstance(event, Shown):
+        return step(state, event, wall, jitter)
+    again = structs.replace(found, stage=Stage.WAITING, ended=None)
+    return structs.replace(state, call=again, revision=event.revision), Run(again)
+
+
+def cancelled_whatever_was_done(state: Delivery, event: Event, wall: float, jitter: float) -> Stepped:
+    """Who ran the call leaves what a cancel wrote meanwhile."""
+    found = withdrawn_here(event)
+    return step(state, event, wall, jitter) if found is None else (state, Tell(found))
+
+
+def withdrawn_though_begun(call: DurableCall, *, begun: bool) -> DurableCall | None:
+    """A cancel ends what waits, without a look at its key."""
+    del begun
+    return withdrawn(call, begun=False)
+
+
+def caught(planted: DurableStep, *, keyed: bool = True, withdraw: Withdraw = withdrawn) -> str | None:
     """The first promise that is seen broken."""
     for seed in range(300):
         try:
-            simulate(seed, planted, keyed=keyed)
+            simulate(seed, planted, keyed=keyed, withdraw=withdraw)
         except Violated as violated:
             return violated.invariant
     return None
@@ -167,12 +200,19 @@ def caught(planted: DurableStep, *, keyed: bool = True) -> str | None:
         (the_faster_one_wins, "an acknowledged call comes to an end"),
         (unknown_is_nothing, "what is told as nothing was nothing"),
         (always_well, "what is told as done happened once"),
+        (cancelled_and_run, "what was told as cancelled before it began is not done"),
+        (cancelled_whatever_was_done, "what is told as nothing was nothing"),
     ],
     ids=lambda given: getattr(given, "__name__", None),
 )
 def test_a_planted_bug_is_caught(planted: DurableStep, promise: str) -> None:
     """Each promise can be seen broken."""
     assert caught(planted) == promise
+
+
+def test_a_cancel_that_looks_at_no_key_is_caught() -> None:
+    """What may have been sent is told as nothing: whoever sent it died, and nobody writes what it did."""
+    assert caught(step, withdraw=withdrawn_though_begun) == "what is told as nothing was nothing"
 
 
 def test_without_keys_things_happen_twice() -> None:

@@ -97,6 +97,7 @@ class Once:
     troubled: bool = True
     done: dict[str, tuple[Outcome, int]] = field(default_factory=dict)
     pending: dict[str, tuple[Alive, int]] = field(default_factory=dict)  # by whom, in which of its lives
+    since: dict[str, float] = field(default_factory=dict)  # when the record of each key was made last
     happened: dict[str, int] = field(default_factory=dict)
 
     def answer(self) -> Outcome:
@@ -126,3 +127,8 @@ def unknown_owner() -> Failure:
 
 def in_progress() -> Failure:
     return Failure(reason=Reason.IN_PROGRESS, detail="", retry_after=1.0)
+
+
+def stopped(*, sent: bool) -> Failure:
+    effect = SideEffect.UNKNOWN if sent else SideEffect.NONE
+    return Failure(reason=Reason.CANCELLED_BY_CALLER, detail="told to stop", side_effect=effect)

@@ -93,8 +93,8 @@ ROWS = (
     Row(
         promise="A place for later work is taken once.",
         file="sidecar/adapters/nats_queue.py",
-        good='            EXPECTED_OF: f"{below}.*.{place}",',
-        bad='            EXPECTED_OF: f"{below}.at.{place}",',
+        good='EXPECTED_OF: f"{below}.*.{place}"',
+        bad='EXPECTED_OF: f"{below}.at.{place}"',
         tests=(f"{NATS}::test_a_place_for_later_is_taken_once",),
     ),
     Row(
@@ -120,10 +120,13 @@ ROWS = (
     ),
     Row(
         promise="A cancel says that nothing was changed only where no record of the call's key is there.",
-        file="sidecar/withdraw.py",
-        good="        if begun is not None:\n            return None\n",
+        file="sidecar/core/rerun.py",
+        good="    if begun:\n        return None\n",
         bad="",
-        tests=("tests/durable/test_withdraw.py::test_what_may_have_been_sent_is_not_ended",),
+        tests=(
+            "tests/durable/test_withdraw.py::test_what_may_have_been_sent_is_not_ended",
+            "tests/sim/test_durable.py::test_every_promise_holds_in_every_world",
+        ),
     ),
     Row(
         promise="What was done stands, also where a cancel ended the call meanwhile as one that nobody had begun.",

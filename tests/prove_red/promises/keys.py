@@ -57,8 +57,8 @@ ROWS = (
     Row(
         promise="Batches of a rotation follow each other: together they see every record once.",
         file="sidecar/store/rewrap.py",
-        good="if item > behind]",
-        bad="if item >= behind]",
+        good="if place > behind]",
+        bad="if place >= behind]",
         tests=("tests/store/test_rewrap.py::test_batches_follow_each_other",),
     ),
     Row(
