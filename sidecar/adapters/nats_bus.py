@@ -31,6 +31,7 @@ BUFFER_BYTES = 32 * 1024 * 1024
 HANDOVER_SECONDS = 1.0
 CLOSE_SECONDS = 2.0
 DRAIN_SECONDS = 5.0
+TOLD_SECONDS = 0.01
 INBOX = "_"  # with which clients' reply subjects begin
 BUSY_TURNS = 16  # loop turns before `handed_over` sleeps, where the socket is full
 
@@ -279,6 +280,9 @@ class NatsBus:
         try:
             with anyio.fail_after(timeout):
                 await self._connection.up.wait()
+                while not self._client.is_connected:  # the client tells of it some turns of the loop later
+                    await asyncio.sleep(TOLD_SECONDS)
+                    await self._connection.up.wait()
         except TimeoutError:
             raise BusError(f"no request on {subject}: not connected to NATS for {timeout:g} s") from None
 

@@ -258,6 +258,14 @@ async def test_a_request_waits_for_the_connection(own_server: EmbeddedServer) ->
     await bus.close()
 
 
+async def test_a_request_made_while_the_connection_breaks(own_server: EmbeddedServer) -> None:
+    """Before the client has said that it is gone: it waits for the next one, too."""
+    bus = await connect(own_server.url)
+    await bus._client._process_op_err(ConnectionResetError())
+    assert b'"error"' not in (await bus.request("$JS.API.INFO", b"", timeout=10)).data
+    await bus.close()
+
+
 async def test_heals_after_the_connection_breaks_under_load(own_server: EmbeddedServer, fresh_name: str) -> None:
     """A publisher that never stops sees no exception but BusError, and goes on after the restart."""
     bus = await connect(own_server.url)
