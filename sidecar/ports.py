@@ -82,7 +82,9 @@ class BusDenied(BusError):
 
 
 class Bus(Protocol):
-    """Core NATS. `publish` puts a message into the client's buffer: nothing in it waits. Raises BusError."""
+    """Core NATS. `publish` puts a message into the client's buffer: nothing in it waits. Raises BusError. One that may
+    come `later` is written with the next, or a few milliseconds after: a write of its own costs more than the message.
+    """
 
     @property
     def max_payload(self) -> int: ...
@@ -91,7 +93,13 @@ class Bus(Protocol):
     def connected(self) -> bool: ...
 
     def publish(
-        self, subject: str, payload: bytes, *, headers: Mapping[str, str] | None = None, reply: str = ""
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        headers: Mapping[str, str] | None = None,
+        reply: str = "",
+        later: bool = False,
     ) -> None: ...
 
     async def handed_over(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -47,6 +47,9 @@ class Observer(Protocol):
 
     def emit(self, event: Event) -> bool:
         """Take the event; false when it is lost."""
+
+    def later(self, tell: Callable[[], None]) -> None:
+        """Call this when what is done now is done, and its reply is out: it then emits what is over by now."""
 
     async def handed_over(self) -> bool:
         """Whether the events emitted so far have left this process; waits until they have."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import httpx
 
@@ -43,36 +45,48 @@ class Telling:
 
     def attempt(
         self, run: Run, answer: httpx.Response | Failure, result: Outcome, decision: Decision, began: float
-    ) -> bool:
-        """Tell of one exchange."""
-        try:
-            event = story.attempt(
-                run.call,
-                self._clock.now(),
-                self._clock.wall(),
-                number=run.attempts,
-                began=began,
-                provider=run.provider,
-                request=run.request,
-                answer=answer,
-                result=result,
-                decision=decision,
-                secrets=run.secrets,
-                credential=run.credential,
-            )
-            return self._observer.emit(event)
-        except Exception as error:  # noqa: BLE001 - as above
-            return _untold(run.call, error)
+    ) -> None:
+        """Tell of one exchange; of the last one behind the reply, which waits for nothing."""
+        tell = partial(
+            self._attempt,
+            run,
+            self._clock.now(),
+            self._clock.wall(),
+            number=run.attempts,
+            answer=answer,
+            result=result,
+            decision=decision,
+            began=began,
+            credential=run.credential,
+        )
+        if decision.delay is None:
+            self._observer.later(tell)
+        else:
+            tell()
 
     def finished(
         self, call: Call, *, attempts: int, result: Outcome, why: Sequence[str], replayed: str | None = None
-    ) -> bool:
+    ) -> None:
+        """Tell how it ended, behind the reply."""
+        now, wall = self._clock.now(), self._clock.wall()
+        self._observer.later(
+            partial(self._finished, call, now, wall, attempts=attempts, result=result, why=why, replayed=replayed)
+        )
+
+    def _attempt(self, run: Run, now: float, wall: float, **known: Any) -> None:
         try:
-            now, wall = self._clock.now(), self._clock.wall()
-            event = story.finished(call, now, wall, attempts=attempts, result=result, why=why, replayed=replayed)
-            return self._observer.emit(event)
+            told = story.attempt(
+                run.call, now, wall, provider=run.provider, request=run.request, secrets=run.secrets, **known
+            )
+            self._observer.emit(told)
         except Exception as error:  # noqa: BLE001 - as above
-            return _untold(call, error)
+            _untold(run.call, error)
+
+    def _finished(self, call: Call, now: float, wall: float, **known: Any) -> None:
+        try:
+            self._observer.emit(story.finished(call, now, wall, **known))
+        except Exception as error:  # noqa: BLE001 - as above
+            _untold(call, error)
 
     async def is_told(self, run: Run) -> bool:
         """Whether `started` has left this process."""

@@ -157,7 +157,13 @@ class NatsBus:
         return f"{self._inbox_prefix}.{secrets.token_hex(11)}"
 
     def publish(
-        self, subject: str, payload: bytes, *, headers: Mapping[str, str] | None = None, reply: str = ""
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        headers: Mapping[str, str] | None = None,
+        reply: str = "",
+        later: bool = False,
     ) -> None:
         client = self._client
         before = client.pending_data_size
@@ -165,7 +171,7 @@ class NatsBus:
             self.counts.refused += 1
             raise BusError(f"not published on {subject}: the buffer is full ({before} bytes wait for the nats-server)")
         try:
-            client.put(subject, payload, reply, headers)
+            client.put(subject, payload, reply, headers, later=later)
         except nats.errors.Error as error:
             self.counts.refused += 1
             raise BusError(f"not published on {subject}: {plain(error)}") from error

@@ -37,6 +37,7 @@ HARMLESS = ("permissions violation", "invalid subject", "maximum subscriptions e
 HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.1
 FIRST_DELAY = 0.05
 MAX_DELAY = 2.0
+LATER = 0.002  # seconds that a message which may come later waits for another to be written with
 
 _log = logging.getLogger(__name__)
 _dice = random.SystemRandom()
@@ -50,6 +51,7 @@ class SturdyClient(Client):
         self.ending = False
         self.queued = 0  # bytes that were put so far
         self._woken = False  # what waits is written in the loop's next turn
+        self._woken_later = False
         self._counts = counts
         self._proved = 0  # of the messages published so far, those known to have reached the server
         self._handed_over: dict[int, Callable[[Msg], None]] = {}
@@ -70,9 +72,17 @@ class SturdyClient(Client):
         """Of them, those of which it is not known that they reached the server."""
         return max(0, self.published - self._proved)
 
-    def put(self, subject: str, payload: bytes, reply: str = "", headers: Mapping[str, str] | None = None) -> None:
+    def put(
+        self,
+        subject: str,
+        payload: bytes,
+        reply: str = "",
+        headers: Mapping[str, str] | None = None,
+        *,
+        later: bool = False,
+    ) -> None:
         """Publish in this turn of the loop: nats-py's `publish` without what may wait there. It is written at the end
-        of the turn, together with all that is put meanwhile.
+        of the turn, together with all that is put meanwhile; what may come `later` with the next write, or soon after.
 
         Raises errors.Error as `publish` does, and ValueError for words that are no UTF-8; nothing is published then.
         """
@@ -96,22 +106,33 @@ class SturdyClient(Client):
             line = b"%b%b\r\n" % (f"PUB {subject} {reply} {size}\r\n".encode(), payload)
         self.stats["out_msgs"] += 1
         self.stats["out_bytes"] += size
-        self._keep(line)
+        self._keep(line, later=later)
 
     def ask(self, subject: str, token: bytes) -> int:
         self._keep(command.pub_cmd(subject, "", token))
         return self.published
 
-    def _keep(self, line: bytes) -> None:
+    def _keep(self, line: bytes, *, later: bool = False) -> None:
         self._pending.append(line)
         self._pending_data_size += len(line)
         self.queued += len(line)
-        if not self._woken:
+        if later:
+            if not self._woken_later:
+                self._woken_later = True
+                asyncio.get_running_loop().call_later(LATER, self._write_later)
+        elif not self._woken:
             self._woken = True
             asyncio.get_running_loop().call_soon(self._write_soon)
 
+    def _write_later(self) -> None:
+        self._woken_later = False
+        self._write()
+
     def _write_soon(self) -> None:
         self._woken = False
+        self._write()
+
+    def _write(self) -> None:
         self.write_now()
         # What a full socket did not take the flusher writes, which waits until there is room.
         if self._pending and self.is_connected and self._flush_queue is not None and self._flush_queue.empty():

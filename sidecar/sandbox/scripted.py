@@ -101,6 +101,9 @@ class EventLog:
     def __init__(self) -> None:
         self.events: list[Event] = []
 
+    def later(self, tell: Callable[[], None]) -> None:
+        tell()
+
     def emit(self, event: Event) -> bool:
         self.events.append(event)
         return True

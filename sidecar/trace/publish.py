@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -62,11 +63,14 @@ class TracePublisher:
             count(event)
         try:
             subject = trace_subject(self._prefix, event.tenant, event.connection, event.provider, event_name(event))
-            self._bus.publish(subject, encoder.encode(event))
+            self._bus.publish(subject, encoder.encode(event), later=True)
         except (BusError, ValueError, TypeError):  # not taken, or words that cannot be written
             self._counters.trace_dropped()
             return False
         return True
+
+    def later(self, tell: Callable[[], None]) -> None:
+        asyncio.get_running_loop().call_soon(tell)
 
     async def handed_over(self) -> bool:
         if not self._bus.connected:

@@ -31,9 +31,15 @@ class Between:
         return self.bus.connected
 
     def publish(
-        self, subject: str, payload: bytes, *, headers: Mapping[str, str] | None = None, reply: str = ""
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        headers: Mapping[str, str] | None = None,
+        reply: str = "",
+        later: bool = False,
     ) -> None:
-        self.bus.publish(subject, payload, headers=headers, reply=reply)
+        self.bus.publish(subject, payload, headers=headers, reply=reply, later=later)
 
     async def handed_over(self) -> None:
         await self.bus.handed_over()

@@ -60,6 +60,25 @@ async def test_one_of_a_queue_group_gets_a_message(bus: NatsBus, fresh_name: str
     assert len(first) + len(second) == 50
 
 
+async def test_what_may_come_later_comes_by_itself(bus: NatsBus, fresh_name: str) -> None:
+    """It waits for the next message, and not for long."""
+    received = await inbox_of(bus, fresh_name)
+    bus.publish(fresh_name, b"1", later=True)
+    await until(lambda: bool(received))
+    assert [m.data for m in received] == [b"1"]
+
+
+async def test_what_may_come_later_keeps_its_place(bus: NatsBus, fresh_name: str) -> None:
+    """It goes with the next message, before it."""
+    received = await inbox_of(bus, fresh_name)
+    bus.publish(fresh_name, b"1", later=True)
+    bus.publish(fresh_name, b"2")
+    bus.publish(fresh_name, b"3", later=True)
+    await bus.handed_over()
+    await bus.round_trip(2)
+    assert [m.data for m in received] == [b"1", b"2", b"3"]
+
+
 async def test_request_gets_the_reply(bus: NatsBus, fresh_name: str) -> None:
     """A request returns what the responder published on its reply subject."""
     await bus.subscribe(fresh_name, lambda message: bus.publish(message.reply, b"pong"))

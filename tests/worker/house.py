@@ -180,9 +180,10 @@ class House:
     apps: Apps = field(default_factory=Apps)
     began: float = 1_000.0  # what the clock shows
     bus: ScriptedBus = field(default_factory=ScriptedBus)
+    trace: EventLog = field(default_factory=EventLog)
 
     def __post_init__(self) -> None:
-        self.clock, self.trace, self.counts = ManualClock(self.began), EventLog(), Counts()
+        self.clock, self.counts = ManualClock(self.began), Counts()
         self.memory = self.store
         random = FixedRandom()
         self.credentials = CredentialStore(self.memory, KEY, self.clock, random, capacity=10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import httpx
 import msgspec
@@ -11,10 +12,12 @@ import pytest
 from sidecar.gate import Admission
 from sidecar.log import JsonLines, TextLines
 from sidecar.model import Access, Outcome
-from sidecar.sandbox.scripted import ScriptedSender
+from sidecar.sandbox.scripted import EventLog, ScriptedSender
+from sidecar.trace.publish import TracePublisher
+from sidecar.wire.event import Attempt, Event, Finished, Started
 from sidecar.wire.subject import AdminAddress
 from tests.build import provider
-from tests.worker.house import House, Letter, StuckSender
+from tests.worker.house import House, Letter, ScriptedBus, StuckSender
 
 pytestmark = pytest.mark.anyio
 
@@ -33,6 +36,29 @@ async def test_a_call_is_answered() -> None:
     assert {"Call-Id", "traceparent", "Attempts", "Provider-Status"} <= set(reply.headers)
     assert house.worker.in_flight == 0
     assert house.counts.levels == [1, 0]
+
+
+class PublishedTrace(EventLog):
+    """Takes the last events of a call when the trace that is published does."""
+
+    later = TracePublisher.later
+
+
+async def test_a_reply_does_not_wait_for_the_story_of_its_call() -> None:
+    """What the call did and how it ended is told in full, behind the reply."""
+    trace = PublishedTrace()
+    told: list[type[Event]] = []
+
+    class Bus(ScriptedBus):
+        def publish(self, subject: str, payload: bytes, **also: Any) -> None:
+            told.extend(type(event) for event in trace.events)
+            super().publish(subject, payload, **also)
+
+    house = House(ScriptedSender([OK]), bus=Bus(), trace=trace)
+    await house.start()
+    await house.ask(READ, b'{"id": "7"}')
+    assert told == [Started]
+    assert [type(event) for event in trace.events] == [Started, Attempt, Finished]
 
 
 @pytest.mark.parametrize(
