@@ -107,4 +107,5 @@ def to_run(place: Place, kept: DurableCall, now: float) -> Call:
         trace=kept.trace,
         cursor=kept.cursor,
         idempotency_key=kept.idempotency_key or own,
+        durable=own,
     )

@@ -13,21 +13,29 @@ FORMAT: Literal[1] = 1
 PACKED_ABOVE = 4096  # bytes of an output; a shorter one gains little
 
 
-class Pending(msgspec.Struct, frozen=True, tag="pending"):
+class Free(msgspec.Struct, frozen=True, tag="free"):
+    """Nothing was sent, and any call may be, but for these runs of durable calls, which a cancel ended before."""
+
+    barred: tuple[str, ...]
+
+
+class Pending(msgspec.Struct, frozen=True, omit_defaults=True, tag="pending"):
     """The call is under way, by this attempt alone. `doubt`: an earlier attempt may have sent it, and nobody knows what
-    came of that.
+    came of that. `barred`: as of `Free`.
     """
 
     fingerprint: str
     attempt: str
     doubt: bool = False
+    barred: tuple[str, ...] = ()
 
 
-class Open(msgspec.Struct, frozen=True, tag="open"):
-    """It may have been done, nobody knows, and sending it again is safe: who asks next does."""
+class Open(msgspec.Struct, frozen=True, omit_defaults=True, tag="open"):
+    """It may have been done, nobody knows, and sending it again is safe: who asks next does. `barred`: as of `Free`."""
 
     fingerprint: str
     attempt: str
+    barred: tuple[str, ...] = ()
 
 
 class KeptSuccess(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="success"):
@@ -68,7 +76,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done"):
     judged: bool = False
 
 
-State = Pending | Open | Done
+State = Free | Pending | Open | Done
 
 
 class Kept(msgspec.Struct, frozen=True):

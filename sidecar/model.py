@@ -234,7 +234,9 @@ class TraceContext(msgspec.Struct, frozen=True):
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One request of an agent, decoded: `deadline` is a moment of the process's monotonic clock, in seconds."""
+    """One request of an agent, decoded: `deadline` is a moment of the process's monotonic clock, in seconds. `durable`
+    names this run, where it is one of a durable call.
+    """
 
     call_id: str
     access: Access
@@ -249,6 +251,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     cursor: str | None = None
     dry_run: bool = False
     idempotency_key: str | None = None
+    durable: str | None = None
 
 
 def retryable(failure: Failure, access: Access, *, again: bool = False) -> bool:

@@ -29,7 +29,7 @@ from sidecar.core.once import (
     Woke,
 )
 from sidecar.core.settle import SETTLE_SECONDS, Settling
-from sidecar.kept import Done, Open, Pending, kept_outcome
+from sidecar.kept import Done, Free, Open, Pending, kept_outcome
 from sidecar.model import Call, Failure, Outcome, Reason
 from sidecar.ports import Clock, Random
 from sidecar.store.idempotency import BUCKET, IdempotencyStore, Place, Seen, place_of
@@ -186,7 +186,13 @@ class Once:
         )
         standing, since = self._standing.pop(held.place.key, (0, 0.0))
         return Claiming(
-            ours=held.pending, again=held.again, lost=lost, deadline=call.deadline, standing=standing, since=since
+            ours=held.pending,
+            again=held.again,
+            lost=lost,
+            deadline=call.deadline,
+            run=call.durable,
+            standing=standing,
+            since=since,
         )
 
     def _remember(self, place: Place, state: Claiming) -> None:
@@ -200,9 +206,9 @@ class Once:
     def _abandon(self, held: Held, pending: Pending) -> None:
         """A claim that nothing was sent on: its record goes, if it is there or comes to be there."""
         held.pending, held.revision = pending, None
-        self._begin_to_settle(held, Open(pending.fingerprint, pending.attempt) if pending.doubt else None)
+        self._begin_to_settle(held, settle.abandoned(pending))
 
-    def _begin_to_settle(self, held: Held, wanted: Done | Open | None) -> anyio.Event:
+    def _begin_to_settle(self, held: Held, wanted: Done | Open | Free | None) -> anyio.Event:
         over = anyio.Event()
         self._held.pop(held.pending.attempt, None)
         if self._tasks is None:
@@ -213,7 +219,7 @@ class Once:
             self._tasks.start_soon(self._settle, held, wanted, over)
         return over
 
-    async def _settle(self, held: Held, wanted: Done | Open | None, over: anyio.Event) -> None:
+    async def _settle(self, held: Held, wanted: Done | Open | Free | None, over: anyio.Event) -> None:
         try:
             async with held.busy:  # a beat under way ends first
                 kept = await self._carry_out(held, wanted)
@@ -226,7 +232,7 @@ class Once:
             self._settled.set()
             over.set()
 
-    async def _carry_out(self, held: Held, wanted: Done | Open | None) -> bool:
+    async def _carry_out(self, held: Held, wanted: Done | Open | Free | None) -> bool:
         place = held.place
         smaller = settle.smaller(wanted) if isinstance(wanted, Done) else None
         if wanted is not None and smaller is not None and not self._store.fits(wanted):

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import msgspec
 
-from sidecar.kept import Done, Open, Pending, State
+from sidecar.core.rerun import WITHDRAWN
+from sidecar.kept import Done, Free, Open, Pending, State
 from sidecar.model import Failure, Reason, SideEffect
 
 BEAT_SECONDS = 5.0  # after so long the owner writes its record anew
@@ -22,6 +23,7 @@ FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 0.5
 SHORTEST_PAUSE = 0.005
 RETRY_AFTER = 1.0
+MOST_BARRED = 100  # runs, of one key: the latest
 
 
 class Began(msgspec.Struct, frozen=True, tag=True):
@@ -109,15 +111,16 @@ class Claiming(msgspec.Struct, frozen=True, kw_only=True):
     """One call's way to its record. Begin with the event `Began`.
 
     `again`: sending it twice is safe. `lost` is what is kept of a dead owner's call that may not be sent again.
-    `deadline` is on the clock that `now` is of. `standing` is the revision of another's record that is waited for, as
-    it stands since the moment `since`; an earlier call of this process may have seen it first. `seen`: so did this one.
-    `rested`: the last look came after a pause.
+    `run` names it where it is one of a durable call. `deadline` is on the clock that `now` is of. `standing` is the
+    revision of another's record that is waited for, as it stands since the moment `since`; an earlier call of this
+    process may have seen it first. `seen`: so did this one. `rested`: the last look came after a pause.
     """
 
     ours: Pending
     again: bool
     lost: Done
     deadline: float
+    run: str | None = None
     standing: int = 0
     since: float = 0.0
     seen: bool = False
@@ -168,7 +171,14 @@ def _shown(state: Claiming, shown: Shown, now: float, jitter: float) -> tuple[Cl
         return _write(state, state.ours, None)
     if found is None or revision < state.at_least:
         return _pause(state, now, jitter)
-    state = replace(state, at_least=revision)
+    return _found(replace(state, at_least=revision), found, revision, now, jitter)
+
+
+def _found(state: Claiming, found: State, revision: int, now: float, jitter: float) -> tuple[Claiming, Effect]:
+    if not isinstance(found, Done) and state.run in found.barred:
+        return state, Stop(WITHDRAWN, state.abandoned)
+    if isinstance(found, Free):
+        return _write(state, replace(state.ours, barred=found.barred), revision)
     if found.fingerprint != state.ours.fingerprint:
         return state, Stop(mismatch())
     match found:
@@ -195,7 +205,7 @@ def _wait(state: Claiming, found: Pending, revision: int, now: float, jitter: fl
 def _take_over(state: Claiming, found: Pending | Open, revision: int) -> tuple[Claiming, Effect]:
     state = replace(state, seen=True)
     if state.again:
-        return _write(state, replace(state.ours, doubt=True), revision)
+        return _write(state, replace(state.ours, doubt=True, barred=found.barred), revision)
     return _write(state, replace(state.lost, attempt=found.attempt), revision)
 
 
@@ -216,6 +226,19 @@ def _stop(state: Claiming, failure: Failure) -> Stop:
     if state.seen and failure.side_effect is SideEffect.NONE:
         failure = replace(failure, side_effect=SideEffect.UNKNOWN)
     return Stop(failure, state.abandoned)
+
+
+def barred(found: State | None, run: str) -> Free | None:
+    """What the key's record has to say, by compare-and-set, before this run of a durable call is told as ended by a
+    cancel: then it never begins. None where it may have begun, or another call with its key.
+    """
+    match found:
+        case None:
+            return Free((run,))
+        case Free(runs):
+            return found if run in runs else Free((*runs, run)[-MOST_BARRED:])
+        case _:
+            return None
 
 
 def taken_over(unconfirmed: float, *, again: bool) -> bool:

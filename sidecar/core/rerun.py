@@ -59,10 +59,8 @@ def after_run(call: DurableCall, ran: Ran, wall: float, jitter: float) -> Durabl
     return replace(ended, ended=None, tries=tries, waits=waits, due=wall + delay, why=why)
 
 
-def withdrawn(call: DurableCall, *, begun: bool) -> DurableCall | None:
-    """How a call that waits stands after a cancel; None where it may have `begun`: then nobody knows what was done."""
-    if begun:
-        return None
+def withdrawn(call: DurableCall) -> DurableCall:
+    """How a call that waits stands after a cancel."""
     return replace(call, stage=Stage.DONE, due=None, why=None, ended=kept_outcome(WITHDRAWN))
 
 

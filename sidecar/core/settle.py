@@ -21,7 +21,7 @@ from sidecar.core.once import (
     Woke,
     Write,
 )
-from sidecar.kept import Done, KeptFailure, KeptSuccess, Open, Pending, State, kept_outcome
+from sidecar.kept import Done, Free, KeptFailure, KeptSuccess, Open, Pending, kept_outcome
 from sidecar.model import MEANINGS, Again, Failure, Outcome, Reason, SideEffect
 
 SETTLE_SECONDS = 600.0  # how long it is tried while the store is away; then the record has no owner any more
@@ -54,7 +54,7 @@ class Settling(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     attempt: str
-    wanted: Done | Open | None
+    wanted: Done | Open | Free | None
     revision: int | None
     until: float
     smaller: Done | None = None
@@ -75,12 +75,14 @@ def sent_again(outcome: Outcome, *, again: bool) -> bool:
     return outcome.side_effect is SideEffect.UNKNOWN or MEANINGS[outcome.reason].again is Again.YES
 
 
-def wanted(pending: Pending, outcome: Outcome, *, again: bool, call_id: str, attempts: int) -> Done | Open | None:
+def wanted(
+    pending: Pending, outcome: Outcome, *, again: bool, call_id: str, attempts: int
+) -> Done | Open | Free | None:
     """What the record says after this outcome."""
     if isinstance(outcome, Failure) and outcome.side_effect is SideEffect.NONE:
-        return None
+        return _freed(pending)
     if sent_again(outcome, again=again):
-        return Open(pending.fingerprint, pending.attempt)
+        return _opened(pending)
     return Done(
         fingerprint=pending.fingerprint,
         attempt=pending.attempt,
@@ -88,6 +90,19 @@ def wanted(pending: Pending, outcome: Outcome, *, again: bool, call_id: str, att
         attempts=attempts,
         outcome=kept_outcome(outcome),
     )
+
+
+def abandoned(pending: Pending) -> Open | Free | None:
+    """What the record says of a claim that nothing was sent on."""
+    return _opened(pending) if pending.doubt else _freed(pending)
+
+
+def _opened(pending: Pending) -> Open:
+    return Open(pending.fingerprint, pending.attempt, pending.barred)
+
+
+def _freed(pending: Pending) -> Free | None:
+    return Free(pending.barred) if pending.barred else None
 
 
 def smaller(done: Done) -> Done | None:
@@ -133,16 +148,16 @@ def _shown(state: Settling, shown: Shown, now: float, jitter: float) -> tuple[Se
     found = shown.found
     if isinstance(found, Failure):
         return _pause(state, now, jitter)
-    if found is None or shown.revision < state.at_least:
-        if state.blank >= LOOKS:  # it is gone: by our own deletion, or with its tenant
-            return state, Over(kept=state.wanted is None)
+    if found is None or isinstance(found, Free) or shown.revision < state.at_least:
+        if state.blank >= LOOKS:  # it is gone or free: by our own write, or with its tenant
+            return state, Over(kept=state.wanted is None or found == state.wanted)
         return _pause(replace(state, blank=state.blank + 1), now, jitter)
     if not _ours(state, found):
         return state, Over(kept=found == state.wanted)
     return _write(replace(state, revision=shown.revision, at_least=shown.revision, blank=0))
 
 
-def _ours(state: Settling, found: State) -> bool:
+def _ours(state: Settling, found: Pending | Open | Done) -> bool:
     """Whether it is still our attempt that the record waits for, or that somebody gave up while we were away."""
     if found.attempt != state.attempt:
         return False

@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from sidecar.core.durable import Stored
+from sidecar.core.once import barred
+from sidecar.core.rerun import withdrawn
 from sidecar.durable import DurableCall, Stage
+from sidecar.kept import State
+from tests.sim.waiting import Once
 
 if TYPE_CHECKING:
     from tests.sim.durable import Place, Sidecar
 
-STALE_SECONDS = 1.0  # for so long a record may not be seen that is there
+Fence = Callable[[Once, str, State | None], bool]
 
 
-class Withdraw(Protocol):
-    """How a call that waits stands after a cancel; None: as it was."""
+def fenced(once: Once, key: str, found: State | None) -> bool:
+    """Whether nobody can begin the call any more, whose key was seen so."""
+    bar = barred(found, key)
+    return bar is not None and (bar == found or once.bar(key, bar, over=found))
 
-    def __call__(self, call: DurableCall, *, begun: bool) -> DurableCall | None: ...
 
-
-def cancel(place: Place, call_id: str, withdraw: Withdraw) -> None:
+def cancel(place: Place, call_id: str, fence: Fence) -> None:
     """Somebody cancels the call. Who stands still hears of it later, who is dead never."""
     place.world.fault("cancel", call_id)
     for sidecar in place.sidecars:
-        Hearing(place, sidecar, call_id, withdraw).later(0.01, lambda hearing: hearing.begin())
+        Hearing(place, sidecar, call_id, fence).later(0.01, lambda hearing: hearing.begin())
 
 
 class Hearing:
     """One sidecar that heard it."""
 
-    def __init__(self, place: Place, sidecar: Sidecar, call_id: str, withdraw: Withdraw) -> None:
-        self.place, self.sidecar, self.call_id, self.withdraw = place, sidecar, call_id, withdraw
+    def __init__(self, place: Place, sidecar: Sidecar, call_id: str, fence: Fence) -> None:
+        self.place, self.sidecar, self.call_id, self.fence = place, sidecar, call_id, fence
         self.life = sidecar.life
 
     def later(self, seconds: float, act: Callable[[Hearing], None]) -> None:
@@ -68,21 +72,24 @@ class Hearing:
             self.soon(lambda hearing: hearing.look_at_key(found, revision))
 
     def look_at_key(self, found: DurableCall, revision: int) -> None:
-        once = self.place.once
-        young = self.place.world.now - once.since.get(self.call_id, 0.0) < STALE_SECONDS
-        unseen = self.place.trouble("stale look at a key", 0.1) and young
-        begun = self.call_id in once.pending or self.call_id in once.done
-        ended = self.withdraw(found, begun=begun and not unseen)
-        if ended is None:
-            self.end()
+        """A look may be late, however long the record has been there."""
+        stale = self.place.trouble("stale look at a key", 0.1)
+        state = None if stale else self.place.once.record(self.call_id)
+        self.soon(lambda hearing: hearing.bar(found, revision, state))
+
+    def bar(self, found: DurableCall, revision: int, state: State | None) -> None:
+        """Only who knows that the key is barred goes on."""
+        place = self.place
+        barred = not place.trouble("write lost", 0.1) and self.fence(place.once, self.call_id, state)
+        if barred and not place.trouble("answer to a write lost", 0.1):
+            self.soon(lambda hearing: hearing.write(withdrawn(found), revision))
         else:
-            self.soon(lambda hearing: hearing.write(ended, revision))
+            self.end()
 
     def write(self, ended: DurableCall, revision: int) -> None:
         stored = isinstance(self.place.write(self.call_id, ended, revision), Stored)
-        if stored and not self.place.once.troubled:
-            self.place.withdrawn.add(self.call_id)
         if stored:
+            self.place.withdrawn.add(self.call_id)
             self.place.told.add(self.call_id)
         self.end()
 

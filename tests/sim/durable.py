@@ -7,11 +7,11 @@ from functools import partial
 
 from sidecar.core import durable
 from sidecar.core.durable import Delivery, Effect, Event, Todo
-from sidecar.core.rerun import Ran, withdrawn
+from sidecar.core.rerun import WITHDRAWN, Ran
 from sidecar.durable import DurableCall, Stage
 from sidecar.kept import KeptFailure, KeptSuccess
 from sidecar.model import Access, Failure, Outcome, Reason, SideEffect, Success, TraceContext
-from tests.sim.cancels import Withdraw, cancel
+from tests.sim.cancels import Fence, cancel, fenced
 from tests.sim.waiting import Line, Once, Shelf, Word, in_progress, stopped, unknown_owner
 from tests.sim.world import World
 
@@ -32,7 +32,6 @@ class Sidecar:
         self.skew = self.world.random.uniform(-SKEW_SECONDS, SKEW_SECONDS)
         self.held: dict[str, Following] = {}
         self.ending: set[str] = set()
-        self.late: set[str] = set()
         self.take()
 
     def take(self) -> None:
@@ -48,11 +47,6 @@ class Sidecar:
             follow.give(durable.Began())
 
     def kill(self) -> None:
-        """Not of who began a call after a cancel, on a stale read: if it died before it told, the call would be told as
-        not sent. That is not promised, as a cancel is no write over the call's key.
-        """
-        if self.late:
-            return
         self.world.fault("kill", str(self.name))
         self.life += 1
         self.running, self.held, self.ending = 0, {}, set()
@@ -134,7 +128,6 @@ class Following:
 
     def end(self) -> None:
         self.over = True
-        self.sidecar.late.discard(self.word.call_id)
         self.sidecar.running -= 1
 
     def run(self, call: DurableCall) -> None:
@@ -143,9 +136,10 @@ class Following:
         if call_id in self.sidecar.held or call_id in self.sidecar.ending:
             self.later(0.0, durable.Busy)
             return
+        if once.keyed and call_id in once.bars:
+            self.later(0.01, lambda: Ran(WITHDRAWN))
+            return
         self.place.begins(call_id)
-        if call_id in self.place.cancelled:
-            self.sidecar.late.add(call_id)
         owner = once.pending.get(call_id)
         if once.keyed and call_id in once.done:
             kept = once.done[call_id]
@@ -188,13 +182,12 @@ class Following:
 class Place:
     """The queue, the records, the provider, the sidecars; and what was promised."""
 
-    def __init__(self, world: World, step: DurableStep, withdraw: Withdraw, *, keyed: bool) -> None:
-        self.world, self.step, self.withdraw = world, step, withdraw
+    def __init__(self, world: World, step: DurableStep, fence: Fence, *, keyed: bool) -> None:
+        self.world, self.step, self.fence = world, step, fence
         self.line, self.shelf, self.once = Line(world), Shelf(world), Once(world, keyed)
         self.promised: dict[str, float] = {}
         self.told: set[str] = set()
-        self.cancelled: set[str] = set()
-        self.withdrawn: set[str] = set()  # told as cancelled before they began, with nothing that could go wrong
+        self.withdrawn: set[str] = set()  # told as cancelled before they began
         self.sidecars = [Sidecar(self, number) for number in range(SIDECARS)]
 
     def trouble(self, name: str, probability: float) -> bool:
@@ -231,8 +224,7 @@ class Place:
             self.world.after(self.world.random.uniform(1, 10), partial(self.cancel, call_id))
 
     def cancel(self, call_id: str) -> None:
-        self.cancelled.add(call_id)
-        cancel(self, call_id, self.withdraw)
+        cancel(self, call_id, self.fence)
 
     def forge(self, call_id: str) -> None:
         """A word that nobody needed: what was meant to be said once is said by two."""
@@ -294,12 +286,10 @@ class Place:
         check("no word is left", not self.line.words, self.line.words)
 
 
-def simulate(
-    seed: int, step: DurableStep = durable.step, *, keyed: bool = True, withdraw: Withdraw = withdrawn
-) -> World:
+def simulate(seed: int, step: DurableStep = durable.step, *, keyed: bool = True, fence: Fence = fenced) -> World:
     """One world: calls are submitted in the midst of trouble, then it settles."""
     world = World(seed)
-    place = Place(world, step, withdraw, keyed=keyed)
+    place = Place(world, step, fence, keyed=keyed)
     for number in range(CALLS):
         world.at(world.random.uniform(0, TROUBLE_SECONDS / 2), partial(place.submit, f"c{number}"))
     for _ in range(6):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sidecar.durable import DurableCall
+from sidecar.kept import Done, Free, Pending, State, kept_outcome
 from sidecar.model import Failure, Outcome, Reason, SideEffect, Success
 from tests.sim.world import World
 
@@ -58,7 +59,7 @@ class Line:
 
 
 class Shelf:
-    """Records with their revisions; a read may show what was there before."""
+    """Records with their revisions; a late read may show anything that was there before."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -70,7 +71,7 @@ class Shelf:
 
     def read(self, call_id: str, *, stale: bool) -> tuple[int, DurableCall | None]:
         versions = [(0, None), *self._versions.get(call_id, [])]
-        return versions[-2] if stale and len(versions) > 1 else versions[-1]
+        return self._world.random.choice(versions[:-1] or versions) if stale else versions[-1]
 
     def write(self, call_id: str, call: DurableCall | None, revision: int) -> bool:
         """False where another revision stands there."""
@@ -98,7 +99,22 @@ class Once:
     done: dict[str, tuple[Outcome, int]] = field(default_factory=dict)
     pending: dict[str, tuple[Alive, int]] = field(default_factory=dict)  # by whom, in which of its lives
     since: dict[str, float] = field(default_factory=dict)  # when the record of each key was made last
+    bars: dict[str, Free] = field(default_factory=dict)  # by cancels, before anybody began
     happened: dict[str, int] = field(default_factory=dict)
+
+    def record(self, key: str) -> State | None:
+        """What stands at the key."""
+        if key in self.done:
+            outcome = kept_outcome(self.done[key][0])
+            return Done(fingerprint="", attempt="", call_id=key, attempts=1, outcome=outcome)
+        return Pending("", str(self.since[key])) if key in self.pending else self.bars.get(key)
+
+    def bar(self, key: str, bar: Free, over: State | None) -> bool:
+        """Write it where exactly this stands; false where another does."""
+        if self.record(key) != over:
+            return False
+        self.bars[key] = bar
+        return True
 
     def answer(self) -> Outcome:
         """What the provider, or the way to it, answers to one run."""

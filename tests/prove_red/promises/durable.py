@@ -8,6 +8,7 @@ RUN = "tests/durable/test_run.py"
 STEPS = "tests/durable/test_steps.py"
 NATS = "tests/durable/test_nats.py"
 ADMIN = "tests/durable/test_admin.py"
+BARRED = "tests/durable/test_barred.py"
 
 ROWS = (
     Row(
@@ -120,13 +121,48 @@ ROWS = (
     ),
     Row(
         promise="A cancel says that nothing was changed only where no record of the call's key is there.",
-        file="sidecar/core/rerun.py",
-        good="    if begun:\n        return None\n",
-        bad="",
+        file="sidecar/core/once.py",
+        good="        case _:\n            return None\n",
+        bad="        case _:\n            return Free((run,))\n",
         tests=(
             "tests/durable/test_withdraw.py::test_what_may_have_been_sent_is_not_ended",
             "tests/sim/test_durable.py::test_every_promise_holds_in_every_world",
         ),
+    ),
+    Row(
+        promise="A cancel is told when a write over nothing bars the call, not when a look shows nothing.",
+        file="sidecar/withdraw.py",
+        good="        return isinstance(written, Written)\n",
+        bad="        return True\n",
+        tests=(f"{BARRED}::test_what_began_after_the_look_is_not_told_as_cancelled",),
+    ),
+    Row(
+        promise="Who read a call's record before its cancel sends nothing after it.",
+        file="sidecar/core/once.py",
+        good="        return state, Stop(WITHDRAWN, state.abandoned)\n",
+        bad="        return _write(state, state.ours, revision)\n",
+        tests=(f"{BARRED}::test_who_read_its_record_before_the_cancel_sends_nothing",),
+    ),
+    Row(
+        promise="A cancelled call that sent nothing leaves its key to others.",
+        file="sidecar/core/once.py",
+        good="        return _write(state, replace(state.ours, barred=found.barred), revision)\n",
+        bad="        return state, Stop(WITHDRAWN, state.abandoned)\n",
+        tests=(f"{BARRED}::test_a_cancelled_calls_own_key_is_free_for_others",),
+    ),
+    Row(
+        promise="A cancelled call does not begin either when others used its key and freed it.",
+        file="sidecar/core/settle.py",
+        good="    return Free(pending.barred) if pending.barred else None\n",
+        bad="    return None\n",
+        tests=(f"{BARRED}::test_a_call_stays_barred_when_others_used_its_key",),
+    ),
+    Row(
+        promise="A call that is driven again is not barred by a cancel of the run before.",
+        file="sidecar/durable.py",
+        good="        durable=own,\n",
+        bad="        durable=place.call_id,\n",
+        tests=(f"{BARRED}::test_one_that_is_driven_again_is_not_barred_by_an_old_cancel",),
     ),
     Row(
         promise="What was done stands, also where a cancel ended the call meanwhile as one that nobody had begun.",

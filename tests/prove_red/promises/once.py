@@ -26,14 +26,14 @@ ROWS = (
     Row(
         promise="A dead owner's call that could be done twice is not sent again.",
         file="sidecar/core/once.py",
-        good="    if state.again:\n        return _write(state, replace(state.ours, doubt=True), revision)",
-        bad="    if True:\n        return _write(state, replace(state.ours, doubt=True), revision)",
+        good="    if state.again:\n        return _write(state, replace(state.ours, doubt",
+        bad="    if True:\n        return _write(state, replace(state.ours, doubt",
         tests=(f"{ONCE}::test_a_dead_owners_post_is_told_as_unknown", SIM),
     ),
     Row(
         promise="Who takes a call over remembers that it may have been done.",
         file="sidecar/core/once.py",
-        good="replace(state.ours, doubt=True), revision)",
+        good="replace(state.ours, doubt=True, barred=found.barred), revision)",
         bad="state.ours, revision)",
         tests=(f"{ONCE}::test_doubt_stays_until_it_is_known", SIM),
     ),
@@ -61,15 +61,15 @@ ROWS = (
     Row(
         promise="What certainly did nothing frees its key: a limit is not replayed for a day.",
         file="sidecar/core/settle.py",
-        good="    if isinstance(outcome, Failure) and outcome.side_effect is SideEffect.NONE:\n        return None",
-        bad="    if False:\n        return None",
+        good="    if isinstance(outcome, Failure) and outcome.side_effect is SideEffect.NONE:\n        return _freed",
+        bad="    if False:\n        return _freed",
         tests=(f"{ONCE}::test_what_certainly_did_nothing_frees_the_key",),
     ),
     Row(
         promise="What may have been done does not free its key.",
         file="sidecar/core/settle.py",
-        good="    if isinstance(outcome, Failure) and outcome.side_effect is SideEffect.NONE:\n        return None",
-        bad="    if isinstance(outcome, Failure):\n        return None",
+        good="    if isinstance(outcome, Failure) and outcome.side_effect is SideEffect.NONE:\n        return _freed",
+        bad="    if isinstance(outcome, Failure):\n        return _freed",
         tests=(f"{ONCE}::test_an_unknown_outcome_is_told_alike_and_never_sent_again", SIM),
     ),
     Row(
