@@ -14,6 +14,7 @@ from sidecar.adapters.http1 import VERSIONS, request_head
 from sidecar.adapters.http1_answer import Answer, Broken
 from sidecar.adapters.http1_pool import Pool, Pooled
 from sidecar.model import Failure, Reason, SideEffect
+from sidecar.raw_headers import RawHeaders
 
 BODY_DETAILS = {
     Reason.RESPONSE_TOO_LARGE: "the body is larger than {limit} bytes",
@@ -131,7 +132,9 @@ class _Whole(httpx.Response):
         request: httpx.Request,
         extensions: dict[str, object],
     ) -> None:
-        super().__init__(status, headers=headers, stream=httpx.ByteStream(body), request=request, extensions=extensions)
+        super().__init__(
+            status, headers=RawHeaders(headers), stream=httpx.ByteStream(body), request=request, extensions=extensions
+        )
         self._content = body
         self.is_closed = self.is_stream_consumed = True
 

@@ -18,6 +18,7 @@ from sidecar.core.refusal import NO_WORD
 from sidecar.credential import Credential
 from sidecar.kinds import ApiKey, Auth, Basic, Bearer
 from sidecar.model import Request
+from sidecar.raw_headers import RawHeaders
 from sidecar.secret import SHOWN
 
 
@@ -65,10 +66,16 @@ def proof_of(kinds: Sequence[Auth], credential: Credential) -> Proof | None:
 
 
 class Authorised(httpx.Request):
-    """A request with its credential and its whole body, which HTTPX would put together anew from a stream."""
+    """A request with its credential and its whole body. HTTPX would parse, copy and put together
+    anew what is here already.
+    """
 
-    def __init__(self, method: str, url: httpx.URL | str, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        super().__init__(method, url, headers=headers, stream=httpx.ByteStream(body))
+    def __init__(self, method: str, url: httpx.URL, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        self.method = method
+        self.url = url
+        self.headers = RawHeaders(headers)
+        self.extensions = {}
+        self.stream = httpx.ByteStream(body)
         self.body = body
 
     @property
@@ -90,7 +97,7 @@ def authorise(request: Request, proof: Proof, user_agent: str) -> httpx.Request:
     if not query:
         return Authorised(request.method, _parsed(request.url), headers, request.content)
     joint = "&" if "?" in request.url else "?"
-    return Authorised(request.method, f"{request.url}{joint}{query}", headers, request.content)
+    return Authorised(request.method, httpx.URL(f"{request.url}{joint}{query}"), headers, request.content)
 
 
 def _parts(auth: Auth, fields: Mapping[str, str]) -> list[tuple[str, str, str]]:
