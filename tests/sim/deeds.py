@@ -24,7 +24,9 @@ class Job:
 
 @dataclass(slots=True)
 class Asked:
-    """One call: whose, for what, until when, and how it ended. `doubt`: an earlier one may have been sent."""
+    """One call: whose, for what, until when, and how it ended. `run` names it where it is one of a durable call.
+    `doubt`: an earlier one may have been sent; `nothing`: it is known to have done nothing.
+    """
 
     name: str
     job: Job
@@ -34,8 +36,10 @@ class Asked:
     deadline: float
     still_before: float
     final: bool
+    run: str | None = None
     sent: bool = False
     doubt: bool = False
+    nothing: bool = False
     outcome: Outcome | None = None
 
     @property
@@ -51,6 +55,7 @@ class Deeds:
     provider: Provider
     asked: list[Asked] = field(default_factory=list)
     answers: dict[str, bytes] = field(default_factory=dict)
+    cancelled: set[str] = field(default_factory=set)
 
     def told(self, asked: Asked, outcome: Outcome) -> None:
         world = self.world
@@ -70,11 +75,22 @@ class Deeds:
         if outcome.reason is Reason.IDEMPOTENCY_MISMATCH:
             world.check("a refusal of another input sends nothing", not asked.sent, asked)
 
+    def cancels(self, run: str) -> None:
+        """Who cancelled this run is told that nothing was done, and will be."""
+        self.cancelled.add(run)
+        self.world.outcomes["cancelled"] += 1
+        begun = [asked.name for asked in self.asked if asked.run == run and asked.sent and not asked.nothing]
+        self.world.check("what is told as cancelled had not begun", not begun, f"{run} {begun}")
+
+    def sends(self, asked: Asked) -> None:
+        self.world.check("what was told as cancelled is not sent", asked.run not in self.cancelled, asked.name)
+        asked.sent = True
+
     def ended(self, asked: Asked, outcome: Outcome) -> None:
         """What the one who sent it knows now, and will tell."""
         if isinstance(outcome, Failure) and outcome.side_effect is SideEffect.NONE:
-            nothing = not self.total(asked.job)
-            self.world.check("what is known to have done nothing did nothing", nothing, asked)
+            asked.nothing = not self.total(asked.job)
+            self.world.check("what is known to have done nothing did nothing", asked.nothing, asked)
 
     def total(self, job: Job) -> int:
         """How often the provider did anything for this key."""

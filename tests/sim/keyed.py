@@ -11,7 +11,7 @@ import msgspec
 from sidecar.core import once, settle
 from sidecar.core.once import BEAT_SECONDS, FENCE_SECONDS, Claiming, Shown, taken_over
 from sidecar.core.settle import SETTLE_SECONDS, Settling
-from sidecar.kept import Done, Kept, KeptFailure, Open, Pending, State, told_outcome
+from sidecar.kept import Done, Free, Kept, KeptFailure, Open, Pending, State, told_outcome
 from sidecar.model import Failure, Outcome, Reason, SideEffect, Success
 from sidecar.once import written
 from sidecar.store.write import Conflict, Wanted
@@ -29,6 +29,7 @@ QUOTA_SECONDS = (0.0, 25.0)  # that a call may wait between its claim and its ex
 WRITE_SECONDS = 5.0
 SETTLED_SECONDS = 0.5
 DAY = 24 * 3600
+RUNS = 3  # of durable calls, for each job
 AWAY = Failure(reason=Reason.STORE_UNAVAILABLE, detail="no answer")
 UNKNOWN = Failure(reason=Reason.OUTCOME_UNKNOWN, detail="no answer", side_effect=SideEffect.UNKNOWN)
 LIMITED = Failure(reason=Reason.PROVIDER_RATE_LIMITED, detail="429")
@@ -106,24 +107,54 @@ class Keyed:
         if self.busy:
             dice = self._world.random
             job = dice.choice(self._jobs)
-            self.call(job, "b" if dice.random() < 0.1 else "a", dice.uniform(*CALL_SECONDS))
+            run = f"{job.key}.{dice.randrange(RUNS)}"
+            if dice.random() < 0.1:
+                self._cancel(job, run)
+            else:
+                payload = "b" if dice.random() < 0.1 else "a"
+                self.call(job, payload, dice.uniform(*CALL_SECONDS), run=run if dice.random() < 0.3 else None)
             self.live()
 
-    def call(self, job: Job, payload: str, seconds: float, *, final: bool = False) -> None:
+    def _cancel(self, job: Job, run: str) -> None:
+        """As `withdraw.py` does: look, bar it, and only then tell."""
+
+        def seen(shown: Shown) -> None:
+            found = shown.found
+            bar = None if isinstance(found, Failure) else once.barred(found, run)
+            if bar is not None and bar == found:
+                self._deeds.cancels(run)
+            elif bar is not None:
+                self._write(job, bar, None if found is None else shown.revision, wrote, WRITE_SECONDS)
+
+        def wrote(event: once.Event) -> None:
+            if isinstance(event, once.Stored):
+                self._deeds.cancels(run)
+
+        self._look(job, seen, ATTEMPT_SECONDS)
+
+    def call(self, job: Job, payload: str, seconds: float, *, run: str | None = None, final: bool = False) -> None:
         self._named += 1
         actor = self.actor
         name = f"{actor.name}.{actor.life}.{self._named}"
-        asked = Asked(name, job, payload, actor, actor.life, actor.now + seconds, actor.stood_still, final)
+        asked = Asked(name, job, payload, actor, actor.life, actor.now + seconds, actor.stood_still, final, run)
         self._deeds.asked.append(asked)
         ours = Pending(payload, name)
         lost = Done(fingerprint=payload, attempt=name, call_id=name, attempts=0, outcome=LOST, judged=True)
         standing, since = self._standing.pop(job.key, (0, 0.0))
-        state = Claiming(ours=ours, again=job.again, lost=lost, deadline=asked.deadline, standing=standing, since=since)
-        hold = Hold(asked, ours, None, actor.now)
-        run: Running[Claiming, once.Event, once.Effect] = Running(
-            actor, self._claim, state, lambda effect: self._claiming(run, hold, effect)
+        state = Claiming(
+            ours=ours,
+            again=job.again,
+            lost=lost,
+            deadline=asked.deadline,
+            run=run,
+            standing=standing,
+            since=since,
         )
-        run.give(once.Began())
+        hold = Hold(asked, ours, None, actor.now)
+        claim: Running[Claiming, once.Event, once.Effect] = Running(
+            actor, self._claim, state, lambda effect: self._claiming(claim, hold, effect)
+        )
+        claim.give(once.Began())
 
     # --- the claim ---------------------------------------------------------------------------------------------------
 
@@ -153,8 +184,7 @@ class Keyed:
                 self._deeds.told(asked, failure)
                 if abandoned is not None:
                     hold.pending, hold.revision = abandoned, None
-                    left_open = Open(abandoned.fingerprint, abandoned.attempt) if abandoned.doubt else None
-                    self._begin_to_settle(hold, left_open)
+                    self._begin_to_settle(hold, settle.abandoned(abandoned))
 
     # --- the exchange ------------------------------------------------------------------------------------------------
 
@@ -170,7 +200,7 @@ class Keyed:
 
     def _send(self, hold: Hold) -> None:
         asked, actor, life = hold.asked, self.actor, self.actor.life
-        asked.sent = True
+        self._deeds.sends(asked)
         answered = False
 
         def take(said: Answered | Cut | None) -> None:
@@ -242,7 +272,7 @@ class Keyed:
             self._beat_later(hold)
 
     def _begin_to_settle(
-        self, hold: Hold, wanted: Done | Open | None, settled: Callable[[], None] = lambda: None
+        self, hold: Hold, wanted: Done | Open | Free | None, settled: Callable[[], None] = lambda: None
     ) -> None:
         hold.over = True
         state = Settling(

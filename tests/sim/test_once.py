@@ -10,7 +10,7 @@ import pytest
 from sidecar.core import once, settle
 from sidecar.core.once import Claiming, Go, Pause, Replay, Write
 from sidecar.core.settle import Over, Settling
-from sidecar.kept import Done, KeptSuccess, Open, Pending
+from sidecar.kept import Done, Free, KeptSuccess, Open, Pending
 from tests.sim.keyed import ClaimStep, SettleStep, claim_step, settle_step
 from tests.sim.once import simulate
 from tests.sim.world import Violated
@@ -30,8 +30,16 @@ def test_every_promise_holds_in_every_world() -> None:
         checks += world.checks
         outcomes += world.outcomes
     assert {"kill", "pause", "lost answer", "lost request", "silence", "full", "provider cut"} <= set(faults)
-    assert len(checks) == 11
-    assert {"ok", "IN_PROGRESS", "IDEMPOTENCY_MISMATCH", "OUTCOME_UNKNOWN", "STORE_UNAVAILABLE"} <= set(outcomes)
+    assert len(checks) == 13
+    assert {
+        "ok",
+        "cancelled",
+        "CANCELLED_BY_CALLER",
+        "IN_PROGRESS",
+        "IDEMPOTENCY_MISMATCH",
+        "OUTCOME_UNKNOWN",
+        "STORE_UNAVAILABLE",
+    } <= set(outcomes)
 
 
 def test_a_seed_is_one_world() -> None:
@@ -91,9 +99,15 @@ def own_answer(state: Claiming, event: once.Event, now: float, jitter: float) ->
     return state, (effect,)
 
 
+def unbarred(state: Claiming, event: once.Event, now: float, jitter: float) -> Claimed:
+    """What a cancel barred begins all the same."""
+    return claim_step(replace(state, run=None), event, now, jitter)
+
+
 @pytest.mark.parametrize(
     ("step", "broken"),
     [
+        (unbarred, "what was told as cancelled is not sent"),
         (no_record, "all are told alike"),
         (hopeful, "a key is done once"),
         (greedy, "a key is done once"),
@@ -134,9 +148,16 @@ def modest(state: Settling, event: once.Event, now: float, jitter: float) -> Set
     return state, (effect,)
 
 
+def freed_for_all(state: Settling, event: once.Event, now: float, jitter: float) -> Settled:
+    """Who frees a key forgets whom a cancel barred."""
+    wanted = None if isinstance(state.wanted, Free) else state.wanted
+    return settle_step(replace(state, wanted=wanted), event, now, jitter)
+
+
 @pytest.mark.parametrize(
     ("step", "broken"),
     [
+        (freed_for_all, "what was told as cancelled is not sent"),
         (always_freed, "all are told alike"),
         (gives_up, "what was told as done stays done"),
         (headstrong, "a key is done once"),
