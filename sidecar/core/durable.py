@@ -203,7 +203,9 @@ def _ran(state: Delivery, ran: Ran, wall: float, jitter: float) -> tuple[Deliver
 
 
 def _wrongly_withdrawn(found: DurableCall, ran: DurableCall) -> bool:
-    """Whether a cancel ended it as one that nobody had begun, and here something was done or may have been."""
+    """Whether a cancel ended it as one that nobody had begun, and here something was done or may have been: its
+    key bars that, unless the record there is lost.
+    """
     withdrawn, ended = found.ended, ran.ended
     if not isinstance(withdrawn, KeptFailure) or withdrawn.reason is not Reason.CANCELLED_BY_CALLER or ended is None:
         return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import anyio
+import msgspec
 import pytest
 
 from sidecar.adapters.nats_bus import NatsBus
@@ -12,13 +13,15 @@ from sidecar.adapters.nats_store import NatsStore
 from sidecar.adapters.nats_streams import IDEMPOTENCY, bucket, provision
 from sidecar.adapters.system import SystemClock, SystemRandom
 from sidecar.core.once import owner_lost
-from sidecar.kept import Done, KeptSuccess
+from sidecar.core.rerun import WITHDRAWN
+from sidecar.kept import Done, Free, KeptSuccess
 from sidecar.model import Access, Call, Failure, Reason, Success
 from sidecar.once import Held, Once
 from sidecar.scope import Scope
 from sidecar.store.idempotency import BELOW, BUCKET, IdempotencyStore, place_of
 from sidecar.store.record import record_pattern
 from sidecar.store.rewrap import KeyUse, SealedRecords
+from sidecar.store.write import Written
 from tests.execute.house import CALL_ID, TRACE
 from tests.once.house import KEYS
 
@@ -101,6 +104,39 @@ async def test_a_freed_key_is_claimed_anew(two: tuple[Once, Once], fresh_name: s
     assert isinstance(held, Held)
     await first.settle(held, LIMITED, call=wanted, attempts=1)
     assert isinstance(await claim(second, call(fresh_name, b'{"title": "other"}')), Held)
+
+
+@pytest.mark.parametrize("freed", [False, True], ids=["new", "freed"])
+async def test_a_call_begins_or_is_barred(two: tuple[Once, Once], bus: NatsBus, fresh_name: str, freed: bool) -> None:
+    """A cancel and the call at the same moment, at two sidecars: one of them wins, also over a deletion's mark."""
+    store = IdempotencyStore(NatsStore(bus), KEYS, CLOCK, DICE, Scope(), max_payload=bus.max_payload)
+    for number in range(10):
+        wanted = msgspec.structs.replace(call(f"{fresh_name}-{number}"), durable=CALL_ID)
+        if freed:
+            held = await claim(two[0], wanted)
+            assert isinstance(held, Held)
+            await two[0].settle(held, LIMITED, call=wanted, attempts=1)
+        began, barred = await race(two[number % 2], store, wanted)
+        assert isinstance(began, Held) != barred
+        assert isinstance(began, Held) or began == WITHDRAWN
+
+
+async def race(once: Once, store: IdempotencyStore, wanted: Call) -> tuple[Held | Done | Failure, bool]:
+    """What the call was given, and whether the cancel's write went through."""
+    began: list[Held | Done | Failure] = []
+    barred: list[bool] = []
+
+    async def begin() -> None:
+        began.append(await claim(once, wanted))
+
+    async def cancel() -> None:
+        outcome = await store.write(place_of(wanted, "k"), Free((CALL_ID,)), None, within=10)
+        barred.append(isinstance(outcome, Written))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(begin)
+        tasks.start_soon(cancel)
+    return began[0], barred[0]
 
 
 async def test_a_record_lives_for_a_day(two: tuple[Once, Once], bus: NatsBus, fresh_name: str) -> None:
