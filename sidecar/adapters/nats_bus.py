@@ -18,7 +18,7 @@ import nats.errors
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
 
-from sidecar.adapters.nats_client import SturdyClient, next_server
+from sidecar.adapters.nats_client import Received, SturdyClient, next_server
 from sidecar.adapters.nats_events import BusCounts, BusEvent, ConnectionLog, harmless, plain
 from sidecar.adapters.nats_supervision import Pace, Supervision
 from sidecar.adapters.nats_url import NatsUrl, parse_url, shown
@@ -204,7 +204,7 @@ class NatsBus:
             await asyncio.sleep(0 if turns < BUSY_TURNS else 0.001)
 
     async def subscribe(self, subject: str, callback: Callable[[Message], None], *, queue: str = "") -> Subscription:
-        def deliver(message: Msg) -> None:
+        def deliver(message: Received) -> None:
             # Of a group one member answers. What all hear is answered by who it concerns: by nobody here, mostly.
             if queue and message.reply.startswith(INBOX):
                 self._open += 1

@@ -19,7 +19,6 @@ from typing import Any
 
 from nats import errors
 from nats.aio.client import Client, Server, Srv
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.protocol import command, parser
 
@@ -37,10 +36,30 @@ HARMLESS = ("permissions violation", "invalid subject", "maximum subscriptions e
 HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.1
 FIRST_DELAY = 0.05
 MAX_DELAY = 2.0
+PLAIN_BLOCK = b"NATS/1.0\r\n"  # of headers, as everybody but the server writes it
 LATER = 0.002  # seconds that a message which may come later waits for another to be written with
 
 _log = logging.getLogger(__name__)
 _dice = random.SystemRandom()
+
+
+class Received:
+    """`ports.Message`: one that was handed over. Its headers are read when somebody looks: of most nobody does."""
+
+    __slots__ = ("_block", "_headers", "data", "reply", "subject")
+
+    def __init__(self, subject: str, reply: str, data: bytes, headers: dict[str, str] | None, block: bytes) -> None:
+        self.subject = subject
+        self.reply = reply
+        self.data = data
+        self._headers = headers
+        self._block = block
+
+    @property
+    def headers(self) -> dict[str, str] | None:
+        if self._block:
+            self._headers, self._block = Client._parse_header_lines(self._block) or None, b""  # noqa: SLF001 - as above
+        return self._headers
 
 
 class SturdyClient(Client):
@@ -54,7 +73,7 @@ class SturdyClient(Client):
         self._woken_later = False
         self._counts = counts
         self._proved = 0  # of the messages published so far, those known to have reached the server
-        self._handed_over: dict[int, Callable[[Msg], None]] = {}
+        self._handed_over: dict[int, Callable[[Received], None]] = {}
 
     @property
     def stuck(self) -> bool:
@@ -170,7 +189,7 @@ class SturdyClient(Client):
             transport.write(b"".join(self._pending))
             self._pending, self._pending_data_size = [], 0
 
-    def hand_over(self, subscription: Subscription, callback: Callable[[Msg], None]) -> None:
+    def hand_over(self, subscription: Subscription, callback: Callable[[Received], None]) -> None:
         """Give the subscription's messages to the callback as they are read, not by a queue and a task of nats-py.
         The callback never raises.
         """
@@ -217,8 +236,12 @@ class SturdyClient(Client):
             if callback is None:
                 await super()._process_msg(sid, subject, reply, data, headers)
             else:
-                told = await self._process_headers(headers) if headers else None
-                callback(self._build_message(sid, subject, reply, data, told))
+                block, told = b"", None
+                if headers and headers.startswith(PLAIN_BLOCK):
+                    block = headers[len(PLAIN_BLOCK) :]
+                elif headers:  # with a status, or malformed
+                    told = await self._process_headers(headers)
+                callback(Received(subject.decode(), reply.decode(), data, told, block))
         except Exception as error:  # noqa: BLE001 - whatever a message provokes, the connection outlives it
             await self._error_cb(Malformed(f"dropped a malformed message on {subject[:200]!r}: {error}"))
 

@@ -7,6 +7,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
@@ -24,6 +25,9 @@ AT_ONCE = 0.100
 SUBJECT = f"sidecar.write.{TENANT}.shop.plain.items.create"
 REPLY = re.compile(rb"MSG _INBOX\.flood\.(\d+) ")
 REASON = re.compile(rb'"reason":"([A-Z_]+)"')
+REFUSED = re.compile(rb'MSG _INBOX\.flood\.(\d+) [^{]*\{[^}]*?"reason":"([A-Z_]+)"')
+REASONS = {b"TENANT_LIMIT", b"QUEUE_FULL"}
+GROUP, A_SECOND = 200, 20_000  # an agent of nats-py asks for some 15,000 a second
 
 
 class Agent(asyncio.Protocol):
@@ -41,9 +45,15 @@ class Agent(asyncio.Protocol):
 
 
 async def flood(scene: Scene) -> list[Figure]:
-    """All in one write, while as many calls hang as the sidecar takes."""
-    stuck = Behaviour(silent=1.0)
-    async with place(scene.folder, stuck) as here:
+    """While as many calls hang as the sidecar takes: as fast as agents call, and all of them in one write."""
+    return [
+        *await _flooded(scene.folder / "paced", GROUP),
+        *await _flooded(scene.folder / "one-write", REQUESTS),
+    ]
+
+
+async def _flooded(folder: Path, group: int) -> list[Figure]:
+    async with place(folder, Behaviour(silent=1.0)) as here:
         await here.member(SIDECAR_MAX_IN_FLIGHT=str(IN_FLIGHT), SIDECAR_MAX_WAITING=str(WAITING))
         await here.connect("plain")
         server = urlsplit(here.nats.url)
@@ -55,22 +65,36 @@ async def flood(scene: Scene) -> list[Figure]:
         await _until(lambda: any(b"PONG" in data for _, data in agent.came))
         transport.write(_requests(range(IN_FLIGHT)))
         await asyncio.sleep(1.0)  # these are at the provider
+        numbers = range(IN_FLIGHT, IN_FLIGHT + REQUESTS)
+        groups = [_requests(numbers[start : start + group]) for start in range(0, REQUESTS, group)]
+        sent: list[float] = []
         began = time.perf_counter()
-        transport.write(_requests(range(IN_FLIGHT, IN_FLIGHT + REQUESTS)))
-        refused = REQUESTS - WAITING
-        await _until(lambda: agent.number >= refused)
-        flooded = [(at - began, data) for at, data in agent.came if at >= began]
+        for number, requests in enumerate(groups):
+            await asyncio.sleep(max(0.0, began + number * group / A_SECOND - time.perf_counter()))
+            sent.append(time.perf_counter())
+            transport.write(requests)
         await _until(lambda: agent.number >= IN_FLIGHT + REQUESTS)
         transport.close()
-    seconds = [at for at, data in flooded for _ in REPLY.findall(data)][:refused]
     everything = b"".join(data for _, data in agent.came)
     replies = Counter(REPLY.findall(everything))
+    waits = [
+        at - sent[(number - IN_FLIGHT) // group]
+        for at, data in agent.came
+        for number, reason in ((int(number), reason) for number, reason in REFUSED.findall(data))
+        if number >= IN_FLIGHT and reason in REASONS
+    ]
+    slowest = f"{max(waits):.3f} s"
     return [
-        told("what became of them", listed(Counter(reason.decode() for reason in REASON.findall(everything)))),
-        equal("without a reply", IN_FLIGHT + REQUESTS - len(replies), 0),
-        equal("with more than one", sum(number > 1 for number in replies.values()), 0),
-        told("refusals within, p50", f"{quantile(0.5, seconds):.3f} s"),
-        at_most("refusals within, the slowest", max(seconds), AT_ONCE, " s"),
+        told(
+            f"{len(groups)} groups of {group} calls",
+            listed(Counter(word.decode() for word in REASON.findall(everything))),
+        ),
+        equal("  without a reply", IN_FLIGHT + REQUESTS - len(replies), 0),
+        equal("  with more than one", sum(number > 1 for number in replies.values()), 0),
+        told("  half of the refusals within", f"{quantile(0.5, waits):.3f} s"),
+        at_most("  the slowest within", max(waits), AT_ONCE, " s")
+        if group < REQUESTS
+        else told("  the slowest within", slowest),
     ]
 
 
