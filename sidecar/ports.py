@@ -82,8 +82,10 @@ class BusDenied(BusError):
 
 
 class Bus(Protocol):
-    """Core NATS. `publish` puts a message into the client's buffer: nothing in it waits. Raises BusError. One that may
-    come `later` is written with the next, or a few milliseconds after: a write of its own costs more than the message.
+    """Core NATS. `publish` puts a message into the client's buffer: nothing in it waits. Raises BusError.
+
+    Messages that may come `later` are gathered for some milliseconds: to be woken for one costs everybody more than the
+    message. They stay in order among themselves.
     """
 
     @property
@@ -103,7 +105,9 @@ class Bus(Protocol):
     ) -> None: ...
 
     async def handed_over(self) -> None:
-        """Return when everything published so far was handed to the kernel, or at once when disconnected."""
+        """Return when everything published so far was handed to the kernel, or at once when disconnected; not what may
+        come later.
+        """
 
     async def subscribe(self, subject: str, callback: Callable[[Message], None], *, queue: str = "") -> Subscription:
         """Call `callback` for each message, in the loop; it must only hand over, never block."""

@@ -267,6 +267,7 @@ class NatsBus:
         self._supervision.stop()
         with anyio.CancelScope(shield=True):
             try:
+                self._client.take_aside()
                 if self.connected and self._proved:
                     await self.round_trip(CLOSE_SECONDS)  # the server has then read all that was published before
             except BusError as error:

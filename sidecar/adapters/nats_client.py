@@ -37,7 +37,7 @@ HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.
 FIRST_DELAY = 0.05
 MAX_DELAY = 2.0
 PLAIN_BLOCK = b"NATS/1.0\r\n"  # of headers, as everybody but the server writes it
-LATER = 0.002  # seconds that a message which may come later waits for another to be written with
+LATER = 0.02  # seconds that messages which may come later are gathered for
 
 _log = logging.getLogger(__name__)
 _dice = random.SystemRandom()
@@ -70,7 +70,7 @@ class SturdyClient(Client):
         self.ending = False
         self.queued = 0  # bytes that were put so far
         self._woken = False  # what waits is written in the loop's next turn
-        self._woken_later = False
+        self._aside: list[bytes] = []
         self._counts = counts
         self._proved = 0  # of the messages published so far, those known to have reached the server
         self._handed_over: dict[int, Callable[[Received], None]] = {}
@@ -101,7 +101,8 @@ class SturdyClient(Client):
         later: bool = False,
     ) -> None:
         """Publish in this turn of the loop: nats-py's `publish` without what may wait there. It is written at the end
-        of the turn, together with all that is put meanwhile; what may come `later` with the next write, or soon after.
+        of the turn, together with all that is put meanwhile. What may come `later` is put aside for a moment, together
+        with others of its kind, and is not published before.
 
         Raises errors.Error as `publish` does, and ValueError for words that are no UTF-8; nothing is published then.
         """
@@ -123,35 +124,37 @@ class SturdyClient(Client):
             )
         else:
             line = b"%b%b\r\n" % (f"PUB {subject} {reply} {size}\r\n".encode(), payload)
-        self.stats["out_msgs"] += 1
-        self.stats["out_bytes"] += size
-        self._keep(line, later=later)
+        if not later:
+            self.stats["out_msgs"] += 1
+            self.stats["out_bytes"] += size
+            self._keep(line)
+            return
+        if not self._aside:
+            asyncio.get_running_loop().call_later(LATER, self.take_aside)
+        self._aside.append(line)
+
+    def take_aside(self) -> None:
+        """Publish what was put aside."""
+        lines, self._aside = self._aside, []
+        for line in lines:
+            self.stats["out_msgs"] += 1
+            self.stats["out_bytes"] += len(line)
+            self._keep(line)
 
     def ask(self, subject: str, token: bytes) -> int:
         self._keep(command.pub_cmd(subject, "", token))
         return self.published
 
-    def _keep(self, line: bytes, *, later: bool = False) -> None:
+    def _keep(self, line: bytes) -> None:
         self._pending.append(line)
         self._pending_data_size += len(line)
         self.queued += len(line)
-        if later:
-            if not self._woken_later:
-                self._woken_later = True
-                asyncio.get_running_loop().call_later(LATER, self._write_later)
-        elif not self._woken:
+        if not self._woken:
             self._woken = True
             asyncio.get_running_loop().call_soon(self._write_soon)
 
-    def _write_later(self) -> None:
-        self._woken_later = False
-        self._write()
-
     def _write_soon(self) -> None:
         self._woken = False
-        self._write()
-
-    def _write(self) -> None:
         self.write_now()
         # What a full socket did not take the flusher writes, which waits until there is room.
         if self._pending and self.is_connected and self._flush_queue is not None and self._flush_queue.empty():

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from sidecar.model import Access
 from sidecar.ports import Bus, BusError
-from sidecar.wire.event import Admin, Attempt, Auth, Event, Finished, Wait, encoder, event_name
+from sidecar.wire.event import Admin, Attempt, Auth, Event, Finished, Started, Wait, encoder, event_name
 from sidecar.wire.subject import trace_subject
 
 
@@ -28,6 +29,11 @@ class Counters(Protocol):
     def refreshed(self, provider: str, outcome: str) -> None: ...
 
     def trace_dropped(self) -> None: ...
+
+
+def _is_promised(event: Event) -> bool:
+    """Whether a call waits until the event has left this process."""
+    return type(event) is Started and event.access is Access.WRITE
 
 
 def _why_waited(event: Wait) -> str:
@@ -63,7 +69,7 @@ class TracePublisher:
             count(event)
         try:
             subject = trace_subject(self._prefix, event.tenant, event.connection, event.provider, event_name(event))
-            self._bus.publish(subject, encoder.encode(event), later=True)
+            self._bus.publish(subject, encoder.encode(event), later=not _is_promised(event))
         except (BusError, ValueError, TypeError):  # not taken, or words that cannot be written
             self._counters.trace_dropped()
             return False

@@ -69,14 +69,26 @@ async def test_what_may_come_later_comes_by_itself(bus: NatsBus, fresh_name: str
 
 
 async def test_what_may_come_later_keeps_its_place(bus: NatsBus, fresh_name: str) -> None:
-    """It goes with the next message, before it."""
+    """Among its own kind; others do not wait for it."""
     received = await inbox_of(bus, fresh_name)
-    bus.publish(fresh_name, b"1", later=True)
-    bus.publish(fresh_name, b"2")
+    bus.publish(fresh_name, b"2", later=True)
+    bus.publish(fresh_name, b"1")
     bus.publish(fresh_name, b"3", later=True)
     await bus.handed_over()
-    await bus.round_trip(2)
+    await until(lambda: len(received) == 3)
     assert [m.data for m in received] == [b"1", b"2", b"3"]
+
+
+async def test_what_may_come_later_is_not_lost_at_the_end(own_server: EmbeddedServer, fresh_name: str) -> None:
+    """Closing the bus publishes it."""
+    closing = await connect(own_server.url)
+    listening = await connect(own_server.url)
+    received = await inbox_of(listening, fresh_name)
+    closing.publish(fresh_name, b"1", later=True)
+    await closing.close()
+    await until(lambda: bool(received))
+    await listening.close()
+    assert (len(received), closing.counts.lost) == (1, 0)
 
 
 async def test_request_gets_the_reply(bus: NatsBus, fresh_name: str) -> None:
