@@ -11,8 +11,8 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 import httpx
 import pytest
 
-from sidecar.adapters.http1_sender import Http1Sender
 from sidecar.adapters.authlib_oauth import AuthlibOAuth
+from sidecar.adapters.http1_sender import Http1Sender
 from sidecar.adapters.system import SystemClock
 from sidecar.auth.apps import App
 from sidecar.auth.endpoint import TokenEndpoint
