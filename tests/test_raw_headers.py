@@ -26,3 +26,8 @@ def test_they_are_what_httpx_makes(raw: list[tuple[bytes, bytes]]) -> None:
             assert made.get(name) == theirs.get(name)
             assert made.get_list(name) == theirs.get_list(name)
     assert (ours.raw, ours.multi_items(), ours.encoding) == (theirs.raw, theirs.multi_items(), theirs.encoding)
+
+
+def test_they_show_names_alone() -> None:
+    """One of them may hold the credential."""
+    assert repr(RawHeaders([(b"X-Key", b"hunter2"), (b"Accept", b"*/*")])) == "RawHeaders(['accept', 'x-key'])"
