@@ -6,6 +6,7 @@ matters: it names a reply subject of ours, and the nats-server answers there tha
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 from collections import deque
@@ -75,7 +76,8 @@ class Sharing:
         self._me = me
         self._elapsed = elapsed
         self._hear: Callable[[Event], None]
-        self._wanted: deque[Send | SendAll | Put | Get | Post] = deque()
+        self._wanted: deque[Put | Get] = deque()
+        self._letters: deque[Send | SendAll | Post] = deque()
         self._more = anyio.Event()
         self._numbers = itertools.count(1)
         self._certain: dict[str, Send] = {}
@@ -85,9 +87,14 @@ class Sharing:
         self._hear = hear
 
     def perform(self, effect: Send | SendAll | Put | Get | Post) -> None:
-        """Begin it; in the order of being asked."""
-        self._wanted.append(effect)
-        self._more.set()
+        """Begin it; messages leave in the order of being asked, at the end of this turn of the loop."""
+        if isinstance(effect, Put | Get):
+            self._wanted.append(effect)
+            self._more.set()
+            return
+        if not self._letters:
+            asyncio.get_running_loop().call_soon(self._post)
+        self._letters.append(effect)
 
     async def start(self) -> None:
         """Hear what the others say. Raises BusError."""
@@ -107,15 +114,20 @@ class Sharing:
                             tasks.start_soon(self._put, effect)
                         case Get():
                             tasks.start_soon(self._get, effect)
-                        case Post():
-                            self._publish(effect)
-                        case Send(message=Request() as request):
-                            said = together([request, *self._following(effect.to, request)])
-                            self._publish(self._posted(Send(effect.to, said, effect.certain)))
-                        case _:
-                            self._publish(self._posted(effect))
 
     # --- messages ----------------------------------------------------------------------------------------------------
+
+    def _post(self) -> None:
+        """Publish what this turn of the loop had to say."""
+        while self._letters:
+            match effect := self._letters.popleft():
+                case Post():
+                    self._publish(effect)
+                case Send(message=Request() as request):
+                    said = together([request, *self._following(effect.to, request)])
+                    self._publish(self._posted(Send(effect.to, said, effect.certain)))
+                case _:
+                    self._publish(self._posted(effect))
 
     def _posted(self, effect: Send | SendAll) -> Post:
         letter = _encoder.encode(Letter(self._me, effect.message))
@@ -132,11 +144,11 @@ class Sharing:
     def _following(self, to: str, request: Request) -> Iterator[Request]:
         """What the same turn of the loop asks of the same owner besides: that is one message, and one answer."""
         for _ in range(MAX_TOGETHER):
-            match self._wanted[0] if self._wanted else None:
+            match self._letters[0] if self._letters else None:
                 case Send(to=other, message=Request(partition=partition) as further):
                     if other != to or partition != request.partition:
                         return
-                    self._wanted.popleft()
+                    self._letters.popleft()
                     yield further
                 case _:
                     return
