@@ -353,7 +353,10 @@ class NatsInterest:
         self._subscription = subscription
 
     async def drain(self) -> None:
-        """As the port says, within a few seconds. nats-py's own drain flushes by a PING that overtakes messages."""
+        """As the port says, within a few seconds. nats-py's own drain flushes by a PING that overtakes messages.
+
+        When it has ended, or was given up, nothing is handed over any more: a link that stood still may go on.
+        """
         subscription = self._subscription
         try:
             with contextlib.suppress(BusError):  # without a connection nothing more comes anyway
@@ -362,6 +365,8 @@ class NatsInterest:
             await subscription.unsubscribe()
         except (nats.errors.Error, OSError, RuntimeError) as error:
             _log.debug("draining %s: %s", subscription.subject, error)
+        finally:
+            self._client.forget(subscription)
 
 
 def _readable(credentials: Path) -> str:

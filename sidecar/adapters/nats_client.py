@@ -220,6 +220,10 @@ class SturdyClient(Client):
         self._handed_over.pop(sid, None)
         super()._remove_sub(sid, max_msgs)
 
+    def forget(self, subscription: Subscription) -> None:
+        """Hand nothing of it over any more, and ask no later connection for it."""
+        self._remove_sub(subscription._id)  # noqa: SLF001 - nats-py tells it nowhere else
+
     async def lose_interest(self, subscription: Subscription) -> None:
         """Tell the server to send no more of it; what is on its way is still handed over."""
         await self._send_unsubscribe(subscription._id)  # noqa: SLF001 - nats-py tells it nowhere else

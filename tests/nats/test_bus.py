@@ -208,6 +208,24 @@ async def test_a_callback_that_raises_does_not_end_its_subscription(bus: NatsBus
     assert bus.counts.callback_errors == 2
 
 
+async def test_who_gave_up_draining_hears_nothing_more(own_server: EmbeddedServer, fresh_name: str) -> None:
+    """A server that stood still sends what it had when it goes on: not to somebody who is gone."""
+    bus = await connect(own_server.url)
+    received = await inbox_of(bus, fresh_name)
+    late: list[Message] = []
+    subscription = await bus.subscribe(fresh_name, late.append)
+    assert own_server.process is not None
+    async with frozen(own_server.process.pid):
+        bus.publish(fresh_name, b"late")
+        await asyncio.sleep(0)
+        with anyio.move_on_after(0.2):
+            await subscription.drain()
+    await until(lambda: bool(received))
+    await bus.round_trip(2)
+    assert late == []
+    await bus.close()
+
+
 async def test_drain_hands_over_what_was_received(bus: NatsBus, fresh_name: str) -> None:
     """Everything published before the drain is handed over, nothing after."""
     received: list[Message] = []
