@@ -14,6 +14,7 @@ from tests.sim.shares import CLOSED, ONE_OWNER, SERVED
 
 SHORT = (shape.second, shape.one, shape.costs, shape.credits_)
 CREDITS = (shape.credits_, shape.credits_of_some)
+STEADY = (shape.steady,)
 SLOTS = (shape.slots, shape.slots_and_window)
 
 
@@ -52,7 +53,7 @@ BUGS = (
             Edit(
                 "member",
                 "latest = grant.sent + grant.hold + permit.wait + permit.late",
-                "latest = earliest + permit.late",
+                "latest = turn.now + max(0.0, permit.wait) + permit.late",
             ),
         ),
         (IN_WINDOW,),
@@ -116,8 +117,8 @@ BUGS = (
         (
             Edit(
                 "member",
-                "            return  # a copy: it was used, or given back when its call left\n",
-                "            self.unused.append(permit.call)\n            return\n",
+                "            self.spares.granted(permit.call, latest)  # or a copy:",
+                "            self.unused.append(permit.call)  # or a copy:",
             ),
         ),
         (IN_WINDOW, IN_BUCKET, IN_SLOTS),
@@ -169,6 +170,42 @@ BUGS = (
         (Edit("node", "turn.effects.append(SendAll(Closed(told.keys, told.seconds)))", "pass"),),
         (CLOSED,),
         ("fair",),
+    ),
+    Bug(
+        "what was asked for before is given to every call",
+        (
+            Edit(
+                "spare",
+                "                return name, latest\n",
+                "                kind.held.appendleft((name, latest))\n                return name, latest\n",
+            ),
+        ),
+        (IN_WINDOW,),
+        ("fair", "mesh"),
+        STEADY,
+    ),
+    Bug(
+        "what was asked for before goes back when it was used",
+        (
+            Edit(
+                "spare",
+                "                return name, latest\n",
+                "                self.over.append(name)\n                return name, latest\n",
+            ),
+        ),
+        (IN_WINDOW,),
+        ("fair", "mesh"),
+        STEADY,
+    ),
+    Bug(
+        "what was asked for before holds for as long as one likes, and counts as ever",
+        (
+            Edit("serving", "min(item.left, LATEST))", "line.late)"),
+            Edit("spare", "kind.held.append((name, latest))", "kind.held.append((name, latest + 0.22))"),
+        ),
+        (IN_WINDOW,),
+        ("fair", "mesh"),
+        STEADY,
     ),
     Bug(
         "what an owner refused is refused for seconds",

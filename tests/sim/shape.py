@@ -13,6 +13,7 @@ LONGEST_DEADLINE = 6.0
 LOADS = (0.3, 0.9, 1.5, 3.0)  # of what the limits allow
 CROWDED = (1.5, 3.0)
 MOST_A_SECOND = 14.0  # more exchanges make worlds slow and find nothing else
+STEADY_A_SECOND = 36.0  # but where it is about calls that come one right after the other
 
 
 Draw = Callable[[float], tuple[Demand, ...]]
@@ -77,6 +78,11 @@ def credits_of_some(variation: float) -> tuple[Demand, ...]:
     return tuple(demand(units, cost=cost) for cost in (1, 2, 3))
 
 
+def steady(variation: float) -> tuple[Demand, ...]:
+    """Of so few units nothing is lent: who does not wait for an answer has asked before."""
+    return (demand(limit("steady", (36, 1.0), variation=variation)),)
+
+
 def two_windows(variation: float) -> tuple[Demand, ...]:
     return (demand(limit("two", (8, 1.0), (20, 5.0), variation=variation)),)
 
@@ -119,6 +125,7 @@ SHAPES: tuple[Draw, ...] = (
     costs,
     credits_,
     credits_of_some,
+    steady,
     two_windows,
     long,
     tokens,
@@ -138,7 +145,7 @@ def draw(world: World, shapes: tuple[Draw, ...] = SHAPES, loads: tuple[float, ..
     demands = make(variation)
     seconds = dice.choice(((0.1, 1.5), (2.0, 6.0))) if "slots" in make.__name__ else (0.01, 0.1)
     habit = Habit(seconds, variation, late=dice.choice((0.0, 0.05)), leaves=dice.choice((0.0, 0.0, 0.1)))
-    rate = min(MOST_A_SECOND, dice.choice(loads) * allowed(demands))
+    rate = min(STEADY_A_SECOND if make is steady else MOST_A_SECOND, dice.choice(loads) * allowed(demands))
     return Shape(make.__name__, demands, rate, dice.choice((0.4, 2.0, LONGEST_DEADLINE)), habit)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 NEVER = float("inf")
 APART = 0.005  # seconds; permits of those who stood in line start no further apart than that
 DENSER = 0.85  # than the limit allows in the long run: so a crowd thins out without using less
+SPARED = 20  # one unit of so many is left free by permits for calls that are still to come
 COUNTED = 64  # lines whose share in a wait is counted one by one
 
 
@@ -89,6 +90,15 @@ class Budget:
             free = window.fit(cost, self.cap(index, now), now)
             at = max(at, free)
         return max(at, self.level.fit(cost, now)) if self.level is not None else at
+
+    def spares(self, cost: int, now: float) -> bool:
+        """Whether nobody waits, and a part of every window is free besides so many units."""
+        if self.waiting or self.level is not None or self.limit.slots is not None:
+            return False
+        for at, window in enumerate(self.windows):
+            if window.taken(now) + cost + window.units // SPARED > self.cap(at, now):
+                return False
+        return True
 
     def space(self, cost: int, start: float) -> None:
         """The next one starts a little later. Units that were used together are free together: without this a crowd

@@ -94,6 +94,11 @@ class Demand(msgspec.Struct, frozen=True, dict=True):
         return any(want.limit.slots is not None for want in self.wants)
 
     @cached_property
+    def windowed(self) -> bool:
+        """Whether only windows limit it: of them, units that are held for a while are missed by nobody."""
+        return all(want.limit.tokens is None and want.limit.slots is None for want in self.wants)
+
+    @cached_property
     def late(self) -> float:
         """For how many seconds its permits hold where nothing else is known."""
         return lateness(want.limit for want in self.wants)

@@ -12,6 +12,7 @@ from sidecar.core.quota.event import Go, Hinted, Refuse, Wait
 from sidecar.core.quota.limit import Demand, Limit
 from sidecar.core.quota.message import Beat, Begun, Delay, Denial, Grant, Hint, Item, Permit, Request, Sync
 from sidecar.core.quota.pace import DRIFT, LATEST
+from sidecar.core.quota.spare import Spares
 from sidecar.core.quota.turn import Turn
 
 NOBODY = ""
@@ -57,6 +58,7 @@ class Member:
         self.jumped = NOT_YET  # when its clock was last found to have stood still
         self.credits = Credits()
         self.denied = Denied()
+        self.spares = Spares()
         self.waiting: dict[str, Waiter] = {}  # by name
         self.calls: dict[str, Waiter | Given] = {}
         self.holds = False  # it was granted something that a next owner has to hear of
@@ -87,6 +89,16 @@ class Member:
         self.calls[call] = Given(call, "", demand, latest, slots=False)
         self.used = True
         turn.effects.append(Go(call, now, latest))
+        return True
+
+    def by_spare(self, call: str, demand: Demand, turn: Turn) -> bool:
+        """Whether it may start at once by a permit that was asked for before."""
+        spare = self.spares.take(demand, self.lateness(demand), turn.now)
+        if spare is None:
+            return False
+        name, latest = spare
+        self.calls[call] = Given(call, name, demand, latest, slots=False)
+        turn.effects.append(Go(call, turn.now, latest))
         return True
 
     def wait(self, call: str, demand: Demand, deadline: float, turn: Turn) -> Waiter:
@@ -137,24 +149,29 @@ class Member:
 
     # What is said to the owner.
 
-    def request(self, waiters: Iterable[Waiter], turn: Turn) -> Request:
-        limits: dict[str, Limit] = {}
+    def request(self, waiters: Iterable[Waiter], turn: Turn, came: Demand | None = None) -> Request | None:
+        """What is asked for these, and for calls like the one that just came; None where that is nothing."""
+        spare = self.spares.wanted(came, turn) if came is not None else ()
+        if not waiters and not spare:
+            return None
+        limits: dict[str, Limit] = dict(came.limits) if came is not None else {}
         items, now = [], turn.now
         for waiter in waiters:
             demand, waiter.asked = waiter.demand, now
             limits |= demand.limits
             items.append(Item(waiter.name, demand.costs, waiter.deadline - now))
         begun = self._begun(turn) if self.begun else ()
-        return Request(self.partition, turn.now, tuple(items), tuple(limits.values()), self.late, begun)
+        ahead = tuple(Item(name, came.costs, LATEST) for name in spare) if came is not None else ()
+        return Request(self.partition, now, tuple(items), tuple(limits.values()), self.late, begun, ahead)
 
     def news(self) -> bool:
         """Whether anything is to be told to the owner, now or with the next beat."""
-        now = self.ended or self.unused or self.dropped or self.hints or self.anew
+        now = self.to_say() or self.anew
         return bool(now or self.begun or self.slots or self.used)
 
     def to_say(self) -> bool:
         """Whether something came back that the owner should know at once."""
-        return bool(self.ended or self.unused or self.dropped or self.hints)
+        return bool(self.ended or self.unused or self.spares.over or self.dropped or self.hints)
 
     def beat(self, turn: Turn) -> Beat:
         under_way = tuple(given.name for given in self.calls.values() if isinstance(given, Given) and given.slots)
@@ -162,7 +179,7 @@ class Member:
             self.partition,
             turn.now,
             tuple(self.ended),
-            tuple(self.unused),
+            (*self.unused, *self.spares.over),
             under_way,
             tuple(self.dropped),
             tuple(self.hints.values()),
@@ -170,6 +187,7 @@ class Member:
             self._begun(turn),
         )
         self.ended, self.unused, self.dropped, self.hints, self.used = [], [], [], {}, False
+        self.spares.over = []
         return beat
 
     def _begun(self, turn: Turn) -> Begun:
@@ -218,10 +236,11 @@ class Member:
         than the request was sent, plus what the owner counted since. No delay of a message moves a start out of them.
         """
         waiter = self.waiting.pop(permit.call, None)
-        if waiter is None:
-            return  # a copy: it was used, or given back when its call left
-        earliest = turn.now + max(0.0, permit.wait)
         latest = grant.sent + grant.hold + permit.wait + permit.late
+        if waiter is None:
+            self.spares.granted(permit.call, latest)  # or a copy: it was used, or given back when its call left
+            return
+        earliest = turn.now + max(0.0, permit.wait)
         if max(turn.now, earliest) > latest or earliest > waiter.deadline:
             self.late = min(max(self.late, permit.late) * SLOWER, LATEST)
             self.unused.append(permit.call)
@@ -239,7 +258,10 @@ class Member:
 
     def _denied(self, denial: Denial, grant: Grant, turn: Turn) -> None:
         waiter = self.waiting.get(denial.call)
-        if waiter is not None:
+        if waiter is None:
+            self.spares.denied(denial.call, turn.now)
+        else:
+            self.spares.pause(waiter.demand, turn.now)
             if turn.now < waiter.deadline:  # the owner knew the wait, and did not just see the end of it
                 self.denied.learn(waiter.demand, grant.sent + grant.hold, denial)
             retry_after = max(denial.retry_after, waiter.deadline - turn.now)  # the owner's clock may run otherwise
@@ -256,6 +278,7 @@ class Member:
         waiter = self.waiting.get(delay.call)
         if waiter is None:
             return
+        self.spares.pause(waiter.demand, turn.now)
         waiter.answered, waiter.ready, waiter.bucket = turn.now, turn.now + delay.seconds, delay.bucket
         self.say(waiter, delay.seconds, turn, closed=delay.closed)
 

@@ -29,7 +29,7 @@ Begun = tuple[tuple[str, float], ...]  # calls, and at least how many seconds ag
 class Request(msgspec.Struct, frozen=True, array_like=True, tag="req", gc=False):
     """Permits wanted. `sent` is the sender's own moment, which the grant repeats. `limits`: those the items name.
     `late`: for how long the permits have to hold, where the usual time is too short for this sidecar. `begun`: permits
-    that were used.
+    that were used. `spare`: permits for calls that are still to come; `left` is for how long each is to hold.
     """
 
     partition: int
@@ -38,6 +38,7 @@ class Request(msgspec.Struct, frozen=True, array_like=True, tag="req", gc=False)
     limits: tuple[Limit, ...]
     late: float = 0.0
     begun: Begun = ()
+    spare: tuple[Item, ...] = ()
 
 
 def together(requests: Sequence[Request]) -> Request:
@@ -52,6 +53,7 @@ def together(requests: Sequence[Request]) -> Request:
         tuple({limit.key: limit for request in requests for limit in request.limits}.values()),
         max(request.late for request in requests),
         tuple(one for request in requests for one in request.begun),
+        tuple(item for request in requests for item in request.spare),
     )
 
 

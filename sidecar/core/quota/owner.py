@@ -99,6 +99,8 @@ class Owner:
             keys.append(limit.key)
         for item in asked.items:
             self.serving.ask(sender, item, asked.late, turn)
+        for item in asked.spare:
+            self.serving.spare(sender, item, turn)
         self.lending.lend(sender, keys, turn)
 
     def beat(self, sender: str, beat: Beat, turn: Turn) -> None:

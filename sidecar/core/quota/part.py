@@ -30,6 +30,9 @@ class Part:
 
     def ask(self, call: str, demand: Demand, deadline: float, turn: Turn) -> None:
         member = self.member
+        if member.by_spare(call, demand, turn):
+            self.request([], turn, demand)
+            return
         if member.by_credit(call, demand, turn):
             return
         denied = member.denied.refusal(demand, deadline, turn.now)
@@ -47,7 +50,7 @@ class Part:
         waiter = member.wait(call, demand, deadline, turn)
         self._looking.expect(deadline)
         if self.asks(turn):
-            self.request([waiter], turn)
+            self.request([waiter], turn, demand)
         else:
             self._looking.look(turn)
 
@@ -124,6 +127,7 @@ class Part:
         member, self.leaving = self.member, True
         for waiter in list(member.waiting.values()):
             member.refuse(waiter, turn.pace.ttl, waiter.bucket, turn, away=True)
+        member.spares.give_up()
         for key, held in list(member.credits.held.items()):
             member.dropped.append((key, held.serial))
             member.credits.drop(key, held.serial, turn.now)
@@ -134,6 +138,7 @@ class Part:
         member = self.member
         member.jumped = turn.now
         member.denied.forget()
+        member.spares.give_up()
         self.seat.jumped(turn)
         for key, held in list(member.credits.held.items()):
             member.dropped.append((key, held.serial))
@@ -150,8 +155,12 @@ class Part:
             return self.seat.owns(turn.now)
         return self.member.owner != NOBODY
 
-    def request(self, waiters: list[Waiter], turn: Turn) -> None:
-        request = self.member.request(waiters, turn)
+    def request(self, waiters: list[Waiter], turn: Turn, came: Demand | None = None) -> None:
+        """Ask for these; `came`: what the call needs that came just now, so that more of its kind are expected."""
+        remote = self.member.owner not in (NOBODY, turn.me)
+        request = self.member.request(waiters, turn, came if remote else None)
+        if request is None:
+            return
         if self.member.owner == turn.me:
             if self.seat.owner is not None:
                 self.seat.owner.request(turn.me, request, turn)

@@ -54,6 +54,23 @@ class Serving:
         if line.parked is None:
             self._park(line, next((budget for budget in line.budgets if budget.parked), slowest), turn)
 
+    def spare(self, sender: str, item: Item, turn: Turn) -> None:
+        """A permit for a call that is still to come, where there is plenty; it holds for `item.left`."""
+        line = self._line(sender, item.wants)
+        if line is None:
+            return
+        now, name, permits = turn.now, (sender, item.call), self._owner.permits
+        if name in permits.granted:
+            permits.again(name, turn)
+            return
+        plenty = all(budget.spares(cost, now) for budget, (_, cost) in zip(line.budgets, item.wants, strict=True))
+        if plenty and self._owner.grants(now):
+            call = Waiting(item.call, item.wants, now, min(item.left, LATEST))
+            if self._blocking(line, call, now)[1] <= now:
+                permits.grant(line, call, now, turn)
+                return
+        self._owner.answers.to(sender).denials.append(Denial(item.call, 0.0, line.budgets[0].limit.bucket))
+
     def drop(self, name: Name) -> None:
         """Nobody waits for it any more."""
         waiting = self.waiting.pop(name, None)

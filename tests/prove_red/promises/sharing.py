@@ -6,6 +6,7 @@ from tests.prove_red.row import Row
 
 COPIES = "tests/core/quota/test_copies.py"
 DENIED = "tests/core/quota/test_denied.py"
+SPARE = "tests/core/quota/test_spare.py"
 WORLDS = "tests/sim/test_quota.py"
 
 ROWS = (
@@ -19,8 +20,8 @@ ROWS = (
     Row(
         promise="A copy of a permit that was used gives nothing back.",
         file="sidecar/core/quota/member.py",
-        good="            return  # a copy: it was used, or given back when its call left\n",
-        bad="            self.unused.append(permit.call)\n            return\n",
+        good="            self.spares.granted(permit.call, latest)  # or a copy:",
+        bad="            self.unused.append(permit.call)  # or a copy:",
         tests=(f"{COPIES}::test_a_copy_of_a_used_permit_is_not_given_back",),
     ),
     Row(
@@ -64,6 +65,62 @@ ROWS = (
         good="        if not demand.slots:\n",
         bad="        if demand:\n",
         tests=(f"{DENIED}::test_of_slots_every_call_asks",),
+    ),
+    Row(
+        promise="A permit that was asked for ahead is not used when it is over, or too late to be sent in time.",
+        file="sidecar/core/quota/spare.py",
+        good="            if latest - now >= least:\n",
+        bad="            if latest - now >= 0.0:\n",
+        tests=(f"{SPARE}::test_it_is_not_used_too_late_to_be_sent",),
+    ),
+    Row(
+        promise="What was asked for before its call, and nobody used, goes back when it is over.",
+        file="sidecar/core/quota/spare.py",
+        good="                self.over.append(kind.held.popleft()[0])\n",
+        bad="                kind.held.popleft()\n",
+        tests=(f"{SPARE}::test_what_nobody_used_goes_back",),
+    ),
+    Row(
+        promise="No permit is kept for a call to come where a limit has little left.",
+        file="sidecar/core/quota/budget.py",
+        good="+ cost + window.units // SPARED > self.cap(at, now):\n",
+        bad="+ cost - window.units > self.cap(at, now):\n",
+        tests=(f"{SPARE}::test_there_is_none_where_little_is_left",),
+    ),
+    Row(
+        promise="Who waited asks for no permit ahead during a second.",
+        file="sidecar/core/quota/spare.py",
+        good="        if self.apart > STEADY or now < self.paused:\n",
+        bad="        if self.apart > STEADY:\n",
+        tests=(f"{SPARE}::test_there_is_none_where_little_is_left",),
+    ),
+    Row(
+        promise="Units of token buckets and slots are kept for no call to come.",
+        file="sidecar/core/quota/limit.py",
+        good="want.limit.tokens is None and want.limit.slots is None for want",
+        bad="want.limit for want",
+        tests=(f"{SPARE}::test_where_nothing_is_asked_ahead",),
+    ),
+    Row(
+        promise="Who leaves gives back at once what it asked for before there were calls for it.",
+        file="sidecar/core/quota/part.py",
+        good="        member.spares.give_up()\n        for key",
+        bad="        for key",
+        tests=(f"{SPARE}::test_who_leaves_gives_it_back",),
+    ),
+    Row(
+        promise="After a jump of the clock nothing is used that was asked for before.",
+        file="sidecar/core/quota/part.py",
+        good="        member.spares.give_up()\n        self.seat.jumped(turn)",
+        bad="        self.seat.jumped(turn)",
+        tests=(f"{SPARE}::test_nothing_is_held_after_a_jump_of_the_clock",),
+    ),
+    Row(
+        promise="What was given for a limit that has changed since is not used.",
+        file="sidecar/core/quota/spare.py",
+        good="        if kind is None or kind.wants != demand.wants:\n            return None\n",
+        bad="        if kind is None:\n            return None\n",
+        tests=(f"{SPARE}::test_another_limit_is_another_permit",),
     ),
     Row(
         promise="A record of quotas is no larger than the messages that this nats-server takes.",
