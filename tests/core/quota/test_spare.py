@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from sidecar.core.quota.budget import Budget
 from sidecar.core.quota.event import Began, Jumped, Leaving, Send, Told
 from sidecar.core.quota.limit import Demand, Limit, Tokens, Window
 from sidecar.core.quota.message import Beat, Message, Request
@@ -153,6 +154,16 @@ def test_there_is_none_where_little_is_left() -> None:
         company.move(APART)
         goes(company)
     assert asked_ahead(company) > told
+
+
+def test_a_twentieth_stays_free() -> None:
+    """Of 39 units the last is for a call that is there."""
+    budget = Budget(limit(39), 0.0)
+    budget.take(("a", "1"), 37, 0.0, 0.0, 0.0)
+    assert budget.spares(1, 0.0)
+    budget.take(("a", "2"), 1, 0.0, 0.0, 0.0)
+    assert not budget.spares(1, 0.0)
+    assert budget.fit(1, 0.0) == 0.0
 
 
 def test_whoever_waits_comes_first() -> None:

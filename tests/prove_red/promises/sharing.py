@@ -84,8 +84,8 @@ ROWS = (
         promise="No permit is kept for a call to come where a limit has little left.",
         file="sidecar/core/quota/budget.py",
         good="+ cost + window.units // SPARED > self.cap(at, now):\n",
-        bad="+ cost - window.units > self.cap(at, now):\n",
-        tests=(f"{SPARE}::test_there_is_none_where_little_is_left",),
+        bad="+ cost > self.cap(at, now):\n",
+        tests=(f"{SPARE}::test_a_twentieth_stays_free",),
     ),
     Row(
         promise="Who waited asks for no permit ahead during a second.",
