@@ -14,6 +14,7 @@ from sidecar.adapters.dns import CachedLookup, Lookup, system_lookup
 from sidecar.adapters.http1_connect import AddressInfo, Connector
 from sidecar.adapters.http1_exchange import Exchange
 from sidecar.adapters.http1_pool import Pool
+from sidecar.adapters.tls import on_any_python
 from sidecar.core.egress import EgressAllow
 from sidecar.model import Failure, Reason, SideEffect
 
@@ -105,4 +106,4 @@ def default_ssl_context() -> ssl.SSLContext:
     context = httpx.create_ssl_context()
     context.load_default_certs()
     context.set_alpn_protocols(["http/1.1"])
-    return context
+    return on_any_python(context)

@@ -12,6 +12,7 @@ import itertools
 import logging
 import random
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +24,7 @@ from nats.aio.subscription import Subscription
 from nats.protocol import command, parser
 
 from sidecar.adapters.nats_events import BusCounts, Malformed, cancelled, plain
+from sidecar.adapters.tls import on_any_python
 
 # nats-py splits a MSG line at any whitespace, the server only at space and tab. With \v or \f in a subject any agent
 # could break our connection, or name another subscription as the receiver.
@@ -305,6 +307,11 @@ class SturdyClient(Client):
 
     def _read_creds_user_nkey(self, creds: Any) -> bytearray:
         return _between(creds, b"BEGIN USER NKEY SEED")
+
+    @property
+    def ssl_context(self) -> ssl.SSLContext:
+        """Which certificates were taken depended on the Python below."""
+        return on_any_python(super().ssl_context)
 
     def _connect_command(self) -> bytes:
         """A `tls://` URL went in clear, password and all, to a server that did not ask for TLS."""

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import msgspec
 
+from sidecar.adapters.tls import on_any_python
 from sidecar.cli.failure import BAD_REPLY, NO_SIDECAR, Stopped, stop
 
 ONWARD = re.compile(r'http-equiv="refresh" content="0; url=([^"]+)"')
@@ -76,7 +77,9 @@ def _has_answer(parameters: Mapping[str, list[str]]) -> bool:
 
 def _client(link: str) -> httpx.Client:
     """No proxy of the environment is asked for what is on this machine."""
-    return httpx.Client(timeout=SECONDS, trust_env=httpx.URL(link).host not in LOOPBACK)
+    foreign = httpx.URL(link).host not in LOOPBACK
+    trust = on_any_python(httpx.create_ssl_context(trust_env=foreign))
+    return httpx.Client(verify=trust, timeout=SECONDS, trust_env=foreign)
 
 
 def _sent(client: httpx.Client, request: httpx.Request) -> httpx.Response:

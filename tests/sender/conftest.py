@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from sidecar.adapters.http1_sender import Http1Sender
-from tests.sender.servers import LOOPBACK, Authority, resolve_to_loopback
+from tests.authority import Authority
+from tests.sender.servers import LOOPBACK, resolve_to_loopback
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Servers for the tests of the sender: raw sockets that answer what a script says, and a certificate authority."""
+"""Servers for the tests of the sender: raw sockets that answer what a script says."""
 
 from __future__ import annotations
 
@@ -7,15 +7,8 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
-from pathlib import Path
 
 import httpx
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from sidecar.adapters.http1_sender import Http1Sender
 from sidecar.core.egress import parse_allow
@@ -141,54 +134,3 @@ async def answered(
     outcome = await send(sender, request, within=within, max_body=max_body)
     assert isinstance(outcome, httpx.Response), outcome
     return outcome
-
-
-class Authority:
-    """A certificate authority made for one test run."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
-        usage = x509.BasicConstraints(ca=True, path_length=0)
-        self.certificate = (
-            self._builder(self._name).add_extension(usage, critical=True).sign(self._key, hashes.SHA256())
-        )
-
-    def client_context(self) -> ssl.SSLContext:
-        """A context that trusts this authority and no other."""
-        pem = self.certificate.public_bytes(serialization.Encoding.PEM).decode()
-        context = ssl.create_default_context(cadata=pem)
-        context.set_alpn_protocols(["http/1.1"])
-        return context
-
-    def server_context(self, *hosts: str, expired: bool = False) -> ssl.SSLContext:
-        """A context that shows a certificate for these host names or addresses."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        names = [x509.IPAddress(ip_address(h)) if h[0].isdigit() else x509.DNSName(h) for h in hosts]
-        builder = self._builder(x509.Name([]), key, days=-1 if expired else 2)
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=True)
-        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-        certificate = builder.add_extension(issuer, critical=False).sign(self._key, hashes.SHA256())
-        path = self._folder / f"{hosts[0]}{'-expired' if expired else ''}.pem"
-        private = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(path)
-        return context
-
-    def _builder(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey | None = None, days: int = 2
-    ) -> x509.CertificateBuilder:
-        now = datetime.now(UTC)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key((key or self._key).public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=3))
-            .not_valid_after(now + timedelta(days=days))
-        )

@@ -11,7 +11,8 @@ import pytest
 
 from sidecar.adapters.http1_sender import Http1Sender
 from sidecar.model import Failure, Reason
-from tests.sender.servers import LOOPBACK, OK, Authority, Served, answered, resolve_to_loopback, send, serving
+from tests.authority import Authority
+from tests.sender.servers import LOOPBACK, OK, Served, answered, resolve_to_loopback, send, serving
 
 pytestmark = pytest.mark.anyio
 SLOTS = 16

@@ -12,7 +12,8 @@ import pytest
 
 from sidecar.adapters.http1_sender import Http1Sender
 from sidecar.model import Failure, Reason, SideEffect
-from tests.sender.servers import OK, Authority, Served, answered, failing, send, serving
+from tests.authority import Authority
+from tests.sender.servers import OK, Served, answered, failing, send, serving
 
 pytestmark = pytest.mark.anyio
 MEBIBYTE = 1024 * 1024

@@ -13,9 +13,9 @@ import pytest
 
 from sidecar.adapters.http1_sender import Http1Sender
 from sidecar.model import Failure, Reason, SideEffect
+from tests.authority import Authority
 from tests.sender.servers import (
     OK,
-    Authority,
     Served,
     answered,
     answering,

@@ -9,7 +9,8 @@ import pytest
 
 from sidecar.adapters.http1_sender import Http1Sender
 from sidecar.model import Failure, Reason, SideEffect
-from tests.sender.servers import OK, Authority, answered, answering, failing, serving
+from tests.authority import Authority
+from tests.sender.servers import OK, answered, answering, failing, serving
 
 pytestmark = pytest.mark.anyio
 

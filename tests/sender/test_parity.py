@@ -14,7 +14,8 @@ import pytest
 
 from sidecar.adapters.http1 import USER_AGENT
 from sidecar.adapters.http1_sender import Http1Sender
-from tests.sender.servers import OK, Authority, answered, answering, serving
+from tests.authority import Authority
+from tests.sender.servers import OK, answered, answering, serving
 
 pytestmark = pytest.mark.anyio
 OURS = (b"user-agent", b"accept-encoding", b"connection")

@@ -14,10 +14,10 @@ import pytest
 from sidecar.adapters.http1_connect import AddressInfo
 from sidecar.adapters.http1_sender import Http1Sender
 from sidecar.model import Failure, Reason, SideEffect
+from tests.authority import Authority
 from tests.sender.servers import (
     LOOPBACK,
     OK,
-    Authority,
     Served,
     answered,
     answering,

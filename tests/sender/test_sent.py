@@ -11,10 +11,10 @@ import pytest
 
 from sidecar.adapters.http1_sender import Http1Sender
 from sidecar.model import Reason, SideEffect
+from tests.authority import Authority
 from tests.sender.servers import (
     LOOPBACK,
     OK,
-    Authority,
     Served,
     answered,
     answering,

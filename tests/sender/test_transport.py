@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from pathlib import Path
 
 import httpx
 import pytest
 
 from sidecar.adapters.http1_sender import Http1Sender, default_ssl_context
+from sidecar.adapters.tls import on_any_python
 from sidecar.model import Reason, SideEffect
-from tests.sender.servers import OK, Authority, Script, Served, answered, answering, failing, serving
+from tests.authority import Authority
+from tests.sender.servers import (
+    LOOPBACK,
+    OK,
+    Script,
+    Served,
+    answered,
+    answering,
+    failing,
+    resolve_to_loopback,
+    serving,
+)
 
 pytestmark = pytest.mark.anyio
 CUT = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"
@@ -100,3 +113,27 @@ def test_certificates_are_checked_by_default() -> None:
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
     assert len(context.get_ca_certs()) > 50
+
+
+def test_certificates_are_judged_alike_on_every_python() -> None:
+    """What Python 3.13 added to the rules of its default context is taken out of it, and nothing else is."""
+    context = ssl.create_default_context()
+    context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_CRL_CHECK_LEAF
+    assert on_any_python(context).verify_flags == ssl.VERIFY_X509_TRUSTED_FIRST | ssl.VERIFY_CRL_CHECK_LEAF
+
+
+async def test_a_companys_own_authority_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that `SSL_CERT_FILE` names, on every Python, though it names no key usage; and no authority but that."""
+    company, other = Authority(tmp_path, bare=True), Authority(tmp_path, bare=True)
+    (tmp_path / "company.pem").write_bytes(company.pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "company.pem"))
+    sender = Http1Sender(allow=LOOPBACK, lookup=resolve_to_loopback)
+    async with (
+        serving(answering(OK), company.server_context("api.test")) as ours,
+        serving(answering(OK), other.server_context("api.test")) as theirs,
+    ):
+        answer = await answered(sender, httpx.Request("GET", f"https://api.test:{ours.port}/"))
+        refused = await failing(sender, httpx.Request("GET", f"https://api.test:{theirs.port}/"))
+    await sender.aclose()
+    assert answer.status_code == 200
+    assert (refused.reason, refused.side_effect) == (Reason.TLS_VERIFY_FAILED, SideEffect.NONE)

@@ -70,6 +70,13 @@ ROWS = (
         tests=("tests/sender/test_transport.py::test_certificates_are_checked_by_default",),
     ),
     Row(
+        promise="Certificates are judged alike on every Python.",
+        file="sidecar/adapters/tls.py",
+        good="    context.verify_flags &= ~NEWER\n",
+        bad="",
+        tests=("tests/sender/test_transport.py::test_certificates_are_judged_alike_on_every_python",),
+    ),
+    Row(
         promise="A request that was read and not answered is unknown.",
         file="sidecar/adapters/http1_exchange.py",
         good="        self.sent = True\n",
