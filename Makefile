@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+WHICH  := -c 'import sys; print(*sys.version_info[:2])'
 # Third-party servers and API documents to test against; a plain clone has none and tests that need them say so.
 SHARED ?= ../shared
 export SHARED
@@ -74,9 +75,19 @@ lock: $(VENV)/ready  ## pin every dependency again, with hashes and without addr
 	$(BIN)/uv pip compile -q pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements-dev.txt
 	$(BIN)/uv pip compile -q deploy/requirements-build.in --constraints requirements-dev.txt --universal --generate-hashes --no-emit-index-url --no-header --no-annotate -o deploy/requirements-build.txt
 
+# Of a Python that has gone, or of another than the one that PYTHON= names, it is made anew.
+ifneq ($(shell test -x $(BIN)/python && echo there),there)
+.PHONY: $(VENV)/ready
+else ifneq ($(origin PYTHON),file)
+ifneq ($(shell $(BIN)/python $(WHICH)),$(shell $(PYTHON) $(WHICH)))
+.PHONY: $(VENV)/ready
+endif
+endif
+
 $(VENV)/ready: requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; set PYTHON=")'
 	@echo "setting up $(VENV) (once)"
+	@test "`$(BIN)/python $(WHICH) 2>&1`" = "`$(PYTHON) $(WHICH)`" || rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
