@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NEVER = float("inf")
 APART = 0.005  # seconds; permits of those who stood in line start no further apart than that
 DENSER = 0.85  # than the limit allows in the long run: so a crowd thins out without using less
-SPARED = 20  # one unit of so many is left free by permits for calls that are still to come
+SPARED = 50  # one unit of so many is left free by permits for calls that are still to come
 COUNTED = 64  # lines whose share in a wait is counted one by one
 
 

@@ -85,10 +85,10 @@ ROWS = (
         file="sidecar/core/quota/budget.py",
         good="+ cost + window.units // SPARED > self.cap(at, now):\n",
         bad="+ cost > self.cap(at, now):\n",
-        tests=(f"{SPARE}::test_a_twentieth_stays_free",),
+        tests=(f"{SPARE}::test_a_fiftieth_stays_free",),
     ),
     Row(
-        promise="Who waited asks for no permit ahead during a second.",
+        promise="Who waited asks for no permit ahead for a moment.",
         file="sidecar/core/quota/spare.py",
         good="        if self.apart > STEADY or now < self.paused:\n",
         bad="        if self.apart > STEADY:\n",
