@@ -85,7 +85,7 @@ async def test_the_same_call_submitted_twice_is_one() -> None:
     async with house.serving():
         await until(lambda: house.results and not house.in_flight)
         house.queue.say_again()  # the second word, if it came while the first one's call ran
-        await until(lambda: len(house.results) == 2)
+        await until(lambda: len(house.results) >= 2)
     assert isinstance(house.script, ScriptedSender)
     assert len(house.script.sent) == 1
     assert await house.taken(Call_Id=ID) == ID  # when it has ended too
