@@ -30,10 +30,10 @@ class Part:
 
     def ask(self, call: str, demand: Demand, deadline: float, turn: Turn) -> None:
         member = self.member
+        if member.by_credit(call, demand, turn):
+            return
         if member.by_spare(call, demand, turn):
             self.request([], turn, demand)
-            return
-        if member.by_credit(call, demand, turn):
             return
         denied = member.denied.refusal(demand, deadline, turn.now)
         if denied is not None:

@@ -14,7 +14,7 @@ from sidecar.core.quota.pace import LATEST, MOMENT
 from sidecar.core.quota.turn import Turn
 
 STEADY = 0.1  # seconds; calls that come further apart than that, on the average, ask when they come
-ANSWER = 0.01  # seconds that an owner takes to answer, at most: as many permits are kept as calls come meanwhile
+ANSWER = 0.02  # seconds that an owner takes to answer, at most: as many permits are kept as calls come meanwhile
 MOST = 16  # kept for one kind of call
 KINDS = 256  # of calls that are looked at
 PAUSE = 0.25  # seconds; where somebody has to wait, all that there is goes to those who are here

@@ -76,12 +76,25 @@ def test_every_call_asks_for_one_more() -> None:
 
 
 def test_as_many_as_come_while_an_answer_is_under_way() -> None:
-    """A call each 2.4 ms: four come before an answer, which may take ten, and one more."""
+    """A call each 9 ms: two come before an answer, which may take twenty, and one more."""
     fast = demand(limit(39, 0.05, "p|acme|fast"))
-    company = steady(60, fast, apart=0.0024)
-    company.move(0.0024)
+    company = steady(60, fast, apart=0.009)
+    company.move(0.009)
     cut_off(company)
-    assert sum(goes(company, wanted=fast) for _ in range(9)) == 5
+    assert sum(goes(company, wanted=fast) for _ in range(20)) == 3
+
+
+def test_who_needs_no_more_than_its_credit_asks_nobody() -> None:
+    """Also after a time in which it needed more: what was asked for then ends, and nothing is asked any more."""
+    much = demand(limit(1_000, key="p|acme|much"))
+    company = steady(400, much, apart=0.004)
+    assert asked_ahead(company) > 0
+    company.move(2.0)
+    before = company.sent(Request)
+    for _ in range(20):
+        company.move(APART)
+        assert goes(company, wanted=much)
+    assert company.sent(Request) == before
 
 
 def test_it_is_not_used_when_it_is_over() -> None:
