@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from select import POLLIN, POLLOUT, poll
 from time import monotonic
 
 from sidecar.adapters.http1_answer import Answer
@@ -17,7 +18,7 @@ class Connection(asyncio.Protocol):
     What a server says while nothing is awaited must not become the answer to the next request: that closes it.
     """
 
-    __slots__ = ("_answer", "_loop", "_waiter", "closed", "first_byte", "transport")
+    __slots__ = ("_answer", "_loop", "_socket", "_waiter", "closed", "first_byte", "transport")
 
     transport: asyncio.Transport
 
@@ -25,6 +26,7 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._answer: Answer | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._socket: poll | None = None
         self.closed = False
         self.first_byte = 0.0
 
@@ -42,6 +44,19 @@ class Connection(asyncio.Protocol):
     def is_writing(self) -> bool:
         """Whether bytes of a request have not been handed to the network yet."""
         return self.transport.get_write_buffer_size() > 0
+
+    def is_clear(self) -> bool:
+        """Whether another request may be written: nothing was said or ended, and there is room in the socket.
+
+        The socket itself is asked: the loop may not have looked yet, TLS tells of an end turns of the loop late, and
+        what TLS has encrypted and not sent is counted nowhere. Not for a new connection: TLS says something of its own.
+        """
+        if self.closed or self.transport.is_closing():
+            return False
+        if self._socket is None:
+            self._socket = poll()
+            self._socket.register(self.transport.get_extra_info("socket").fileno(), POLLIN | POLLOUT)
+        return [event for _, event in self._socket.poll(0)] == [POLLOUT]
 
     def cut(self) -> None:
         """End it at once: unsent bytes are discarded, and nothing more is read."""

@@ -83,7 +83,7 @@ class Pool:
         line = self._lines.get(origin.key)
         while line is not None and line.idle:
             connection, _ = line.idle.popitem()
-            if not connection.closed and monotonic() < connection.until:
+            if monotonic() < connection.until and connection.is_clear():
                 return connection
             self.drop(connection)
         return None
@@ -102,8 +102,10 @@ class Pool:
             self._reserve(line)
         else:
             connection = await self._turn(line)
-            if connection is not None and not connection.closed:
-                return connection
+            if connection is not None:
+                if connection.is_clear():
+                    return connection
+                connection.cut()  # its slot is for the one that takes its place
         return await self._new(line)
 
     def keep(self, connection: Pooled, idle: float | None = None) -> None:

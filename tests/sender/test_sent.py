@@ -165,7 +165,10 @@ async def test_a_server_that_says_when_it_closes_is_believed(sender: Http1Sender
     assert (second.extensions["reused"], served.connections) == (False, 2)
 
 
-async def test_an_unread_request_is_not_followed_by_another(sender: Http1Sender) -> None:
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+async def test_an_unread_request_is_not_followed_by_another(
+    sender: Http1Sender, authority: Authority, *, tls: bool
+) -> None:
     """A server that answers before it took the whole body gets no second request on that connection."""
 
     async def hasty(served: Served, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -175,8 +178,9 @@ async def test_an_unread_request_is_not_followed_by_another(sender: Http1Sender)
         await done.wait()
 
     done = asyncio.Event()
-    async with serving(hasty) as served:
-        request = httpx.Request("POST", served.url, content=b"x" * 16_000_000)
+    async with serving(hasty, authority.server_context("api.test") if tls else None) as served:
+        url = f"https://api.test:{served.port}/" if tls else served.url
+        request = httpx.Request("POST", url, content=b"x" * 16_000_000)
         first = await answered(sender, request)
         second = await answered(sender, request)
         done.set()

@@ -7,6 +7,7 @@ from tests.prove_red.row import Row
 SSRF = "tests/sender/test_ssrf.py"
 SENT = "tests/sender/test_sent.py"
 POOL = "sidecar/adapters/http1_pool.py"
+CONNECTION = "sidecar/adapters/http1_connection.py"
 CONNECT = "sidecar/adapters/http1_connect.py"
 ANSWER = "sidecar/adapters/http1_answer.py"
 ANSWERS = "tests/sender/test_answer.py"
@@ -99,7 +100,7 @@ ROWS = (
     ),
     Row(
         promise="What a server says unasked never becomes the answer to the next request.",
-        file="sidecar/adapters/http1_connection.py",
+        file=CONNECTION,
         good="        if answer is None:\n            self.cut()\n",
         bad="        if answer is None:\n",
         tests=("tests/sender/test_hostile.py::test_bytes_nobody_asked_for_answer_no_request",),
@@ -141,10 +142,17 @@ ROWS = (
     ),
     Row(
         promise="A server that answered before it took the whole request gets no second one on that connection.",
-        file=POOL,
-        good="        if connection.is_writing():",
-        bad="        if False and connection.is_writing():",
+        file=CONNECTION,
+        good="self._socket.poll(0)] == [POLLOUT]",
+        bad="self._socket.poll(0)] in ([], [POLLOUT])",
         tests=(f"{SENT}::test_an_unread_request_is_not_followed_by_another",),
+    ),
+    Row(
+        promise="A kept connection that its server has ended is not written to, whether or not the loop has seen that.",
+        file=POOL,
+        good="until and connection.is_clear():",
+        bad="until and not connection.closed:",
+        tests=("tests/sender/test_kept.py::test_what_nobody_had_looked_at_is_seen",),
     ),
     Row(
         promise="Who leaves in the moment of its turn passes it on.",
