@@ -7,6 +7,7 @@ import zlib
 from sidecar.model import Reason
 
 PIECE = 64 * 1024  # bytes that one step of decoding may add
+SLICE = 4096  # encoded bytes that are decoded at a time: zlib copies what is behind a member, and members can be tiny
 GZIP = 16 + zlib.MAX_WBITS  # a gzip header and trailer are demanded, https://zlib.net/manual.html#Advanced
 
 
@@ -50,9 +51,13 @@ class GzipBody(PlainBody):
         if self._encoded > self._limit + PIECE:
             return Reason.RESPONSE_TOO_LARGE
         try:
-            return self._decode(chunk)
+            for start in range(0, len(chunk), SLICE):
+                reason = self._decode(chunk[start : start + SLICE])
+                if reason is not None:
+                    return reason
         except zlib.error:
             return Reason.BAD_PROVIDER_RESPONSE
+        return None
 
     def _decode(self, encoded: bytes) -> Reason | None:
         while encoded:

@@ -50,6 +50,7 @@ class Answer:
 
     __slots__ = (
         "_coming",
+        "_counted",
         "_headers",
         "_informational",
         "_loose",
@@ -74,6 +75,7 @@ class Answer:
         self._headers: list[tuple[bytes, bytes]] = []
         self._phrase = b""
         self._coming: PlainBody | None = None
+        self._counted = False
         self._informational = 0
         self._loose = 0
         self.status: int | None = None
@@ -87,9 +89,13 @@ class Answer:
         self.broken: Broken | None = None
         self._parser = HttpResponseParser(self)
         # What has one meaning all the same is taken: folds and controls in values, a bare LF as the end of a line,
-        # spaces behind a chunk's size (RFC 9112 sections 2.2, 5.2). What this lets in too is refused below.
+        # spaces behind a chunk's size (RFC 9112 sections 2.2, 5.2), a 1xx with `Connection: close` or of HTTP/1.0.
+        # What this lets in too is refused below.
         self._parser.set_dangerous_leniencies(
-            lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
+            lenient_headers=True,
+            lenient_keep_alive=True,
+            lenient_optional_cr_before_lf=True,
+            lenient_spaces_after_chunk_size=True,
         )
 
     def feed(self, received: bytes) -> bool:
@@ -181,6 +187,7 @@ class Answer:
     def on_chunk_header(self) -> None:
         if self.ended:
             self._refuse_more()
+        self._counted = True
 
     def on_body(self, chunk: bytes) -> None:
         self._loose = 0
@@ -197,6 +204,8 @@ class Answer:
     def _begin_body(self) -> PlainBody:
         if self.ended or self.status is None:
             self._refuse_more()
+        if self.framing.chunked is not self._counted:  # such as a tab behind `chunked`, which llhttp does not read
+            self._refuse("a transfer encoding that can be read in two ways (RFC 9112 section 6.1)")
         match self.framing.coding:
             case b"":
                 return PlainBody(self._max_body)
@@ -219,5 +228,8 @@ class Answer:
             raise _Stop(Reason.BAD_PROVIDER_RESPONSE, TOO_LONG)
 
     def _refuse_more(self) -> NoReturn:
-        self.status = None  # of an answer with more behind it, it is not known whose it is
-        raise _Stop(Reason.BAD_PROVIDER_RESPONSE, "more bytes than its answer has")
+        self._refuse("more bytes than its answer has")
+
+    def _refuse(self, rule: str) -> NoReturn:
+        self.status = None  # where it is unclear what belongs to an answer, it is not known whose it is
+        raise _Stop(Reason.BAD_PROVIDER_RESPONSE, rule)

@@ -69,6 +69,9 @@ REFUSED: dict[str, bytes] = {
     "chunked twice": with_headers(b"Transfer-Encoding: chunked, chunked", body=b"0\r\n\r\n"),
     "gzip as a transfer encoding": with_headers(b"Transfer-Encoding: gzip, chunked", body=b"0\r\n\r\n"),
     "identity as a transfer encoding": with_headers(b"Transfer-Encoding: identity"),
+    "chunked with a tab behind it, which our parser does not see": with_headers(
+        b"Transfer-Encoding: chunked\t", body=b"2\r\nok\r\n0\r\n\r\n"
+    ),
     "an unknown transfer encoding": with_headers(b"Transfer-Encoding: xchunked", body=b"0\r\n\r\n"),
     "chunks in HTTP/1.0": b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "negative chunk": CHUNKED + b"\r\n-2\r\nok\r\n0\r\n\r\n",
@@ -126,6 +129,9 @@ ACCEPTED: dict[str, tuple[bytes, bytes]] = {
     "a control character in a value": (with_headers(b"X-A: a\x01\x1b[31mb", b"Content-Length: 2"), b"ok"),
     "a space after a chunk size": (CHUNKED + b"\r\n2 \r\nok\r\n0\r\n\r\n", b"ok"),
     "a few 1xx": (b"HTTP/1.1 100 Continue\r\n\r\n" * 10 + OK, b"ok"),
+    # What a 1xx says of the connection is about nothing: the answer itself is still to come (RFC 9110 section 15.2).
+    "a 100 that would close": (b"HTTP/1.1 100 Continue\r\nConnection: close\r\n\r\n" + OK, b"ok"),
+    "a 100 in HTTP/1.0": (b"HTTP/1.0 100 Continue\r\n\r\n" + OK, b"ok"),
     "a length on a 100": (b"HTTP/1.1 100 Continue\r\nContent-Length: 5\r\n\r\n" + OK, b"ok"),
     "an offer to upgrade": (with_headers(b"Upgrade: h2c", b"Connection: upgrade", b"Content-Length: 2"), b"ok"),
 }

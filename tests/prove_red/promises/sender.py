@@ -127,6 +127,27 @@ ROWS = (
         tests=(f"{ANSWERS}::test_nothing_goes_on_without_end",),
     ),
     Row(
+        promise="What a 1xx says of the connection does not cost the answer behind it.",
+        file=ANSWER,
+        good="            lenient_keep_alive=True,\n",
+        bad="",
+        tests=(f"{ANSWERS}::test_where_segments_end_makes_no_difference",),
+    ),
+    Row(
+        promise="A transfer encoding that only one of two readers takes for chunks is refused.",
+        file=ANSWER,
+        good="        if self.framing.chunked is not self._counted:",
+        bad="        if False:",
+        tests=(f"{ANSWERS}::test_what_is_refused_is_refused_in_any_pieces",),
+    ),
+    Row(
+        promise="A body of tiny gzip members does not stop the loop.",
+        file="sidecar/adapters/bounded_body.py",
+        good="range(0, len(chunk), SLICE):\n                reason = self._decode(chunk[start : start + SLICE])",
+        bad="range(1):\n                reason = self._decode(chunk[start:])",
+        tests=("tests/sender/test_bounded_body.py::test_a_crowd_of_members_costs_what_its_bytes_cost",),
+    ),
+    Row(
         promise="A NUL in a header is refused.",
         file=ANSWER,
         good='        if b"\\0" in value:\n',
