@@ -20,6 +20,9 @@ USER_AGENT = f"connector-sidecar/{VERSION}".encode()
 TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})  # say Content-Length: 0 without one, RFC 9110 section 8.6
 CONTROLS = bytes({*range(0x20), 0x7F} - {0x09})  # never part of a field value, RFC 9110 section 5.5
+# Said where nothing is encoded. The last three are no codings, but stores give back what an uploader said of an object
+# (S3: utf-8; others: aws-chunked), and some servers mean identity by none. https://github.com/curl/curl/pull/2298
+UNCODED = frozenset({b"", b"identity", b"none", b"utf-8", b"aws-chunked"})
 KEEP_ALIVE = re.compile(rb"(?:.*[,;\s])?timeout\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 VERSIONS = {"1.1": b"HTTP/1.1", "1.0": b"HTTP/1.0"}
 
@@ -132,7 +135,7 @@ def response_framing(version: str, headers: Iterable[tuple[bytes, bytes]]) -> Fr
 
 def _coding(said: bytes) -> bytes:
     codings = [coding.strip() for coding in said.lower().split(b",")]
-    coding = b", ".join(coding for coding in codings if coding not in {b"", b"identity"})
+    coding = b", ".join(coding for coding in codings if coding not in UNCODED)
     return b"gzip" if coding == b"x-gzip" else coding  # RFC 9110 section 8.4.1.3
 
 
