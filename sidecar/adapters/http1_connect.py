@@ -26,6 +26,7 @@ AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
 C = TypeVar("C", bound=Connection)
 Key = tuple[str, bytes, int | None]
 PORTS = {"https": 443, "http": 80}
+MOST_PORT = 65_535  # RFC 9293: a port has 16 bits; of a larger number the system takes the rest
 MOST_ORIGINS = 1024
 NEXT_ADDRESS = 0.25  # seconds until the next address is tried beside the one that is slow, RFC 8305 section 8
 
@@ -97,6 +98,8 @@ class Connector:
         if problem is not None:
             return _blocked(problem)
         port = PORTS[scheme] if given_port is None else given_port
+        if not 0 < port <= MOST_PORT:
+            return _blocked(f"{host}:{port}: a port is a number from 1 to {MOST_PORT}")
         tls, address = scheme == "https", literal(host)
         if address is not None:
             problem = blocked(address, port, self._allow, clear_text=not tls)
@@ -146,21 +149,22 @@ class Connector:
         return [_info(address, origin.port) for address in addresses]
 
     async def _connected(self, origin: Origin, left: list[AddressInfo], make: Callable[[], C]) -> C:
-        """Over the first address on which both socket and TLS come about."""
+        """Over the first address on which both socket and TLS come about; one that is silent has half the time."""
         while True:
             opened = await aiohappyeyeballs.start_connection(
                 left, happy_eyeballs_delay=NEXT_ADDRESS, interleave=1, socket_factory=self._open_socket
             )
             peer = _peer(opened)
+            others = [info for info in left if info[4][0] != peer]
             try:
-                _, connection = await self._loop.create_connection(
-                    make,
-                    sock=opened,
-                    ssl=self._ssl_context if origin.tls else None,
-                    server_hostname=origin.host if origin.tls else None,
-                )
+                async with asyncio.timeout(self._connect_timeout / 2 if others else None):
+                    _, connection = await self._loop.create_connection(
+                        make,
+                        sock=opened,
+                        ssl=self._ssl_context if origin.tls else None,
+                        server_hostname=origin.host if origin.tls else None,
+                    )
             except OSError:
-                others = [info for info in left if info[4][0] != peer]
                 if not others or len(others) == len(left):
                     raise
                 left = others
@@ -181,7 +185,7 @@ class Connector:
             case TimeoutError(errno=None):
                 detail = f"no connection to {name} within {self._connect_timeout:g} s"
             case OSError():
-                detail = f"could not connect to {name}: {error.strerror or error}"
+                detail = f"could not connect to {name}: {error.strerror or str(error) or type(error).__name__}"
             case _:
                 detail = f"could not connect to {name}: {type(error).__name__}"
         return Failure(reason=Reason.CONNECT_FAILED, detail=detail, cause=error)

@@ -5,6 +5,7 @@ A request is written in one place and never again, whatever becomes of its conne
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Sequence
 from time import monotonic
 
@@ -99,6 +100,8 @@ class Exchange:
             return self._failed(broken.reason, broken.rule, broken.cause)
         if broken.reason is Reason.OUTCOME_UNKNOWN:
             kind = type(broken.cause).__name__
+            if isinstance(broken.cause, ssl.SSLError):  # such as a server that wants a certificate of ours
+                kind = f"{kind}: {broken.cause.reason}"
             detail = f"the request was sent, and the connection ended without an answer ({kind})"
             return self._failed(broken.reason, detail, broken.cause)
         return self._bad_body(BODY_DETAILS[broken.reason].format(limit=self._max_body), broken.reason, broken.cause)

@@ -306,6 +306,24 @@ async def test_the_next_address_is_tried_when_tls_fails(authority: Authority) ->
     assert response.content == b"ok"
 
 
+async def test_an_address_that_is_silent_in_tls_does_not_take_all_the_time(authority: Authority) -> None:
+    """A balancer may take connections for a server that is gone: half the time goes to it, the rest to another."""
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()  # until we give up
+        writer.close()
+
+    async with serving(answering(OK), authority.server_context("api.test")) as served:
+        dead = await asyncio.start_server(silent, "127.0.0.2", served.port)
+        context = authority.client_context()
+        sender = Http1Sender(allow=LOOPBACK, ssl_context=context, lookup=two_addresses, connect_timeout=3)
+        response = await answered(sender, get(f"https://api.test:{served.port}/"), within=30)
+        await sender.aclose()
+        dead.close()
+        await dead.wait_closed()
+    assert response.content == b"ok"
+
+
 async def test_an_address_that_does_not_answer_delays_little() -> None:
     """While one address is silent the next is tried beside it, and the silent one is let go (RFC 8305)."""
     full = socket.create_server(("127.0.0.2", 0), backlog=0)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -88,6 +90,45 @@ async def test_an_answerless_handshake_ends_at_the_connect_limit(authority: Auth
         await sender.aclose()
     assert (failure.reason, failure.side_effect) == (Reason.CONNECT_FAILED, SideEffect.NONE)
     assert "within 0.1 s" in failure.detail
+
+
+async def test_a_handshake_that_is_hung_up_on_says_so(sender: Http1Sender) -> None:
+    """A server that closes while TLS is set up tells no reason: the failure names what happened all the same."""
+
+    async def closing(served: Served, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.close()
+
+    async with serving(closing) as served:
+        failure = await failing(sender, post(f"https://api.test:{served.port}/"))
+    assert (failure.reason, failure.side_effect) == (Reason.CONNECT_FAILED, SideEffect.NONE)
+    assert failure.detail == f"could not connect to api.test:{served.port}: ConnectionResetError"
+
+
+async def test_a_server_that_wants_a_certificate_of_ours_is_told_of(sender: Http1Sender, authority: Authority) -> None:
+    """TLS 1.3 refuses a client after its first bytes: unknown, and the detail names the alert, so an operator knows."""
+    context = authority.server_context("api.test")
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(cadata=authority.pem.decode())
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def refuse() -> None:  # in a thread: asyncio's server cuts the connection before its alert has left
+        with (
+            listening,
+            listening.accept()[0] as taken,
+            context.wrap_socket(taken, server_side=True, do_handshake_on_connect=False) as peer,
+        ):
+            with suppress(ssl.SSLError):
+                peer.do_handshake()
+            with suppress(ConnectionError):
+                while socket.socket.recv(peer, 65_536):  # what TLS cannot read any more, up to the client's end
+                    pass
+
+    refusing = asyncio.create_task(asyncio.to_thread(refuse))
+    failure = await failing(sender, post(f"https://api.test:{listening.getsockname()[1]}/"))
+    await refusing
+    assert (failure.reason, failure.side_effect) == (Reason.OUTCOME_UNKNOWN, SideEffect.UNKNOWN)
+    assert "CERTIFICATE_REQUIRED" in failure.detail
 
 
 async def test_the_deadline_during_the_handshake_sent_nothing(sender: Http1Sender) -> None:

@@ -159,6 +159,17 @@ async def test_a_url_with_a_user_is_not_called(user: str) -> None:
     assert (network.asked, network.opened) == ([], [])
 
 
+@pytest.mark.parametrize("port", [0, 65_536, 65_979, 2**40])
+@pytest.mark.parametrize("host", ["127.0.0.1", "api.example.com"])
+async def test_a_number_that_is_no_port_is_not_called(host: str, port: int) -> None:
+    """A port has 16 bits (RFC 9293): of a larger number the system takes the rest, which is another port."""
+    network = Network([PUBLIC])
+    failure = await blocked_call(network, f"https://{host}:{port}/", parse_allow(["127.0.0.1"]))
+    assert failure is not None
+    assert (failure.reason, failure.side_effect) == (Reason.EGRESS_BLOCKED, SideEffect.NONE)
+    assert (network.asked, network.opened) == ([], [])
+
+
 @pytest.mark.parametrize("scheme", ["file", "ftp", "gopher", "ws", "wss", "unix", "data", "httpx"])
 async def test_no_other_scheme_is_called(scheme: str) -> None:
     """Only http and https lead to a connection."""

@@ -57,6 +57,20 @@ ROWS = (
         tests=("tests/sender/test_egress.py::test_what_an_entry_does_not_name_stays_refused",),
     ),
     Row(
+        promise="A number that is no port does not lead to another port.",
+        file=CONNECT,
+        good="        if not 0 < port <= MOST_PORT:\n",
+        bad="        if not 0 < port:\n",
+        tests=(f"{SSRF}::test_a_number_that_is_no_port_is_not_called",),
+    ),
+    Row(
+        promise="An address that takes connections and is silent does not hide the one that serves.",
+        file=CONNECT,
+        good="asyncio.timeout(self._connect_timeout / 2 if others else None)",
+        bad="asyncio.timeout(None)",
+        tests=(f"{POOLED}::test_an_address_that_is_silent_in_tls_does_not_take_all_the_time",),
+    ),
+    Row(
         promise="A URL with a user name is not called.",
         file=CONNECT,
         good="        if url.userinfo:\n",
