@@ -12,6 +12,7 @@ from tests.figure import Figure, at_least, equal, listed, told
 from tests.upstream import Behaviour
 
 BETWEEN = 1.0  # seconds between two kills
+BREATH = 6.0  # the same, where each of four has to live for the 15 s after which a dead one's key is taken over
 BUSY = Behaviour(delay=0.02, lose=0.02)
 AGENTS = 16
 
@@ -58,14 +59,17 @@ async def _keyed(scene: Scene, nodes: int) -> list[Figure]:
             until_final=True,
         )
         async with here.load(plan) as load:
-            await killing(here, scene.counts.kills, nodes=nodes > 1)
+            kills = scene.counts.kills
+            await killing(here, kills, nodes=nodes > 1)
             while load.succeeded < scene.counts.posts:
+                await asyncio.sleep(BREATH)
                 await killing(here, 1)
+                kills += 1
             answers = await load.stop()
         first, second = (_those_of(answers, parity) for parity in (0, 1))
         return [
             at_least("POSTs with a key", len(answers.last()), scene.counts.posts),
-            *judged(here, answers, scene.counts.kills),
+            *judged(here, answers, kills),
             told("  of a provider that takes no keys", listed(_final(first).outcomes)),
             told("  of one that does", listed(_final(second).outcomes)),
             told("answers that were replayed", sum(each.replayed for each in answers.told)),
