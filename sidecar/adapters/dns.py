@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
+from threading import Thread
 from typing import Protocol
-from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -19,10 +20,35 @@ class Lookup(Protocol):
 
 
 async def system_lookup(host: str, port: int) -> Sequence[str]:
-    """What the system's resolver says (hosts file, DNS), in its order of preference (RFC 6724)."""
+    """What the system's resolver says (hosts file, DNS), in its order of preference (RFC 6724).
+
+    In a thread of its own, which goes on when who asked is cancelled. The loop's getaddrinfo has two threads in uvloop:
+    with three questions to silent DNS servers no other name was resolved for ten seconds.
+    """
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
-    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+    told: asyncio.Future[Sequence[str]] = loop.create_future()
+
+    def tell(addresses: Sequence[str], error: Exception | None) -> None:
+        if told.done():  # who asked was cancelled
+            return
+        if error is None:
+            told.set_result(addresses)
+        else:
+            told.set_exception(error)
+
+    def ask() -> None:
+        addresses: Sequence[str] = ()
+        problem: Exception | None = None
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+            addresses = list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+        except Exception as error:  # noqa: BLE001 - whoever asked gets it
+            problem = error
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(tell, addresses, problem)
+
+    Thread(target=ask, name="look-up", daemon=True).start()
+    return await told
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -34,27 +60,27 @@ class _Answer(msgspec.Struct, frozen=True):
 class CachedLookup:
     """A look-up whose answers are kept for `keep` seconds, failures for `keep_failure`.
 
-    Of many callers that want one host at once, one asks and the others wait for its answer; when that one is
-    cancelled, the next asks.
+    Of many callers that want one host at once, one asks and the others wait for its answer. A question goes on when all
+    of them have left, so that a silent DNS server is asked once at a time; `most` are under way at once.
     """
 
-    def __init__(self, lookup: Lookup, *, keep: float = 10.0, keep_failure: float = 1.0) -> None:
+    def __init__(self, lookup: Lookup, *, keep: float = 10.0, keep_failure: float = 1.0, most: int = 64) -> None:
         self._lookup = lookup
         self._keep = keep
         self._keep_failure = keep_failure
+        self._room = asyncio.Semaphore(most)
         self._answers: dict[tuple[str, int], _Answer] = {}
-        self._turns: WeakValueDictionary[tuple[str, int], asyncio.Lock] = WeakValueDictionary()
+        self._asking: dict[tuple[str, int], asyncio.Task[_Answer]] = {}
 
     async def __call__(self, host: str, port: int) -> Sequence[str]:
         """As `Lookup`."""
         key = (host, port)
         answer = self._kept(key)
         if answer is None:
-            turn = self._turns.get(key)
-            if turn is None:
-                turn = self._turns[key] = asyncio.Lock()
-            async with turn:
-                answer = self._kept(key) or await self._ask(key)
+            asking = self._asking.get(key)
+            if asking is None:
+                asking = self._asking[key] = asyncio.create_task(self._ask(key))
+            answer = await asyncio.shield(asking)
         if answer.error is not None:
             raise type(answer.error)(*answer.error.args)
         return answer.addresses
@@ -66,10 +92,13 @@ class CachedLookup:
     async def _ask(self, key: tuple[str, int]) -> _Answer:
         loop = asyncio.get_running_loop()
         try:
-            addresses = await self._lookup(*key)
+            async with self._room:
+                addresses = await self._lookup(*key)
             answer = _Answer(loop.time() + self._keep, addresses)
         except OSError as error:
             answer = _Answer(loop.time() + self._keep_failure, error=error)
+        finally:
+            del self._asking[key]
         if len(self._answers) >= MOST_KEPT:
             self._answers.clear()
         self._answers[key] = answer

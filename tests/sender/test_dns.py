@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import Sequence
 
 import pytest
@@ -60,7 +61,7 @@ async def test_many_callers_ask_once() -> None:
 
 
 async def test_a_cancelled_asker_does_not_fail_the_others() -> None:
-    """When who asks is cancelled, the next in line asks, and all others get its answer."""
+    """When who asks is cancelled, its question goes on, and all others get the answer."""
     names = Names(["192.0.2.1"], ["192.0.2.2"])
     names.go.clear()
     lookup = CachedLookup(names)
@@ -68,8 +69,58 @@ async def test_a_cancelled_asker_does_not_fail_the_others() -> None:
     await asyncio.sleep(0)
     first.cancel()
     names.go.set()
-    assert await asyncio.gather(*others) == [["192.0.2.2"]] * 4
-    assert names.asked == 2
+    assert await asyncio.gather(*others) == [["192.0.2.1"]] * 4
+    assert names.asked == 1
+
+
+async def test_a_silent_dns_server_is_asked_once_at_a_time() -> None:
+    """Callers that come and give up while a question has no answer ask no second one: each would hold a thread."""
+    names = Names(["192.0.2.1"])
+    names.go.clear()
+    lookup = CachedLookup(names)
+    for _ in range(20):
+        caller = asyncio.ensure_future(lookup("a.test", 443))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        caller.cancel()
+        assert isinstance((await asyncio.gather(caller, return_exceptions=True))[0], asyncio.CancelledError)
+    names.go.set()
+    assert await lookup("a.test", 443) == ["192.0.2.1"]
+    assert names.asked == 1
+
+
+async def test_names_without_an_answer_do_not_hold_up_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the system's resolver waits for the servers of some names, another name is resolved."""
+    resolve, silent = socket.getaddrinfo, threading.Event()
+
+    def resolver(host: str, port: int, **options: int) -> object:
+        if host != "localhost":
+            silent.wait(30)
+            raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+        return resolve(host, port, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolver)
+    waiting = [asyncio.ensure_future(system_lookup(f"{n}.silent.test", 443)) for n in range(10)]
+    try:
+        assert await asyncio.wait_for(system_lookup("localhost", 443), 20)
+    finally:
+        silent.set()
+    told = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(error) for error in told] == [socket.gaierror] * 10
+
+
+async def test_no_more_than_so_many_questions_at_once() -> None:
+    """Further names wait for their turn."""
+    names = Names(["192.0.2.1"])
+    names.go.clear()
+    lookup = CachedLookup(names, most=2)
+    waiting = [asyncio.ensure_future(lookup(f"{n}.test", 443)) for n in range(5)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    asked = names.asked
+    names.go.set()
+    assert await asyncio.gather(*waiting) == [["192.0.2.1"]] * 5
+    assert asked == 2
 
 
 async def test_a_failure_is_shared_and_soon_forgotten() -> None:

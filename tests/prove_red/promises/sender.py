@@ -260,10 +260,13 @@ ROWS = (
         tests=("tests/sender/test_deadline.py::test_a_cancellation_beside_the_deadline_wins",),
     ),
     Row(
-        promise="Of many look-ups of one name one asks; when it is cancelled the next one does.",
+        promise="Of many look-ups of one name one asks, and goes on when it is cancelled.",
         file="sidecar/adapters/dns.py",
-        good="                answer = self._kept(key) or await self._ask(key)\n",
-        bad="                answer = await self._ask(key)\n",
-        tests=("tests/sender/test_dns.py::test_many_callers_ask_once",),
+        good="await asyncio.shield(asking)",
+        bad="await asking",
+        tests=(
+            "tests/sender/test_dns.py::test_a_cancelled_asker_does_not_fail_the_others",
+            "tests/sender/test_dns.py::test_a_silent_dns_server_is_asked_once_at_a_time",
+        ),
     ),
 )
