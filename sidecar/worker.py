@@ -1,6 +1,6 @@
 """One message in, exactly one reply out: admission, answering, replying; and the drain at the end.
 
-This is the one place that calls `create_task`. A subscription's callback only hands over to it.
+Here alone a message becomes a task. A subscription's callback only hands over to it.
 """
 
 from __future__ import annotations
