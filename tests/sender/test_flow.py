@@ -86,9 +86,10 @@ async def test_a_server_that_ends_while_we_write_is_told_at_once(sender: Http1Se
 
     done = asyncio.Event()
     async with serving(half) as served:
-        failure = await failing(sender, httpx.Request("POST", served.url, content=LARGE), within=50)
+        failure = await failing(sender, httpx.Request("POST", served.url, content=LARGE), within=20)
         done.set()
     assert (failure.reason, failure.side_effect) == (Reason.OUTCOME_UNKNOWN, SideEffect.UNKNOWN)
+    assert "ended without an answer" in failure.detail
 
 
 async def test_an_answer_before_the_end_of_our_body_is_taken(sender: Http1Sender) -> None:
