@@ -124,7 +124,11 @@ class Spares:
         known = self._kinds.pop(demand.costs, None)
         if known is not None:
             self._let_go(known)
-        if demand.windowed and len(self._kinds) < KINDS:
+        if not demand.windowed:
+            return
+        if len(self._kinds) >= KINDS:  # those for which nothing is kept: whoever of them comes steadily is met again
+            self._kinds = {costs: kind for costs, kind in self._kinds.items() if kind.held or kind.asked}
+        if len(self._kinds) < KINDS:
             self._kinds[demand.costs] = Kind(demand.wants, now)
 
     def _let_go(self, kind: Kind) -> None:

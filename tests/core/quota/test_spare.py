@@ -9,6 +9,7 @@ from sidecar.core.quota.budget import Budget
 from sidecar.core.quota.event import Began, Jumped, Leaving, Send, Told
 from sidecar.core.quota.limit import Demand, Limit, Tokens, Window
 from sidecar.core.quota.message import Beat, Message, Request
+from sidecar.core.quota.spare import KINDS
 from tests.core.quota.company import Company, demand, limit
 
 LIMIT = limit(30)  # too few for credits
@@ -236,6 +237,20 @@ def test_lost_requests_are_made_again() -> None:
     cut_off(company)
     assert goes(company)
     assert unused(company) >= 1
+
+
+def test_calls_that_came_once_leave_room_for_steady_ones() -> None:
+    """However many connections made one call each: who calls steadily after them waits for no answer."""
+    company = steady(calls=1)
+    for number in range(KINDS + 1):
+        company.ask("b", demand(limit(30, key=f"p|acme|{number}")), 0.2)
+    fresh = demand(limit(30, key="p|acme|fresh"))
+    for _ in range(9):
+        company.move(APART)
+        goes(company, wanted=fresh)
+    company.move(APART)
+    cut_off(company)
+    assert goes(company, wanted=fresh)
 
 
 def test_a_request_of_an_older_sidecar_is_read() -> None:
