@@ -106,7 +106,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int, Meta(description="calls of one tenant that wait for a turn; more are refused at once", ge=0, le=100_000)
     ] = 256
     tenant_weights: Annotated[
-        tuple[str, ...], Meta(description="tenants that have more turns than others while calls wait, such as `acme=3`")
+        tuple[str, ...],
+        Meta(description="tenants with more turns and places than others when calls wait, such as `acme=3`"),
     ] = ()
     max_timeout_ms: Annotated[int, Meta(description="longest time that a call may ask for", ge=1_000, le=3_600_000)] = (
         300_000

@@ -15,6 +15,8 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+KEPT = 10  # of so many places one is for those who have less under way
+
 
 class Bounds(msgspec.Struct, frozen=True):
     """How many may be under way in all, of one `tenant`, at one `provider`; how many may stand in one tenant's `line`,
@@ -62,6 +64,50 @@ class _Line(Generic[Of]):
     number: int = 0
 
 
+class _Room:
+    """So many places, and how many of them who has."""
+
+    __slots__ = ("_largest", "_most", "_weight", "of", "under_way")
+
+    def __init__(self, most: int, weight: Callable[[str], int]) -> None:
+        self._most = most
+        self._weight = weight
+        self._largest: float | None = None  # of what one tenant has, by its weight; None: to be looked for
+        self.of: dict[str, int] = {}
+        self.under_way = 0
+
+    def left(self, tenant: str) -> int:
+        """How many more of the tenant may come in, at least."""
+        left = self._most - self.under_way
+        kept = min(len(self.of) - (tenant in self.of), -(-self._most // KEPT))
+        if left > kept:
+            return left - kept
+        return left if left and self._is_behind(tenant) else 0
+
+    def enter(self, tenant: str) -> bool:
+        """Returns whether others that were not behind may be so now."""
+        self.under_way += 1
+        self.of[tenant] = number = self.of.get(tenant, 0) + 1
+        before = self._largest
+        if before is None:
+            return False
+        self._largest = max(before, number / self._weight(tenant))
+        return self._largest > before
+
+    def leave(self, tenant: str) -> None:
+        self.under_way -= 1
+        self._largest = None
+        self.of[tenant] -= 1
+        if not self.of[tenant]:
+            del self.of[tenant]  # names are without number
+
+    def _is_behind(self, tenant: str) -> bool:
+        """Whether another has more, by its weight."""
+        if self._largest is None:
+            self._largest = max(number / self._weight(other) for other, number in self.of.items())
+        return self.of.get(tenant, 0) / self._weight(tenant) < self._largest
+
+
 class Fair(Generic[Of]):
     """Keeps the places. `turn` is to be called a turn of the loop after anything began or `wants_turn` says so."""
 
@@ -70,12 +116,15 @@ class Fair(Generic[Of]):
         self._weight = weight
         self._lines: dict[str, _Line[Of]] = {}
         self._round: deque[str] = deque()  # the tenants that have a line, in the order in which they are served
-        self._tenants: dict[str, int] = {}
-        self._providers: dict[str, int] = {}
+        self._all = _Room(bounds.total, weight)
+        self._providers: dict[str, _Room] = {}  # where anything is under way
         self._begun = 0  # in this turn
         self._may_go = False  # somebody in a line might begin in the next turn
-        self.under_way = 0
         self.waiting = 0
+
+    @property
+    def under_way(self) -> int:
+        return self._all.under_way
 
     def ask(self, place: Of) -> Verdict:
         """What becomes of a message that just came."""
@@ -84,7 +133,7 @@ class Fair(Generic[Of]):
             self._begin(place)
             return Verdict.BEGIN
         if self._is_full(place.tenant, room):
-            of_its_own = bounds.tenant < bounds.total and self._tenants.get(place.tenant, 0) >= bounds.tenant
+            of_its_own = bounds.tenant < bounds.total and self._all.of.get(place.tenant, 0) >= bounds.tenant
             return Verdict.TENANT_FULL if of_its_own else Verdict.ALL_FULL
         self._join(place)
         return Verdict.WAIT
@@ -113,9 +162,11 @@ class Fair(Generic[Of]):
         """It has ended, or waits no more."""
         if place.under_way:
             place.under_way = False
-            self.under_way -= 1
-            _less(self._tenants, place.tenant)
-            _less(self._providers, place.provider)
+            self._all.leave(place.tenant)
+            provider = self._providers[place.provider]
+            provider.leave(place.tenant)
+            if not provider.under_way:
+                del self._providers[place.provider]
             self._may_go = self.waiting > 0
         elif place.waits:
             self._lines[place.tenant].waiting[place.provider].remove(place)
@@ -128,18 +179,18 @@ class Fair(Generic[Of]):
 
     def _has_others(self, tenant: str) -> bool:
         """Whether anything of another tenant is under way or waits."""
-        return any(other != tenant for other in self._tenants) or any(other != tenant for other in self._lines)
+        return any(other != tenant for other in self._all.of) or any(other != tenant for other in self._lines)
 
     def _has_room(self, tenant: str, provider: str) -> bool:
         return self._room(tenant, provider) > 0
 
     def _room(self, tenant: str, provider: str) -> int:
         """How many more of them might be under way."""
-        bounds = self._bounds
+        bounds, there = self._bounds, self._providers.get(provider)
         return min(
-            bounds.total - self.under_way,
-            bounds.tenant - self._tenants.get(tenant, 0),
-            bounds.provider - self._providers.get(provider, 0),
+            self._all.left(tenant),
+            bounds.tenant - self._all.of.get(tenant, 0),
+            there.left(tenant) if there else bounds.provider,
         )
 
     def _is_full(self, tenant: str, room: int) -> bool:
@@ -155,9 +206,11 @@ class Fair(Generic[Of]):
     def _begin(self, place: Of) -> None:
         place.under_way = True
         self._begun += 1
-        self.under_way += 1
-        self._tenants[place.tenant] = self._tenants.get(place.tenant, 0) + 1
-        self._providers[place.provider] = self._providers.get(place.provider, 0) + 1
+        there = self._providers.get(place.provider)
+        if there is None:
+            there = self._providers[place.provider] = _Room(self._bounds.provider, self._weight)
+        if there.enter(place.tenant) | self._all.enter(place.tenant):
+            self._may_go = self.waiting > 0
 
     def _join(self, place: Of) -> None:
         line = self._lines.get(place.tenant)
@@ -206,10 +259,3 @@ class Fair(Generic[Of]):
         if not line.number:
             del self._lines[place.tenant]
             self._round.remove(place.tenant)
-
-
-def _less(counted: dict[str, int], name: str) -> None:
-    """One less; what is 0 is not kept, as names are without number."""
-    counted[name] -= 1
-    if not counted[name]:
-        del counted[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 import pytest
@@ -47,13 +48,21 @@ class Crowd:
             self.turn()
 
     def fits(self, place: Place) -> bool:
-        tenants = Counter(other.tenant for other in self.under_way)
-        providers = Counter(other.provider for other in self.under_way)
+        there = [other for other in self.under_way if other.provider == place.provider]
         return (
-            len(self.under_way) < self.bounds.total
-            and tenants[place.tenant] < self.bounds.tenant
-            and providers[place.provider] < self.bounds.provider
+            sum(other.tenant == place.tenant for other in self.under_way) < self.bounds.tenant
+            and _has_place(place.tenant, self.under_way, self.bounds.total)
+            and _has_place(place.tenant, there, self.bounds.provider)
         )
+
+
+def _has_place(tenant: str, under_way: list[Place], most: int) -> bool:
+    """One that is not kept for those who have less."""
+    has = Counter(place.tenant for place in under_way)
+    others = [number for other, number in has.items() if other != tenant]
+    is_behind = has[tenant] < max(others, default=0)
+    kept = 0 if is_behind else min(len(others), math.ceil(most / 10))
+    return most - len(under_way) > kept
 
 
 def served(crowd: Crowd, number: int) -> list[str]:
@@ -109,6 +118,66 @@ def test_a_tenant_at_its_bound_holds_up_no_other() -> None:
     crowd = Crowd(Bounds(tenant=2, at_once=100, alone=100))
     assert [crowd.come("noisy") for _ in range(4)] == [Verdict.BEGIN] * 2 + [Verdict.WAIT] * 2
     assert crowd.come("quiet") is Verdict.BEGIN
+
+
+def test_who_has_most_leaves_the_last_places_to_the_others() -> None:
+    """One for each of the others that has anything under way: so they need not wait for somebody's end."""
+    crowd = Crowd(Bounds(total=40, tenant=40, provider=40, at_once=100, alone=100))
+    for tenant in ["a", "b"] + ["noisy"] * 40:
+        crowd.come(tenant)
+    crowd.settle()
+    assert Counter(place.tenant for place in crowd.under_way) == {"a": 1, "b": 1, "noisy": 36}
+    assert [crowd.come(tenant) for tenant in ("a", "b")] == [Verdict.BEGIN] * 2
+
+
+def test_a_tenth_is_kept_at_most() -> None:
+    """However many others there are."""
+    crowd = Crowd(Bounds(total=40, tenant=40, provider=40, at_once=100, alone=100))
+    for tenant in [f"t{number}" for number in range(10)] + ["noisy"] * 40:
+        crowd.come(tenant)
+    crowd.settle()
+    assert len(crowd.under_way) == 36
+
+
+def test_who_is_alone_has_every_place() -> None:
+    """Nothing is kept for tenants that have nothing under way; nor once the others have gone."""
+    crowd = Crowd(Bounds(total=10, tenant=10, provider=10, at_once=100, alone=100))
+    for tenant in ["a"] + ["noisy"] * 20:
+        crowd.come(tenant)
+    crowd.settle()
+    assert len(crowd.under_way) == 9
+    crowd.end(crowd.under_way[0])
+    crowd.settle()
+    assert [place.tenant for place in crowd.under_way] == ["noisy"] * 10
+
+
+def test_the_last_places_at_a_provider_are_kept_too() -> None:
+    """Where the sidecar has room and the provider is what is full."""
+    crowd = Crowd(Bounds(total=100, tenant=100, provider=10, at_once=100, alone=100))
+    assert crowd.come("quiet", "slow") is Verdict.BEGIN
+    assert [crowd.come("noisy", "slow") for _ in range(9)] == [Verdict.BEGIN] * 8 + [Verdict.WAIT]
+    assert crowd.come("noisy", "other") is Verdict.BEGIN
+    assert crowd.come("quiet", "slow") is Verdict.BEGIN
+
+
+def test_a_weight_is_so_many_places() -> None:
+    """Who has most is told by the weight: 6 of weight 3 are less than 3 of weight 1."""
+    crowd = Crowd(Bounds(total=10, tenant=10, provider=10, at_once=100, alone=100), {"big": 3})
+    for tenant in ["big"] * 6 + ["small"] * 3:
+        crowd.come(tenant)
+    assert crowd.come("small") is Verdict.WAIT
+    assert crowd.come("big") is Verdict.BEGIN
+
+
+def test_who_has_most_no_more_goes_on() -> None:
+    """Nobody has ended: another has come to have more, and the last place is now for who waits."""
+    crowd = Crowd(Bounds(total=20, tenant=20, provider=20, at_once=100, alone=100), {"big": 2})
+    for tenant in ["big"] * 11 + ["b"] * 5 + ["c"] * 2:
+        crowd.come(tenant)
+    assert crowd.come("big") is Verdict.WAIT
+    crowd.settle()
+    assert crowd.come("b") is Verdict.BEGIN
+    assert crowd.turn() == ["big"]
 
 
 def test_few_begin_in_one_turn() -> None:
@@ -175,9 +244,9 @@ STEP = st.one_of(CALLER, st.integers(0, 30), st.just("turn"))
 @given(
     st.builds(
         Bounds,
-        total=st.integers(1, 6),
-        tenant=st.integers(1, 4),
-        provider=st.integers(1, 4),
+        total=st.one_of(st.integers(1, 6), st.integers(11, 30)),
+        tenant=st.one_of(st.integers(1, 4), st.integers(5, 20)),
+        provider=st.one_of(st.integers(1, 4), st.integers(11, 30)),
         line=st.integers(0, 5),
         lines=st.integers(0, 9),
         at_once=st.integers(1, 3),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sidecar.core.fair import Bounds, Fair, Place, Verdict
@@ -94,19 +95,32 @@ class Sidecar:
             self.world.check("tenants have turns one after the other", times <= most, (tenant, times, most))
 
     def _room(self, place: Place) -> bool:
-        tenants = sum(other.tenant == place.tenant for other in self.under_way)
-        providers = sum(other.provider == place.provider for other in self.under_way)
-        bounds = self.bounds
-        return len(self.under_way) < bounds.total and tenants < bounds.tenant and providers < bounds.provider
+        there = [other for other in self.under_way if other.provider == place.provider]
+        return (
+            sum(other.tenant == place.tenant for other in self.under_way) < self.bounds.tenant
+            and self._has_place(place.tenant, self.under_way, self.bounds.total)
+            and self._has_place(place.tenant, there, self.bounds.provider)
+        )
+
+    def _has_place(self, tenant: str, under_way: Sequence[Place], most: int) -> bool:
+        """One that is not kept for tenants that have less under way than another."""
+        has = Counter(other.tenant for other in under_way)
+        by_weight = {other: number / self.weights.get(other, 1) for other, number in has.items()}
+        others = [by_weight[other] for other in by_weight if other != tenant]
+        is_behind = by_weight.get(tenant, 0) < max(others, default=0)
+        kept = 0 if is_behind else min(len(others), math.ceil(most / 10))
+        return most - len(under_way) > kept
 
     def _begin(self, message: Message) -> None:
         world, bounds = self.world, self.bounds
+        has_room = self._room(message)
         self.under_way.append(message)
         tenants = Counter(place.tenant for place in self.under_way)
         providers = Counter(place.provider for place in self.under_way)
         world.check("no more under way than may be", len(self.under_way) <= bounds.total)
         world.check("no more of one tenant", max(tenants.values()) <= bounds.tenant, tenants)
         world.check("no more at one provider", max(providers.values()) <= bounds.provider, providers)
+        world.check("the last places are for those who have less", has_room, message.tenant)
         world.after(message.seconds, lambda: self._done(message))
 
     def _done(self, message: Message) -> None:
@@ -127,11 +141,12 @@ def simulate(seed: int, make: MakeFair = Fair) -> World:
     """The world of this seed after its run. Raises Violated when a promise was not kept."""
     world = World(seed)
     dice = world.random
-    total = dice.randint(2, 12)
+    times = dice.choice((1, 4))
+    total = dice.randint(2, 12) * times
     bounds = Bounds(
         total=total,
         tenant=dice.randint(max(1, total // 2), total),
-        provider=dice.randint(1, total),
+        provider=dice.randint(times, total),
         line=dice.randint(0, 10),
         lines=dice.randint(5, 40),
         at_once=dice.randint(1, 4),
@@ -140,9 +155,10 @@ def simulate(seed: int, make: MakeFair = Fair) -> World:
     weights = {dice.choice(QUIET): dice.randint(1, 4)}
     sidecar = Sidecar(world, make(bounds, lambda tenant: weights.get(tenant, 1)), bounds, weights)
     crowd = [(NOISY, dice.choice((20.0, 60.0))), *((tenant, dice.choice((0.5, 5.0))) for tenant in QUIET)]
+    crowd = [(tenant, rate * times) for tenant, rate in crowd]
     for tenant, rate in crowd:
         moment = 0.0
-        while (moment := moment + dice.expovariate(rate)) < RUN_SECONDS:
+        while (moment := moment + dice.expovariate(rate)) < RUN_SECONDS / times:
             provider = HANGS if dice.random() < 0.05 else dice.choice("pq")
             seconds = dice.uniform(1, 5) if provider == HANGS else dice.uniform(0.01, 0.3)
             message = Message(tenant, provider, seconds=seconds)

@@ -164,8 +164,8 @@ ROWS = (
     Row(
         promise="No more calls at once than the setting says; more are refused at once.",
         file="sidecar/core/fair.py",
-        good="            bounds.total - self.under_way,\n",
-        bad="            bounds.total + 1 - self.under_way,\n",
+        good="        left = self._most - self.under_way\n",
+        bad="        left = self._most + 1 - self.under_way\n",
         tests=("tests/core/test_fair.py::test_no_more_than_so_many_in_all",),
     ),
     Row(
