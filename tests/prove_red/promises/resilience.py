@@ -173,8 +173,8 @@ ROWS = (
     Row(
         promise="When there is room again whoever waits goes on.",
         file="sidecar/core/fair.py",
-        good="            self._may_go = self.waiting > 0\n",
-        bad="            self._may_go = self.waiting > self._bounds.line\n",
+        good="            self._may_go = self.waiting > 0\n        elif",
+        bad="            self._may_go = self.waiting > self._bounds.line\n        elif",
         tests=("tests/worker/test_fair.py::test_who_waits_has_its_turn_and_it_is_told",),
     ),
     Row(
