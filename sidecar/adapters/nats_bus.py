@@ -18,8 +18,9 @@ import nats.errors
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
 
-from sidecar.adapters.nats_client import Received, SturdyClient, next_server
+from sidecar.adapters.nats_client import SturdyClient, next_server
 from sidecar.adapters.nats_events import BusCounts, BusEvent, ConnectionLog, harmless, plain
+from sidecar.adapters.nats_message import Received
 from sidecar.adapters.nats_supervision import Pace, Supervision
 from sidecar.adapters.nats_url import NatsUrl, parse_url, shown
 from sidecar.ports import BusDenied, BusError, Message, NoResponders, Subscription

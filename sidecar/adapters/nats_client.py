@@ -1,4 +1,4 @@
-"""nats-py's client with its ways of dying closed. This file, `nats_events.py` and `nats_bus.py` alone import nats-py.
+"""nats-py's client with its ways of dying closed. This file and `nats_message|events|bus.py` alone import nats-py.
 
 Each override names the fault it closes; all were reproduced against nats-py 2.16.0 and nats-server 2.15.1. They touch
 underscored methods because nats-py offers no other place; the version is pinned to 2.16 and tests provoke each fault.
@@ -24,6 +24,7 @@ from nats.aio.subscription import Subscription
 from nats.protocol import command, parser
 
 from sidecar.adapters.nats_events import BusCounts, Malformed, cancelled, plain
+from sidecar.adapters.nats_message import PLAIN_BLOCK, Received, read_at_once
 from sidecar.adapters.tls import on_any_python
 
 # nats-py splits a MSG line at any whitespace, the server only at space and tab. With \v or \f in a subject any agent
@@ -38,30 +39,10 @@ HARMLESS = ("permissions violation", "invalid subject", "maximum subscriptions e
 HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.1
 FIRST_DELAY = 0.05
 MAX_DELAY = 2.0
-PLAIN_BLOCK = b"NATS/1.0\r\n"  # of headers, as everybody but the server writes it
 LATER = 0.02  # seconds that messages which may come later are gathered for
 
 _log = logging.getLogger(__name__)
 _dice = random.SystemRandom()
-
-
-class Received:
-    """`ports.Message`: one that was handed over. Its headers are read when somebody looks: of most nobody does."""
-
-    __slots__ = ("_block", "_headers", "data", "reply", "subject")
-
-    def __init__(self, subject: str, reply: str, data: bytes, headers: dict[str, str] | None, block: bytes) -> None:
-        self.subject = subject
-        self.reply = reply
-        self.data = data
-        self._headers = headers
-        self._block = block
-
-    @property
-    def headers(self) -> dict[str, str] | None:
-        if self._block:
-            self._headers, self._block = Client._parse_header_lines(self._block) or None, b""  # noqa: SLF001 - as above
-        return self._headers
 
 
 class SturdyClient(Client):
@@ -237,6 +218,13 @@ class SturdyClient(Client):
         writer = getattr(self._transport, "_io_writer", None)
         if writer is not None:  # uvloop then writes at once what is written, not at the end of the loop's turn
             writer.transport.set_write_buffer_limits(high=0)
+
+    async def _process_connect_init(self) -> None:
+        """Every message went by a stream, and by a task that was woken for it."""
+        await super()._process_connect_init()
+        reader = getattr(self._transport, "_io_reader", None)
+        if reader is not None:
+            read_at_once(reader, self, self._handed_over)
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         """A subject that is not UTF-8 or a header block of one byte ended the read loop: such a message is dropped."""

@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -46,6 +47,15 @@ async def test_carries_payload_headers_and_reply(bus: NatsBus, fresh_name: str) 
     assert [(m.subject, m.data, dict(m.headers or {}), m.reply) for m in received] == [
         (fresh_name, b"\x00\xff", {"Call-Id": "1", "X": "ü"}, "a.b")
     ]
+
+
+async def test_a_message_waits_for_no_turn_of_the_loop(bus: NatsBus, fresh_name: str) -> None:
+    """It is handed over while the socket is read: by then nats-py's read loop still waits for bytes."""
+    waits: list[bool] = []
+    await bus.subscribe(fresh_name, lambda _: waits.append(reader(bus)._waiter is not None))
+    bus.publish(fresh_name, b"")
+    await bus.round_trip(2)
+    assert waits == [True]
 
 
 async def test_one_of_a_queue_group_gets_a_message(bus: NatsBus, fresh_name: str) -> None:
@@ -378,11 +388,15 @@ async def test_a_read_loop_that_died_is_replaced(bus: NatsBus, fresh_name: str) 
         raise LookupError("nobody foresaw this")
 
     vars(parser)["parse"] = parse
-    bus.publish(fresh_name, b"")
+    await bus._client._send_ping()
     await until(lambda: bus.counts.reconnects, seconds=3)  # long before the pings that nobody reads would tell
     bus.publish(fresh_name, b"after")
     await bus.round_trip(2)
     assert received[-1].data == b"after"
+
+
+def reader(bus: NatsBus) -> Any:
+    return getattr(bus._client._transport, "_io_reader")  # noqa: B009 - nats-py tells of none
 
 
 async def publish_for_ever(bus: NatsBus, subject: str) -> None:

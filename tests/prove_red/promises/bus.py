@@ -10,6 +10,27 @@ SUPERVISION = "tests/nats/test_supervision.py"
 
 ROWS = (
     Row(
+        promise="A message is handed over in the turn in which the socket brought it.",
+        file="sidecar/adapters/nats_client.py",
+        good="            read_at_once(reader, self, self._handed_over)\n",
+        bad="            pass\n",
+        tests=("tests/nats/test_bus.py::test_a_message_waits_for_no_turn_of_the_loop",),
+    ),
+    Row(
+        promise="What nats-py has begun to read it reads to the end: no message overtakes another.",
+        file="sidecar/adapters/nats_message.py",
+        good="        if waits is not None and not state.buf and state.state == parser.AWAITING_CONTROL_LINE:\n",
+        bad="        if not state.buf and state.state == parser.AWAITING_CONTROL_LINE:\n",
+        tests=("tests/nats/test_message.py::test_everything_comes_once_and_in_order",),
+    ),
+    Row(
+        promise="A message that was cut by the network is put together again.",
+        file="sidecar/adapters/nats_message.py",
+        good="        if waits is not None and not state.buf and state.state == parser.AWAITING_CONTROL_LINE:\n",
+        bad="        if waits is not None:\n",
+        tests=("tests/nats/test_message.py::test_everything_comes_once_and_in_order",),
+    ),
+    Row(
         promise="No write begins on a link that does not answer, however connected the client looks.",
         file="sidecar/adapters/nats_bus.py",
         good="return self._client.is_connected and not self._supervision.doubtful",
