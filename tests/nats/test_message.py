@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nats.protocol.parser import Parser
 
+import sidecar.adapters.nats_client  # noqa: F401 - it mends nats-py's parser
 from sidecar.adapters.nats_message import Received, hand_over, read_at_once
 
 OURS, THEIRS = 7, 8  # subscriptions
@@ -59,7 +60,7 @@ async def seen(pieces: list[bytes], turns: list[int]) -> Connection:
     return connection
 
 
-WORD = st.sampled_from(["a", "sidecar.read.x", "_INBOX.me.1", "ü"])
+WORD = st.sampled_from(["a", "sidecar.read.x", "_INBOX.me.1", "ü", "a\x0b8", "a\x0c7"])
 DATA = st.one_of(st.binary(max_size=40), st.sampled_from([b"\r\n", b"MSG a 7 1\r\nx\r\n", b"PING\r\n"]))
 MESSAGE = st.tuples(
     st.sampled_from([OURS, OURS, THEIRS]), WORD, st.one_of(st.just(""), WORD), DATA, st.sampled_from([None, {"K": "v"}])
@@ -85,6 +86,24 @@ def test_everything_comes_once_and_in_order(messages: list[Any], data: st.DataOb
     connection = asyncio.run(seen(pieces, turns))
     expected = [("PING",) if message is None else tuple(message) for message in messages]
     assert connection.seen == expected
+
+
+@pytest.mark.parametrize("cut", [pytest.param(2, id="at the payload"), pytest.param(3, id="in the payload")])
+def test_a_payload_is_no_message(cut: int) -> None:
+    """Whatever it holds, and wherever the network cuts it off."""
+    message = wire((OURS, "a", "", wire((OURS, "b", "", b"forged", None)), None))
+    cut += message.index(b"\r\n")
+    connection = asyncio.run(seen([message[:cut], message[cut:]], [4, 4]))
+    assert [subject for _, subject, *_ in connection.seen] == ["a"]
+
+
+@pytest.mark.parametrize("cut", [pytest.param(0, id="read by ourselves"), pytest.param(1, id="read by nats-py")])
+@pytest.mark.parametrize(("number", "subject"), [(OURS, "a\x0b8"), (OURS, "a\x0c8"), (THEIRS, "a\x0b7")])
+def test_a_subject_is_one_word(number: int, subject: str, cut: int) -> None:
+    """Of white space the server takes only the space and the tab as an end of a word: nobody names another receiver."""
+    message = wire((number, subject, "", b"x", None))
+    connection = asyncio.run(seen([message[:cut], message[cut:]], [4, 4]))
+    assert connection.seen == [(number, subject, "", b"x", None)]
 
 
 def test_a_whole_message_waits_for_no_turn_of_the_loop() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.prove_red.row import Row
 
 BUS = "tests/nats/test_bus.py"
+MESSAGE = "tests/nats/test_message.py"
 HEAL = "tests/nats/test_heal.py"
 SUPERVISION = "tests/nats/test_supervision.py"
 
@@ -21,14 +22,14 @@ ROWS = (
         file="sidecar/adapters/nats_message.py",
         good="        if waits is not None and not state.buf and state.state == parser.AWAITING_CONTROL_LINE:\n",
         bad="        if not state.buf and state.state == parser.AWAITING_CONTROL_LINE:\n",
-        tests=("tests/nats/test_message.py::test_everything_comes_once_and_in_order",),
+        tests=(f"{MESSAGE}::test_everything_comes_once_and_in_order",),
     ),
     Row(
         promise="A message that was cut by the network is put together again.",
         file="sidecar/adapters/nats_message.py",
         good="        if waits is not None and not state.buf and state.state == parser.AWAITING_CONTROL_LINE:\n",
-        bad="        if waits is not None:\n",
-        tests=("tests/nats/test_message.py::test_everything_comes_once_and_in_order",),
+        bad="        if waits is not None and not state.buf:\n",
+        tests=(f"{MESSAGE}::test_a_payload_is_no_message",),
     ),
     Row(
         promise="No write begins on a link that does not answer, however connected the client looks.",
@@ -175,6 +176,13 @@ ROWS = (
         file="sidecar/adapters/nats_client.py",
         good='parser.MSG_RE = re.compile(rb"\\AMSG[ \\t]+([^ \\t\\r\\n]+)',
         bad='parser.MSG_RE = re.compile(rb"\\AMSG\\s+([^\\s]+)',
-        tests=(f"{BUS}::test_no_message_of_a_peer_ends_the_connection",),
+        tests=(f"{MESSAGE}::test_a_subject_is_one_word",),
+    ),
+    Row(
+        promise="Nor where we read it ourselves.",
+        file="sidecar/adapters/nats_message.py",
+        good='                _, subject, number, *reply, size = data[at:end].split(b" ")\n                head = 0\n',
+        bad="                _, subject, number, *reply, size = data[at:end].split()\n                head = 0\n",
+        tests=(f"{MESSAGE}::test_a_subject_is_one_word",),
     ),
 )
