@@ -13,8 +13,8 @@ class RawHeaders(httpx.Headers):
     """
 
     def __init__(self, raw: Iterable[tuple[bytes, bytes]]) -> None:
-        super().__init__()
         self._list = [(name, name.lower(), value) for name, value in raw]
+        self._encoding = None  # HTTPX finds it when it is asked for
 
     def __repr__(self) -> str:
         return f"RawHeaders({sorted({lower.decode('ascii', 'replace') for _, lower, _ in self._list})})"  # no values

@@ -28,6 +28,11 @@ def test_they_are_what_httpx_makes(raw: list[tuple[bytes, bytes]]) -> None:
     assert (ours.raw, ours.multi_items(), ours.encoding) == (theirs.raw, theirs.multi_items(), theirs.encoding)
 
 
+def test_nothing_of_httpx_is_missing() -> None:
+    """They are made without HTTPX's own way of making them."""
+    assert vars(RawHeaders([])).keys() == vars(httpx.Headers()).keys()
+
+
 def test_they_show_names_alone() -> None:
     """One of them may hold the credential."""
     assert repr(RawHeaders([(b"X-Key", b"hunter2"), (b"Accept", b"*/*")])) == "RawHeaders(['accept', 'x-key'])"

@@ -125,7 +125,7 @@ class Exchange:
 
 
 class _Whole(httpx.Response):
-    """A response whose decoded body is there already: reading it once more would only run it through HTTPX again."""
+    """A response whose decoded body is there already: HTTPX would copy its headers, and read the body once more."""
 
     def __init__(
         self,
@@ -135,11 +135,17 @@ class _Whole(httpx.Response):
         request: httpx.Request,
         extensions: dict[str, object],
     ) -> None:
-        super().__init__(
-            status, headers=RawHeaders(headers), stream=httpx.ByteStream(body), request=request, extensions=extensions
-        )
-        self._content = body
+        self.status_code = status
+        self.headers = RawHeaders(headers)
+        self.next_request = None
+        self.extensions = extensions
+        self.history = []
         self.is_closed = self.is_stream_consumed = True
+        self.default_encoding = "utf-8"
+        self.stream = httpx.ByteStream(body)
+        self._request = request
+        self._content = body
+        self._num_bytes_downloaded = 0
 
 
 async def _content(request: httpx.Request) -> bytes:

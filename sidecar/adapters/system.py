@@ -17,12 +17,14 @@ TICK = 0.001  # seconds
 class SystemClock:
     """Monotonic and wall time. `now` is the running loop's clock, so that a deadline means the same everywhere."""
 
-    def now(self) -> float:
-        # uvloop's own time stands still within a loop turn. On Linux both count CLOCK_MONOTONIC: take the finer one.
-        return time.monotonic() if sys.platform == "linux" else asyncio.get_running_loop().time()
+    if sys.platform == "linux":  # uvloop's own time stands still within a loop turn: both count CLOCK_MONOTONIC
+        now = staticmethod(time.monotonic)
+    else:
 
-    def wall(self) -> float:
-        return time.time()
+        def now(self) -> float:
+            return asyncio.get_running_loop().time()
+
+    wall = staticmethod(time.time)
 
     async def sleep(self, seconds: float) -> None:
         """Sleep at least that long: uvloop's timers may fire up to a millisecond early."""

@@ -6,6 +6,7 @@ always, no `Connection`, and a body of unknown size is read first and sent with 
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from collections.abc import AsyncIterator
 
@@ -248,6 +249,19 @@ async def test_the_answer_comes_back_the_same(
             results.append(seen(response, await response.aread(), packed=packed))
     theirs, ours = results
     assert ours == theirs
+
+
+async def test_a_response_has_all_that_one_of_httpx_has(sender: Http1Sender) -> None:
+    """It is made without HTTPX's own way of making one; a body that was read is there to be read again."""
+    async with serving(answering(OK)) as served:
+        request = httpx.Request("GET", served.url)
+        ours = await sender.send(request, deadline=asyncio.get_running_loop().time() + 5, max_body=1_000)
+    assert isinstance(ours, httpx.Response)
+    theirs = httpx.Response(200, stream=httpx.ByteStream(b"ok"), request=request)
+    assert vars(ours).keys() == vars(theirs).keys() | {"_content"}
+    assert (ours.request, ours.is_closed, ours.is_stream_consumed) == (request, True, True)
+    assert await ours.aread() == ours.content == ours.read()
+    assert (ours.num_bytes_downloaded, ours.history, len(ours.cookies)) == (0, [], 0)
 
 
 @pytest.mark.parametrize("status", [b"200 OK", b"404 Not Found"])
