@@ -67,10 +67,11 @@ class _Line(Generic[Of]):
 class _Room:
     """So many places, and how many of them who has."""
 
-    __slots__ = ("_largest", "_most", "_weight", "of", "under_way")
+    __slots__ = ("_kept", "_largest", "_most", "_weight", "of", "under_way")
 
     def __init__(self, most: int, weight: Callable[[str], int]) -> None:
         self._most = most
+        self._kept = -(-most // KEPT)
         self._weight = weight
         self._largest: float | None = None  # of what one tenant has, by its weight; None: to be looked for
         self.of: dict[str, int] = {}
@@ -79,10 +80,12 @@ class _Room:
     def left(self, tenant: str) -> int:
         """How many more of the tenant may come in, at least."""
         left = self._most - self.under_way
-        kept = min(len(self.of) - (tenant in self.of), -(-self._most // KEPT))
+        if left <= 0:
+            return 0
+        kept = min(self._kept, len(self.of) - (tenant in self.of))
         if left > kept:
             return left - kept
-        return left if left and self._is_behind(tenant) else 0
+        return left if self._is_behind(tenant) else 0
 
     def enter(self, tenant: str) -> bool:
         """Returns whether others that were not behind may be so now."""
@@ -186,12 +189,12 @@ class Fair(Generic[Of]):
 
     def _room(self, tenant: str, provider: str) -> int:
         """How many more of them might be under way."""
-        bounds, there = self._bounds, self._providers.get(provider)
-        return min(
-            self._all.left(tenant),
-            bounds.tenant - self._all.of.get(tenant, 0),
-            there.left(tenant) if there else bounds.provider,
-        )
+        bounds, everywhere = self._bounds, self._all
+        left = min(everywhere.left(tenant), bounds.tenant - everywhere.of.get(tenant, 0))
+        if left <= 0:
+            return 0
+        there = self._providers.get(provider)
+        return min(left, there.left(tenant) if there else bounds.provider)
 
     def _is_full(self, tenant: str, room: int) -> bool:
         """Whether its line is, or all lines together are: of these every tenant has a share that no other takes. Who

@@ -121,21 +121,21 @@ ROWS = (
     Row(
         promise="One tenant's bound holds.",
         file="sidecar/core/fair.py",
-        good="            bounds.tenant - self._all.of.get(tenant, 0),\n",
-        bad="",
+        good="        left = min(everywhere.left(tenant), bounds.tenant - everywhere.of.get(tenant, 0))\n",
+        bad="        left = everywhere.left(tenant)\n",
         tests=("tests/worker/test_fair.py::test_one_tenant_leaves_room_for_others",),
     ),
     Row(
         promise="A provider that hangs does not fill the sidecar.",
         file="sidecar/core/fair.py",
-        good="            there.left(tenant) if there else bounds.provider,\n",
-        bad="            bounds.provider,\n",
+        good="        return min(left, there.left(tenant) if there else bounds.provider)\n",
+        bad="        return left\n",
         tests=(f"{FAIR}::test_a_provider_that_is_full_holds_up_no_other",),
     ),
     Row(
         promise="Who has most under way leaves the last places to the others.",
         file="sidecar/core/fair.py",
-        good="        return left if left and self._is_behind(tenant) else 0\n",
+        good="        return left if self._is_behind(tenant) else 0\n",
         bad="        return left\n",
         tests=(
             f"{FAIR}::test_who_has_most_leaves_the_last_places_to_the_others",
@@ -145,14 +145,14 @@ ROWS = (
     Row(
         promise="Who has less than another may have the last places.",
         file="sidecar/core/fair.py",
-        good="        return left if left and self._is_behind(tenant) else 0\n",
+        good="        return left if self._is_behind(tenant) else 0\n",
         bad="        return 0\n",
         tests=(f"{FAIR}::test_who_has_most_leaves_the_last_places_to_the_others",),
     ),
     Row(
         promise="A tenth of the room is kept at most.",
         file="sidecar/core/fair.py",
-        good="        kept = min(len(self.of) - (tenant in self.of), -(-self._most // KEPT))\n",
+        good="        kept = min(self._kept, len(self.of) - (tenant in self.of))\n",
         bad="        kept = len(self.of) - (tenant in self.of)\n",
         tests=(f"{FAIR}::test_a_tenth_is_kept_at_most",),
     ),
