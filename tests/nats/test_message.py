@@ -88,6 +88,12 @@ def test_everything_comes_once_and_in_order(messages: list[Any], data: st.DataOb
     assert connection.seen == expected
 
 
+def test_no_message_overtakes_another() -> None:
+    """What nats-py was given and has not read yet comes first."""
+    connection = asyncio.run(seen([wire((THEIRS, "a", "", b"", None)), wire((OURS, "b", "", b"", None))], [1, 0]))
+    assert [subject for _, subject, *_ in connection.seen] == ["a", "b"]
+
+
 @pytest.mark.parametrize("cut", [pytest.param(2, id="at the payload"), pytest.param(3, id="in the payload")])
 def test_a_payload_is_no_message(cut: int) -> None:
     """Whatever it holds, and wherever the network cuts it off."""

@@ -22,7 +22,7 @@ ROWS = (
         file="sidecar/adapters/nats_message.py",
         good="        if waits is not None and not state.buf and state.state == parser.AWAITING_CONTROL_LINE:\n",
         bad="        if not state.buf and state.state == parser.AWAITING_CONTROL_LINE:\n",
-        tests=(f"{MESSAGE}::test_everything_comes_once_and_in_order",),
+        tests=(f"{MESSAGE}::test_no_message_overtakes_another",),
     ),
     Row(
         promise="A message that was cut by the network is put together again.",
