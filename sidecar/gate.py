@@ -71,6 +71,8 @@ class Gate:
         self._standing: deque[Arrived] = deque()  # calls in a line, not seated
         self._others: set[Arrived] = set()  # what is no call, in a line
         self._scheduled = False
+        self._full: tuple[str, str] | None = None  # tenant and provider that have no room, until anything changes
+        self._refused = self._refusals[Verdict.ALL_FULL]  # what these were told
 
     @property
     def waiting(self) -> int:
@@ -82,20 +84,26 @@ class Gate:
         """Let the message in, or say why not. Of what is no call, each kind has room as a provider has."""
         tokens = message.subject.split(".", 5)
         provider = tokens[4] if call and len(tokens) > 4 else tokens[1]  # noqa: PLR2004
-        arrived = Arrived(tokens[2], provider, message=message, answer=answer, endpoint=endpoint, accepted=accepted)
+        whose = tokens[2], provider
+        if whose == self._full:  # as most of ten thousand that come at once
+            return self._refused
+        arrived = Arrived(*whose, message=message, answer=answer, endpoint=endpoint, accepted=accepted)
         verdict = self._fair.ask(arrived)
         if verdict is Verdict.BEGIN:
             self._start(arrived)
         elif verdict is Verdict.WAIT:
             (self._standing.append if call else self._others.add)(arrived)
         else:
-            return self._refusals[verdict]
+            self._full, self._refused = whose, self._refusals[verdict]
+            return self._refused
+        self._full = None
         if not self._scheduled:
             self._schedule()
         return None
 
     def leave(self, arrived: Arrived) -> None:
         """It has ended."""
+        self._full = None
         self._fair.leave(arrived)
         if not self._scheduled:
             self._schedule()
@@ -109,6 +117,7 @@ class Gate:
         away = [*(arrived for arrived in self._standing if arrived.waits), *self._others]
         self._standing.clear()
         self._others.clear()
+        self._full = None
         for arrived in away:
             self._fair.leave(arrived)
         return away
@@ -121,6 +130,7 @@ class Gate:
 
     def _turn(self) -> None:
         self._scheduled = False
+        self._full = None
         for place in self._fair.turn():
             self._others.discard(place)
             if place.turn is None:

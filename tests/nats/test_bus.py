@@ -152,6 +152,22 @@ async def test_a_header_stays_in_its_line(bus: NatsBus, fresh_name: str, value: 
     assert (message.subject, dict(message.headers or {})) == (fresh_name, {"One": expected, "Two": "2"})
 
 
+async def test_headers_are_those_of_their_message(bus: NatsBus, fresh_name: str) -> None:
+    """Also where the same dictionary is published again with something else in it."""
+    received = await inbox_of(bus, fresh_name)
+    headers = {"A": "1"}
+    for change in ({}, {"A": "2"}, {"B": "3"}, {}):
+        headers |= change
+        bus.publish(fresh_name, b"", headers=headers)
+    await bus.round_trip(2)
+    assert [dict(message.headers or {}) for message in received] == [
+        {"A": "1"},
+        {"A": "2"},
+        {"A": "2", "B": "3"},
+        {"A": "2", "B": "3"},
+    ]
+
+
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "a\r\nb", "ü"])
 async def test_a_header_that_has_no_name_is_refused(bus: NatsBus, fresh_name: str, name: str) -> None:
     """And nothing is published."""

@@ -135,6 +135,43 @@ async def test_ten_thousand_at_a_stuck_sidecar() -> None:
     assert len(house.bus.published) == 10_000
 
 
+@pytest.mark.parametrize("who", ["the call under way", "the call in the line"])
+async def test_who_was_refused_is_let_in_when_there_is_room(who: str) -> None:
+    """A refusal holds for as long as nothing changes: not longer than until any other call is gone."""
+    house, sender = full(max_waiting=1)
+    await house.start()
+    for number in range(4):
+        house.bus.hand_in(letter(number, **{"Call-Id": f"{ID[:-1]}{number}"}))
+    await house.settled()
+    assert answers(house) == {"_INBOX.2": Reason.QUEUE_FULL, "_INBOX.3": Reason.QUEUE_FULL}
+    if who == "the call under way":
+        sender.gate.set()
+    else:
+        house.bus.hand_in(Letter(f"sidecar.cancel.default.default.{ID[:-1]}1", b"", reply="_INBOX.cancel"))
+    await house.settled()
+    house.bus.hand_in(letter(4))
+    sender.gate.set()
+    await house.settled()
+    assert answers(house)["_INBOX.4"] == "ok"
+
+
+async def test_another_tenant_is_asked_for_itself() -> None:
+    """That one is refused says nothing of another."""
+    house, sender = full(2, max_per_tenant=1, max_waiting=0)
+    await house.start()
+    for number in range(3):
+        house.bus.hand_in(letter(number))
+    house.bus.hand_in(letter(3, "acme"))
+    sender.gate.set()
+    await house.settled()
+    told = answers(house)
+    assert (told["_INBOX.1"], told["_INBOX.2"], told["_INBOX.3"]) == (
+        Reason.TENANT_LIMIT,
+        Reason.TENANT_LIMIT,
+        NO_CREDENTIAL,
+    )
+
+
 async def test_who_waits_when_the_sidecar_ends() -> None:
     """Within the grace it has its turn; past it each is told that the sidecar ends, seated or not."""
     house, sender = full(max_waiting=50)

@@ -178,6 +178,27 @@ ROWS = (
         tests=("tests/worker/test_fair.py::test_who_waits_has_its_turn_and_it_is_told",),
     ),
     Row(
+        promise="Who was refused is let in as soon as there is room.",
+        file="sidecar/gate.py",
+        good='        """It has ended."""\n        self._full = None\n',
+        bad='        """It has ended."""\n',
+        tests=("tests/worker/test_fair.py::test_who_was_refused_is_let_in_when_there_is_room",),
+    ),
+    Row(
+        promise="That one tenant is refused says nothing of another.",
+        file="sidecar/gate.py",
+        good="        if whose == self._full:",
+        bad="        if self._full is not None:",
+        tests=("tests/worker/test_fair.py::test_another_tenant_is_asked_for_itself",),
+    ),
+    Row(
+        promise="A message has its own headers, not those of the one before.",
+        file="sidecar/adapters/nats_client.py",
+        good="            if headers != self._said:",
+        bad="            if headers.keys() != self._said.keys():",
+        tests=("tests/nats/test_bus.py::test_headers_are_those_of_their_message",),
+    ),
+    Row(
         promise="A burst of one caller is spread, so that others have their turn meanwhile.",
         file="sidecar/core/fair.py",
         good=" and self._may_begin(place.tenant):\n",
