@@ -155,6 +155,19 @@ async def test_who_was_refused_is_let_in_when_there_is_room(who: str) -> None:
     assert answers(house)["_INBOX.4"] == "ok"
 
 
+async def test_who_was_refused_is_let_in_where_nobody_waits() -> None:
+    """Nobody's turn comes when the call under way has ended; there is room all the same."""
+    house, sender = full(max_waiting=0)
+    await house.start()
+    for number in range(2):
+        house.bus.hand_in(letter(number))
+    sender.gate.set()
+    await house.settled()
+    house.bus.hand_in(letter(2))
+    await house.settled()
+    assert answers(house) == {"_INBOX.0": "ok", "_INBOX.1": Reason.QUEUE_FULL, "_INBOX.2": "ok"}
+
+
 async def test_another_tenant_is_asked_for_itself() -> None:
     """That one is refused says nothing of another."""
     house, sender = full(2, max_per_tenant=1, max_waiting=0)

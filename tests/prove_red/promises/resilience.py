@@ -182,7 +182,7 @@ ROWS = (
         file="sidecar/gate.py",
         good='        """It has ended."""\n        self._full = None\n',
         bad='        """It has ended."""\n',
-        tests=("tests/worker/test_fair.py::test_who_was_refused_is_let_in_when_there_is_room",),
+        tests=("tests/worker/test_fair.py::test_who_was_refused_is_let_in_where_nobody_waits",),
     ),
     Row(
         promise="That one tenant is refused says nothing of another.",
