@@ -161,6 +161,7 @@ async def test_who_was_refused_is_let_in_where_nobody_waits() -> None:
     await house.start()
     for number in range(2):
         house.bus.hand_in(letter(number))
+        await house.settled()
     sender.gate.set()
     await house.settled()
     house.bus.hand_in(letter(2))
