@@ -157,6 +157,6 @@ def _refusal(verdict: Verdict, bounds: Bounds) -> Failure:
         detail = f"{bounds.tenant} calls of this tenant are under way and {bounds.line} wait: no more are taken"
     else:
         reason = Reason.QUEUE_FULL
-        most = f"{bounds.total} calls in all, {bounds.provider} at one provider, the last of them for who has fewest"
+        most = f"{bounds.total} calls in all, {bounds.provider} at one provider, the last few not for who has most"
         detail = f"as many calls are under way as this sidecar takes ({most}), and as many wait as may"
     return Failure(reason=reason, detail=detail, retry_after=RETRY_SECONDS)
