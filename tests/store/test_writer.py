@@ -14,6 +14,8 @@ from sidecar.adapters.nats_server import embedded_server
 from sidecar.adapters.nats_store import NatsStore
 from sidecar.adapters.nats_streams import bucket, provision
 from sidecar.adapters.system import SystemClock, SystemRandom
+from sidecar.ports import Clock
+from sidecar.sandbox.scripted import ManualClock
 from sidecar.store.write import Conflict, Doubt, Full, Unknown, Unreached, Written
 from sidecar.store.writer import Writer
 from tests.fixtures_nats import frozen
@@ -22,9 +24,19 @@ from tests.nats.between import Between, Replaced, api_error, lost, nobody
 pytestmark = pytest.mark.anyio
 
 
-def writer_on(bus: NatsBus, *answers: Replaced, attempt_seconds: float = 2.0) -> tuple[Writer, Between]:
+def writer_on(
+    bus: NatsBus, *answers: Replaced, attempt_seconds: float = 2.0, clock: Clock | None = None
+) -> tuple[Writer, Between]:
     between = Between(bus, list(answers))
-    return Writer(NatsStore(between, attempt_seconds=attempt_seconds), SystemClock(), SystemRandom()), between
+    store = NatsStore(between, attempt_seconds=attempt_seconds)
+    return Writer(store, clock or SystemClock(), SystemRandom()), between
+
+
+class UntilTheThirdPause(ManualClock):
+    """Stands still but for pauses, and the third takes an hour."""
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(3600 if len(self.slept) == 2 else seconds)
 
 
 @pytest.fixture
@@ -135,11 +147,11 @@ async def test_a_full_bucket(bus: NatsBus, fresh_name: str) -> None:
 
 async def test_a_bucket_that_is_not_there(bus: NatsBus, fresh_name: str) -> None:
     """Nobody to receive it until the end: nothing was written, and that is known."""
-    writer, between = writer_on(bus)
-    outcome = await writer.create(fresh_name, "k", b"v", within=0.4)
+    writer, between = writer_on(bus, attempt_seconds=60, clock=UntilTheThirdPause())
+    outcome = await writer.create(fresh_name, "k", b"v", within=60)
     assert isinstance(outcome, Unreached)
     assert f"{fresh_name} does not exist" in outcome.said
-    assert len(between.ids) > 1
+    assert len(between.ids) == 3
 
 
 async def test_a_server_that_stalls(tmp_path: Path) -> None:
