@@ -6,8 +6,6 @@ into one step of time share one timer, as a timer of the loop costs as much as d
 
 from __future__ import annotations
 
-import asyncio
-
 from sidecar.model import Reason
 from sidecar.stop import Stop
 
@@ -23,7 +21,7 @@ class Overdue:
 
     def expect(self, stop: Stop, left: float) -> set[Stop]:
         """Have the call told to stop soon after so many seconds, unless `stop` is taken out of what is returned."""
-        loop = asyncio.get_running_loop()
+        loop = stop.task.get_loop()  # who asks for the running one asks the system for the process, too
         step = int((loop.time() + max(0.0, left) + PATIENCE) * STEPS_PER_SECOND) + 1
         due = self._due.get(step)
         if due is None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import httpx
 
@@ -15,6 +14,7 @@ from sidecar.log import defect
 from sidecar.model import Call, Failure, Outcome
 from sidecar.ports import Clock
 from sidecar.run import Observer, Run
+from sidecar.wire.event import Event
 
 log = logging.getLogger("sidecar.telling")
 
@@ -47,44 +47,37 @@ class Telling:
         self, run: Run, answer: httpx.Response | Failure, result: Outcome, decision: Decision, began: float
     ) -> None:
         """Tell of one exchange; of the last one behind the reply, which waits for nothing."""
-        tell = partial(
-            self._attempt,
-            run,
+        made = partial(
+            story.attempt,
+            run.call,
             self._clock.now(),
             self._clock.wall(),
             number=run.attempts,
+            began=began,
+            provider=run.provider,
+            request=run.request,
             answer=answer,
             result=result,
             decision=decision,
-            began=began,
+            secrets=run.secrets,
             credential=run.credential,
         )
         if decision.delay is None:
-            self._observer.later(tell)
+            self._observer.later(partial(self._tell, run.call, made))
         else:
-            tell()
+            self._tell(run.call, made)
 
     def finished(
         self, call: Call, *, attempts: int, result: Outcome, why: Sequence[str], replayed: str | None = None
     ) -> None:
         """Tell how it ended, behind the reply."""
         now, wall = self._clock.now(), self._clock.wall()
-        self._observer.later(
-            partial(self._finished, call, now, wall, attempts=attempts, result=result, why=why, replayed=replayed)
-        )
+        made = partial(story.finished, call, now, wall, attempts=attempts, result=result, why=why, replayed=replayed)
+        self._observer.later(partial(self._tell, call, made))
 
-    def _attempt(self, run: Run, now: float, wall: float, **known: Any) -> None:
+    def _tell(self, call: Call, made: Callable[[], Event]) -> None:
         try:
-            told = story.attempt(
-                run.call, now, wall, provider=run.provider, request=run.request, secrets=run.secrets, **known
-            )
-            self._observer.emit(told)
-        except Exception as error:  # noqa: BLE001 - as above
-            _untold(run.call, error)
-
-    def _finished(self, call: Call, now: float, wall: float, **known: Any) -> None:
-        try:
-            self._observer.emit(story.finished(call, now, wall, **known))
+            self._observer.emit(made())
         except Exception as error:  # noqa: BLE001 - as above
             _untold(call, error)
 

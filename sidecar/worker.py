@@ -76,9 +76,11 @@ class Worker:
         self._others: set[asyncio.Task[None]] = set()  # answers to cancels
         self._grace: anyio.CancelScope | None = None
         self._over = False
+        self._loop: asyncio.AbstractEventLoop
 
     async def start(self) -> None:
         """Subscribe to what the scope wants, and to the service protocol."""
+        self._loop = asyncio.get_running_loop()
         for verb in VERBS:
             for subject in self._service.subjects(verb):
                 await self._subscribe_protocol(verb, subject)
@@ -173,7 +175,7 @@ class Worker:
 
     def _start(self, arrived: Arrived) -> None:
         stop = Stop(arrived.turn)
-        task = stop.task = asyncio.get_running_loop().create_task(self._serve(arrived, stop))
+        task = stop.task = self._loop.create_task(self._serve(arrived, stop))
         self._tasks[task] = stop
         self._counters.in_flight(len(self._tasks))
 
@@ -182,7 +184,7 @@ class Worker:
         self._replies.refuse(message, failure)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+        task = self._loop.create_task(work)
         self._others.add(task)
         task.add_done_callback(self._others.discard)
 

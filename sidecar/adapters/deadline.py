@@ -25,7 +25,7 @@ class Deadlines:
         if due is None:
             due = self._due[step] = set()
             self._loop.call_at(step / STEPS_PER_SECOND, self._expire, step)
-        return Deadline(due)
+        return Deadline(due, self._loop)
 
     def _expire(self, step: int) -> None:
         for deadline in self._due.pop(step):
@@ -35,14 +35,15 @@ class Deadlines:
 class Deadline:
     """One scope of `Deadlines`. A cancellation that came from elsewhere passes through it unchanged."""
 
-    __slots__ = ("_cancelling", "_due", "_expired", "_task")
+    __slots__ = ("_cancelling", "_due", "_expired", "_loop", "_task")
 
-    def __init__(self, due: set[Deadline]) -> None:
+    def __init__(self, due: set[Deadline], loop: asyncio.AbstractEventLoop) -> None:
         self._due = due
+        self._loop = loop
         self._expired = False
 
     def __enter__(self) -> None:
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         if task is None:
             raise RuntimeError("a deadline needs a task to cancel")
         self._task = task

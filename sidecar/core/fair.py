@@ -182,7 +182,8 @@ class Fair(Generic[Of]):
 
     def _has_others(self, tenant: str) -> bool:
         """Whether anything of another tenant is under way or waits."""
-        return any(other != tenant for other in self._all.of) or any(other != tenant for other in self._lines)
+        under_way, lines = self._all.of, self._lines
+        return len(under_way) > (tenant in under_way) or len(lines) > (tenant in lines)
 
     def _has_room(self, tenant: str, provider: str) -> bool:
         return self._room(tenant, provider) > 0

@@ -54,6 +54,7 @@ class TracePublisher:
         self._bus = bus
         self._prefix = prefix
         self._counters = counters
+        self._behind: list[Callable[[], None]] = []
         self._count: dict[type[Event], Callable[[Any], None]] = {
             Attempt: self._attempted,
             Wait: self._waited,
@@ -76,7 +77,14 @@ class TracePublisher:
         return True
 
     def later(self, tell: Callable[[], None]) -> None:
-        asyncio.get_running_loop().call_soon(tell)
+        if not self._behind:
+            asyncio.get_running_loop().call_soon(self._tell)
+        self._behind.append(tell)
+
+    def _tell(self) -> None:
+        behind, self._behind = self._behind, []
+        for tell in behind:
+            tell()
 
     async def handed_over(self) -> bool:
         if not self._bus.connected:

@@ -104,7 +104,7 @@ def decode_input(payload: bytes) -> dict[str, Any] | Failure:
 
 def call_id_at(wall: float, dice: bytes) -> str:
     """A UUIDv7 (RFC 9562 section 5.7) of this moment from 10 random bytes."""
-    text = f"{int(wall * 1000) & (1 << 48) - 1:012x}{dice[:10].hex()}"
+    text = ((int(wall * 1000) & (1 << 48) - 1).to_bytes(6) + dice[:10]).hex()
     return f"{text[:8]}-{text[8:12]}-7{text[13:16]}-{VARIANT[dice[2] >> 4 & 3]}{text[17:20]}-{text[20:]}"
 
 

@@ -134,6 +134,7 @@ def connect_subject(prefix: str, address: ConnectAddress) -> str:
     return f"{prefix}.connect.{tenant}.{connection}.{address.provider}.{address.verb}"
 
 
+@lru_cache(maxsize=4_096)
 def trace_subject(prefix: str, tenant: str, connection: str, provider: str, event: str) -> str:
     return f"{prefix}.trace.{encode_token(tenant)}.{encode_token(connection)}.{encode_token(provider)}.{event}"
 

@@ -244,7 +244,8 @@ async def test_told_before_its_first_step() -> None:
 async def test_another_cancellation_is_not_swallowed() -> None:
     """Of the task, by whoever made it: the end is told, and the cancellation goes on."""
     house = hanging()()
-    task = asyncio.ensure_future(house.executor.run(house.call(WRITE), stop=Stop()))
+    stop = Stop()
+    task = stop.task = asyncio.ensure_future(house.executor.run(house.call(WRITE), stop=stop))
     await settled()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

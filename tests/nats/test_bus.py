@@ -129,16 +129,21 @@ async def test_max_payload_is_the_servers(bus: NatsBus, fresh_name: str) -> None
 
 
 @pytest.mark.parametrize("subject", ["", "a b", "a\tb", "a\r\nPING\r\n", "a\nPING", "a\rPING"])
-async def test_an_illegal_subject_is_refused(bus: NatsBus, subject: str) -> None:
+@pytest.mark.parametrize("headers", [None, {"A": "b"}])
+async def test_an_illegal_subject_is_refused(bus: NatsBus, subject: str, headers: dict[str, str] | None) -> None:
     """A subject cannot smuggle a command."""
     with pytest.raises(BusError, match="invalid subject"):
-        bus.publish(subject, b"")
+        bus.publish(subject, b"", headers=headers)
 
 
-async def test_an_illegal_reply_subject_is_refused(bus: NatsBus, fresh_name: str) -> None:
+@pytest.mark.parametrize("reply", ["a 0\r\n\r\nPUB x", " a", "a b", "a\tb"])
+@pytest.mark.parametrize("headers", [None, {"A": "b"}])
+async def test_an_illegal_reply_subject_is_refused(
+    bus: NatsBus, fresh_name: str, reply: str, headers: dict[str, str] | None
+) -> None:
     """Nor can the subject for the reply."""
     with pytest.raises(BusError, match="invalid subject"):
-        bus.publish(fresh_name, b"", reply="a 0\r\n\r\nPUB x")
+        bus.publish(fresh_name, b"", headers=headers, reply=reply)
 
 
 @pytest.mark.parametrize("value", ["a\r\n\r\nPUB x 0\r\n\r\n", "\ra\nb\r", " a ", ""])

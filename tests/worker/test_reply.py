@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
 
+from sidecar.adapters.prometheus_metrics import Metrics
 from sidecar.gate import Admission
 from sidecar.log import JsonLines, TextLines
 from sidecar.model import Access, Outcome
@@ -41,7 +43,12 @@ async def test_a_call_is_answered() -> None:
 class PublishedTrace(EventLog):
     """Takes the last events of a call when the trace that is published does."""
 
-    later = TracePublisher.later
+    def __init__(self) -> None:
+        super().__init__()
+        self.published = TracePublisher(ScriptedBus(), "sidecar", Metrics(lambda _provider, _name: True, "digest"))
+
+    def later(self, tell: Callable[[], None]) -> None:
+        self.published.later(tell)
 
 
 async def test_a_reply_does_not_wait_for_the_story_of_its_call() -> None:

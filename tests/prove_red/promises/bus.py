@@ -144,6 +144,13 @@ ROWS = (
         tests=(f"{BUS}::test_an_illegal_subject_is_refused",),
     ),
     Row(
+        promise="A subject cannot smuggle a command.",
+        file="sidecar/adapters/nats_client.py",
+        good='words.count(" ") > 1 + bool(reply) or',
+        bad='words.count(" ") > 2 or',
+        tests=(f"{BUS}::test_an_illegal_subject_is_refused",),
+    ),
+    Row(
         promise="No value of a header ends its line.",
         file="sidecar/adapters/nats_client.py",
         good='if lines.count("\\r") + lines.count("\\n") > 2 * len(headers):',
