@@ -1,6 +1,7 @@
 """One contender under load: `python -m tests.bench.agent KIND TARGET IN_FLIGHT SECONDS`; prints its figures as JSON.
 
-KIND is `httpx` (its default client), `aiohttp` (one session), or `sidecar` (requests over NATS).
+KIND is `httpx` (its default client), `aiohttp` (one session), `sidecar` (requests over NATS), or `nats` (the same, and
+nobody calls an API).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Awaitable, Callable
 
 INPUT = {"title": "Login fails on Safari", "labels": ["bug", "web"]}
 WARM_SECONDS = 0.5
+ECHO = "bench.echo"
 Call = Callable[[], Awaitable[None]]
 Close = Callable[[], Awaitable[object]]
 
@@ -58,7 +60,20 @@ async def sidecar_call(url: str) -> tuple[Call, Close]:
     return call, client.close
 
 
-KINDS = {"httpx": httpx_call, "aiohttp": aiohttp_call, "sidecar": sidecar_call}
+async def nats_call(url: str) -> tuple[Call, Close]:
+    import nats
+
+    client = await nats.connect(url)
+    payload = json.dumps(INPUT).encode()
+
+    async def call() -> None:
+        answer = await client.request(ECHO, payload, timeout=30)
+        assert json.loads(answer.data) == INPUT, answer.data
+
+    return call, client.close
+
+
+KINDS = {"httpx": httpx_call, "aiohttp": aiohttp_call, "nats": nats_call, "sidecar": sidecar_call}
 
 
 async def load(kind: str, target: str, in_flight: int, seconds: float) -> dict[str, float]:
