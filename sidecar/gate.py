@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -49,15 +48,17 @@ class Admission(msgspec.Struct, frozen=True):
         )
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
-class Arrived(Place):
+class Arrived(Place, eq=False, kw_only=True):
     """A message at the gate. `turn`: what it waits for once it is seated."""
 
-    message: Message = field(repr=False)  # an import holds a secret
+    message: Message
     answer: Answerer
     endpoint: Endpoint
     accepted: float
     turn: asyncio.Future[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"Arrived({self.tenant!r}, {self.provider!r})"  # an import holds a secret
 
 
 class Gate:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
@@ -82,8 +81,7 @@ class Ended(msgspec.Struct, frozen=True):
     again: bool = False
 
 
-@dataclass(slots=True)
-class Run:
+class Run(msgspec.Struct, eq=False):
     """One call under way. `told`: the trace knows that it started. `side_effect` is what all its attempts so far may
     have done, not the last one alone. `began`: when the exchange began that has not ended yet, and `entry` what its
     end tells the breaker. `last`: what the attempt before ended in.
@@ -115,7 +113,7 @@ class Run:
     replayed: Done | None = None
     again: bool = False
     permit: Permit | None = None
-    why: list[str] = field(default_factory=list)
+    why: list[str] = []
 
     def may_send(self) -> bool:
         """Whether its leave for an exchange holds now."""

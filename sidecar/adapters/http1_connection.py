@@ -18,7 +18,7 @@ class Connection(asyncio.Protocol):
     What a server says while nothing is awaited must not become the answer to the next request: that closes it.
     """
 
-    __slots__ = ("_answer", "_loop", "_socket", "_waiter", "closed", "first_byte", "transport")
+    __slots__ = ("_answer", "_clear", "_loop", "_socket", "_waiter", "closed", "first_byte", "transport")
 
     transport: asyncio.Transport
 
@@ -27,6 +27,7 @@ class Connection(asyncio.Protocol):
         self._answer: Answer | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._socket: poll | None = None
+        self._clear: list[tuple[int, int]] = []  # what `_socket` tells where nothing is to be read, and there is room
         self.closed = False
         self.first_byte = 0.0
 
@@ -55,8 +56,10 @@ class Connection(asyncio.Protocol):
             return False
         if self._socket is None:
             self._socket = poll()
-            self._socket.register(self.transport.get_extra_info("socket").fileno(), POLLIN | POLLOUT)
-        return [event for _, event in self._socket.poll(0)] == [POLLOUT]
+            number = self.transport.get_extra_info("socket").fileno()
+            self._socket.register(number, POLLIN | POLLOUT)
+            self._clear = [(number, POLLOUT)]
+        return self._socket.poll(0) == self._clear
 
     def cut(self) -> None:
         """End it at once: unsent bytes are discarded, and nothing more is read."""

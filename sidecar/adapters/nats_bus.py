@@ -188,8 +188,7 @@ class NatsBus:
         client = self._client
         if self._open > 1:  # those that came together publish in the same turn of the loop: one write serves them
             await asyncio.sleep(0)
-        client.write_now()
-        if client.unwritten:
+        if not client.write_now():
             await self._taken(client.queued)
 
     async def _taken(self, mark: int) -> None:

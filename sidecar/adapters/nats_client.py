@@ -168,16 +168,19 @@ class SturdyClient(Client):
         """Bytes published and not yet taken by the kernel: nats-py's own buffer and the transport's."""
         return self.pending_data_size + self._written()
 
-    def write_now(self) -> None:
-        """Write what is published to the socket at once, without the loop turns until the flusher has its turn."""
+    def write_now(self) -> bool:
+        """Write what is published to the socket at once, without the loop turns until the flusher has its turn; whether
+        the kernel has all of it.
+        """
         writer = getattr(self._transport, "_io_writer", None)
-        if not self._pending or writer is None or not self.is_connected:
-            return
+        if writer is None:
+            return not self._pending
         # What a full socket does not take, or one that broke, stays with us and goes along to the next connection.
         transport = writer.transport
-        if not transport.is_closing() and not transport.get_write_buffer_size():
+        if not transport.is_closing() and not transport.get_write_buffer_size() and self._pending and self.is_connected:
             transport.write(b"".join(self._pending))
             self._pending, self._pending_data_size = [], 0
+        return not self._pending and not transport.get_write_buffer_size()
 
     def hand_over(self, subscription: Subscription, callback: Callable[[Received], None]) -> None:
         """Give the subscription's messages to the callback as they are read, not by a queue and a task of nats-py.

@@ -42,8 +42,7 @@ class Verdict(Enum):
     ALL_FULL = "there is no room, and its line or all lines together are full"
 
 
-@dataclass(slots=True, eq=False)
-class Place:
+class Place(msgspec.Struct, eq=False):
     """Of one message: under way, in a line, or neither any more."""
 
     tenant: str

@@ -87,8 +87,6 @@ class TracePublisher:
             tell()
 
     async def handed_over(self) -> bool:
-        if not self._bus.connected:
-            return False
         try:
             await self._bus.handed_over()
         except BusError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from sidecar.core.fair import Bounds, Fair, Place, Verdict
 from tests.sim.world import World
@@ -18,8 +17,7 @@ HANGS = "hangs"
 MakeFair = Callable[[Bounds, Callable[[str], int]], Fair[Place]]
 
 
-@dataclass(slots=True, eq=False)
-class Message(Place):
+class Message(Place, eq=False):
     seconds: float = 0.0
     ended: bool = False
 

@@ -160,8 +160,8 @@ ROWS = (
     Row(
         promise="What a broken socket does not take waits for the next connection.",
         file="sidecar/adapters/nats_client.py",
-        good="if not transport.is_closing() and not transport.get_write_buffer_size():",
-        bad="if not transport.get_write_buffer_size():",
+        good="if not transport.is_closing() and not transport.get_write_buffer_size() and",
+        bad="if not transport.get_write_buffer_size() and",
         tests=(f"{BUS}::test_what_a_broken_socket_does_not_take_is_kept",),
     ),
     Row(
