@@ -16,6 +16,7 @@ RAW = st.lists(st.tuples(NAMES, st.binary(max_size=8)), max_size=6)
 def test_they_are_what_httpx_makes(raw: list[tuple[bytes, bytes]]) -> None:
     """Whoever looks at them sees no difference, and a response or request takes them."""
     ours, theirs = RawHeaders(raw), httpx.Headers(raw)
+    assert ours.raw == theirs.raw
     assert ours == theirs
     for made in (
         ours,
@@ -28,9 +29,24 @@ def test_they_are_what_httpx_makes(raw: list[tuple[bytes, bytes]]) -> None:
     assert (ours.raw, ours.multi_items(), ours.encoding) == (theirs.raw, theirs.multi_items(), theirs.encoding)
 
 
+@given(RAW, st.booleans())
+def test_they_can_be_changed(raw: list[tuple[bytes, bytes]], looked_at: bool) -> None:
+    """As HTTPX's own, whether anybody looked a name up before or not; what was taken from them changes nothing."""
+    ours, theirs = RawHeaders(raw), httpx.Headers(raw)
+    ours.raw.append((b"not", b"ours"))
+    for made in (ours, theirs):
+        if looked_at:
+            made.get("date")
+        made["X-Rate"] = "1"
+        made["new"] = "2"
+        made.pop("date", None)
+    assert (ours.raw, ours) == (theirs.raw, theirs)
+
+
 def test_nothing_of_httpx_is_missing() -> None:
     """They are made without HTTPX's own way of making them."""
-    assert vars(RawHeaders([])).keys() == vars(httpx.Headers()).keys()
+    made = RawHeaders([])
+    assert all(hasattr(made, name) for name in vars(httpx.Headers()))
 
 
 def test_they_show_names_alone() -> None:

@@ -42,10 +42,10 @@ async def inbox_of(bus: NatsBus, subject: str) -> list[Message]:
 async def test_carries_payload_headers_and_reply(bus: NatsBus, fresh_name: str) -> None:
     """A message arrives as it was published."""
     received = await inbox_of(bus, fresh_name)
-    bus.publish(fresh_name, b"\x00\xff", headers={"Call-Id": "1", "X": "ü"}, reply="a.b")
+    bus.publish(fresh_name, b"\x00\xff", headers={"Call-Id": "1", "X": "ü", "100%s": " %d "}, reply="a.b")
     await bus.round_trip(2)
     assert [(m.subject, m.data, dict(m.headers or {}), m.reply) for m in received] == [
-        (fresh_name, b"\x00\xff", {"Call-Id": "1", "X": "ü"}, "a.b")
+        (fresh_name, b"\x00\xff", {"Call-Id": "1", "X": "ü", "100%s": "%d"}, "a.b")
     ]
 
 

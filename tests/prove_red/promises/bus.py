@@ -153,8 +153,8 @@ ROWS = (
     Row(
         promise="No value of a header ends its line.",
         file="sidecar/adapters/nats_client.py",
-        good='if lines.count("\\r") + lines.count("\\n") > 2 * len(headers):',
-        bad='if lines.count("\\r") + lines.count("\\n") > 20 * len(headers):',
+        good='if block.count("\\r") + block.count("\\n") > 2 * (len(headers) + 2):',
+        bad='if block.count("\\r") + block.count("\\n") > 20 * (len(headers) + 2):',
         tests=(f"{BUS}::test_a_header_stays_in_its_line",),
     ),
     Row(
