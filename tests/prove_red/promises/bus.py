@@ -139,8 +139,8 @@ ROWS = (
     Row(
         promise="No subject ends its line of the protocol, nor its place in it.",
         file="sidecar/adapters/nats_client.py",
-        good='(" " in subject or "\\r" in subject or "\\n" in subject or "\\t" in subject)',
-        bad='(" " in subject or "\\r" in subject)',
+        good='or "\\r" in words or "\\n" in words or "\\t" in words:',
+        bad='or "\\r" in words:',
         tests=(f"{BUS}::test_an_illegal_subject_is_refused",),
     ),
     Row(
