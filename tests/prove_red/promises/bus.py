@@ -137,14 +137,14 @@ ROWS = (
         tests=(f"{BUS}::test_handed_over_gives_up_when_the_server_takes_nothing",),
     ),
     Row(
-        promise="No subject ends its line of the protocol, nor its place in it.",
+        promise="No subject ends its line of the protocol.",
         file="sidecar/adapters/nats_client.py",
         good='or "\\r" in words or "\\n" in words or "\\t" in words:',
         bad='or "\\r" in words:',
         tests=(f"{BUS}::test_an_illegal_subject_is_refused",),
     ),
     Row(
-        promise="A subject cannot smuggle a command.",
+        promise="No subject is two words of the protocol.",
         file="sidecar/adapters/nats_client.py",
         good='words.count(" ") > 1 + bool(reply) or',
         bad='words.count(" ") > 2 or',
