@@ -48,7 +48,9 @@ class Observer(Protocol):
         """Take the event; false when it is lost."""
 
     def later(self, tell: Callable[[], None]) -> None:
-        """Call this when what is done now is done, and its reply is out: it then emits what is over by now."""
+        """Call this when what is done now is done, and its reply is out: it then emits what is over by now. It never
+        raises: others' events are told in the same turn.
+        """
 
     async def handed_over(self) -> bool:
         """Whether the events emitted so far have left this process; waits until they have."""

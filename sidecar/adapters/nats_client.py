@@ -13,7 +13,7 @@ import logging
 import random
 import re
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,7 @@ class SturdyClient(Client):
         if not later:
             self.stats["out_msgs"] += 1
             self.stats["out_bytes"] += size
-            self._keep(line)
+            self._keep((line,), len(line))
             return
         if not self._aside:
             asyncio.get_running_loop().call_later(LATER, self.take_aside)
@@ -123,19 +123,21 @@ class SturdyClient(Client):
     def take_aside(self) -> None:
         """Publish what was put aside."""
         lines, self._aside = self._aside, []
-        together = b"".join(lines)
+        size = sum(map(len, lines))
         self.stats["out_msgs"] += len(lines)
-        self.stats["out_bytes"] += len(together)
-        self._keep(together)
+        self.stats["out_bytes"] += size
+        self._keep(lines, size)
 
     def ask(self, subject: str, token: bytes) -> int:
-        self._keep(command.pub_cmd(subject, "", token))
+        line = command.pub_cmd(subject, "", token)
+        self._keep((line,), len(line))
         return self.published
 
-    def _keep(self, line: bytes) -> None:
-        self._pending.append(line)
-        self._pending_data_size += len(line)
-        self.queued += len(line)
+    def _keep(self, lines: Sequence[bytes], size: int) -> None:
+        """Each line by itself: what waits is counted where a connection breaks."""
+        self._pending += lines
+        self._pending_data_size += size
+        self.queued += size
         if not self._woken:
             self._woken = True
             asyncio.get_running_loop().call_soon(self._write_soon)

@@ -220,6 +220,19 @@ async def test_what_a_broken_socket_does_not_take_is_kept(bus: NatsBus, fresh_na
     await until(lambda: [message.data for message in received] == [b"kept"])
 
 
+async def test_what_may_come_later_and_is_kept_is_not_lost(bus: NatsBus, fresh_name: str) -> None:
+    """However many go along to the next connection, none of them is told as lost."""
+    await bus.round_trip(2)
+    received = await inbox_of(bus, fresh_name)
+    lost = bus.counts.lost
+    for _ in range(7):
+        bus.publish(fresh_name, b"kept", later=True)
+    bus._client.take_aside()
+    vars(bus._client._transport)["_io_writer"].transport.abort()
+    await until(lambda: len(received) == 7)
+    assert bus.counts.lost == lost
+
+
 async def test_a_callback_that_raises_does_not_end_its_subscription(bus: NatsBus, fresh_name: str) -> None:
     """Exceptions and leaked cancellations of a callback are counted, and the next message still comes."""
     seen: list[bytes] = []

@@ -165,6 +165,13 @@ ROWS = (
         tests=(f"{BUS}::test_what_a_broken_socket_does_not_take_is_kept",),
     ),
     Row(
+        promise="What goes along to the next connection is not told as lost.",
+        file="sidecar/adapters/nats_client.py",
+        good="        self._pending += lines\n",
+        bad='        self._pending.append(b"".join(lines))\n',
+        tests=(f"{BUS}::test_what_may_come_later_and_is_kept_is_not_lost",),
+    ),
+    Row(
         promise="Replies given to a connection that broke are counted as lost.",
         file="sidecar/adapters/nats_client.py",
         good="self._counts.lost += max(0, self.unproved - waiting)",
