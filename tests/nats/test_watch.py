@@ -63,8 +63,9 @@ async def refused(store: NatsStore, bus: NatsBus, pattern: str) -> None:
         tasks.cancel_scope.cancel()
 
 
-async def test_every_change_is_told(store: NatsStore, fresh_name: str) -> None:
+async def test_every_change_is_told(store: NatsStore, bus: NatsBus, fresh_name: str) -> None:
     """None first; then each write and deletion, whole, in order; what was there before is not."""
+    store = NatsStore(bus, heartbeat_seconds=30)  # a machine that stands still begins no watch anew meanwhile
     await put(store, fresh_name, "a.old", b"0")
     async with watched(store, fresh_name) as told:
         first = await put(store, fresh_name, "a.b", b"1")
