@@ -1,5 +1,5 @@
-r"""Values by dotted path out of decoded JSON: `error.code`, `errors.0.message`, `errors.*.message`. A dot behind a
-backslash belongs to the name beside it: `@odata\.nextLink`.
+r"""Values by dotted path out of decoded JSON: `error.code`, `errors.0.message`, `items.-1.id` (the last element),
+`errors.*.message` (every element). A dot behind a backslash belongs to the name beside it: `@odata\.nextLink`.
 """
 
 from __future__ import annotations
@@ -48,5 +48,7 @@ def _walk(value: Any, names: Sequence[str]) -> Iterator[Any]:
             yield from _walk(item, rest)
     elif isinstance(value, dict) and head in value:
         yield from _walk(value[head], rest)
+    elif head == "-1" and isinstance(value, list) and value:
+        yield from _walk(value[-1], rest)
     elif isinstance(value, list) and head.isdecimal() and len(head) < 9 and int(head) < len(value):  # noqa: PLR2004
         yield from _walk(value[int(head)], rest)

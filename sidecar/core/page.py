@@ -6,20 +6,24 @@ A cursor is only ever put where the manifest says, as a value; a `Link` gives it
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote_plus, urlencode, urlsplit
 
 import msgspec
 
-from sidecar.core.dig import dig
+from sidecar.core.dig import dig, path_of
 from sidecar.core.render import CONTENT_TYPES, as_text
-from sidecar.kinds import ApiKey
+from sidecar.kinds import ApiKey, Auth, Basic, Bearer
 from sidecar.manifest import CursorPaging, LinkPaging, OffsetPaging, PagePaging, Paging
 from sidecar.model import Failure, Reason, Request
 from sidecar.provider import Operation, Provider
 from sidecar.wire.request import MAX_CURSOR, encode_cursor
 
-NEXT_LINK = re.compile(r'<([^<>]*)>\s*;(?:[^,<]*;)?\s*rel="?next"?(?=[\s;,]|$)', re.IGNORECASE)
+# RFC 8288 section 3: `<URL>; name=value; name="value"`, of which a value in quotes may hold anything.
+PARAMETER = r';\s*([^\s=;,"]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?'
+LINK = re.compile(rf"<([^<>]*)>((?:\s*{PARAMETER})*)")
+PARAMETERS = re.compile(PARAMETER)
 QUERY_SAFE = "!$&'()*+,;=:@/?%"  # beside letters, digits and -._~ (RFC 3986 section 3.4); `%` starts what is encoded
 
 
@@ -39,10 +43,13 @@ def with_page(operation: Operation, request: Request, cursor: str | None, secret
             detail = f"{operation.provider}.{operation.name} has no pages; leave out Cursor"
             return Failure(reason=Reason.MALFORMED, detail=detail)
         case LinkPaging():
-            head = request.url.partition("?")[0]
-            return msgspec.structs.replace(request, url=f"{head}?{_query(cursor, secret)}")
+            head, fixed = request.url.partition("?")[0], operation.fact.fixed.query
+            query = _query(cursor, secret.union(fixed))
+            always = urlencode([(name, as_text(value)) for name, value in fixed.items()], quote_via=quote)
+            return msgspec.structs.replace(request, url=f"{head}?{'&'.join(filter(None, (query, always)))}")
         case CursorPaging(place="body", name=name):
-            return _with_body(request, name, cursor)
+            wrap = operation.fact.wrap
+            return _with_body(request, (wrap, *path_of(name)) if wrap else path_of(name), cursor)
         case CursorPaging(name=name):
             return _with_query(request, name, cursor)
         case OffsetPaging(name=name) | PagePaging(name=name):
@@ -68,7 +75,18 @@ def reads_body(paging: Paging | None) -> bool:
 
 def secret_parameters(provider: Provider) -> frozenset[str]:
     """The query parameters that hold a credential of this provider. A provider may write them into its links."""
-    return frozenset(auth.name for auth in provider.manifest.auth if isinstance(auth, ApiKey) and auth.place == "query")
+    return frozenset(name for auth in provider.manifest.auth for name in _in_query(auth))
+
+
+def _in_query(auth: Auth) -> Iterator[str]:
+    match auth:
+        case ApiKey():
+            places = [(auth.place, auth.name), *((part.place, part.name) for part in auth.more)]
+            yield from (name for place, name in places if place == "query")
+        case Bearer() | Basic():
+            return
+        case _ if auth.carry.place == "query":
+            yield auth.carry.name
 
 
 def _next(paging: Paging | None, link: str | None, body: Any, secret: frozenset[str]) -> str | None:
@@ -78,15 +96,25 @@ def _next(paging: Paging | None, link: str | None, body: Any, secret: frozenset[
         case LinkPaging(path=path):
             if path is not None:
                 return _query_in(dig(body, path), secret)
-            found = NEXT_LINK.search(link or "")
-            return found and _query_of(found[1], secret)
-        case CursorPaging(path=path, more=more):
-            return _cursor(dig(body, path)) if more is None or dig(body, more) else None
+            found = _next_link(link or "")
+            return None if found is None else _query_of(found, secret)
+        case CursorPaging(path=path, more=more, place=place):
+            return _cursor(dig(body, path), place) if more is None or dig(body, more) else None
         case OffsetPaging(offset=offset, limit=limit, total=total):
             return _following(_count(dig(body, offset)), _count(dig(body, limit)), _count(dig(body, total)))
         case PagePaging(page=page, pages=pages):
             last = _count(dig(body, pages))
             return _following(_count(dig(body, page)), 1, None if last is None else last + 1)
+
+
+def _next_link(header: str) -> str | None:
+    """The URL of the first link whose relation is `next`; of several relations of a link the first parameter counts."""
+    for link in LINK.finditer(header):
+        named = (found for found in PARAMETERS.finditer(link[2]) if found[1].lower() == "rel")
+        relation = next(((found[2] or found[3] or "") for found in named), "")
+        if "next" in relation.lower().split():
+            return link[1]
+    return None
 
 
 def _query_in(url: Any, secret: frozenset[str]) -> str | None:
@@ -112,12 +140,23 @@ def _query(text: str, secret: frozenset[str]) -> str:
     return quote("&".join(kept), safe=QUERY_SAFE)
 
 
-def _cursor(value: Any) -> str | None:
+def _cursor(value: Any, place: str) -> str | None:
     if value in (None, "", 0):  # no page that follows another starts at 0; false is 0 too
         return None
     if value is True or not isinstance(value, str | int | float):
         raise BadCursor("no text or number for the cursor of the next page")
+    if place == "body" and isinstance(value, str) and _as_value(value) != value:
+        return msgspec.json.encode(value).decode()
     return as_text(value)
+
+
+def _as_value(cursor: str) -> str | int | float:
+    """What goes into a JSON body for a cursor: a number stays a number. Text that reads as one stands in quotes."""
+    try:
+        value = msgspec.json.decode(cursor)
+    except msgspec.DecodeError:
+        return cursor
+    return value if isinstance(value, str | int | float) and not isinstance(value, bool) else cursor
 
 
 def _count(value: Any) -> int | None:
@@ -143,7 +182,14 @@ def _with_query(request: Request, name: str, value: str) -> Request:
     return msgspec.structs.replace(request, url=f"{head}?{urlencode([*kept, (name, value)], quote_via=quote)}")
 
 
-def _with_body(request: Request, name: str, value: str) -> Request:
+def _with_body(request: Request, path: Sequence[str], cursor: str) -> Request:
+    """The request with this field in its JSON body, below what the path leads through."""
     body = msgspec.json.decode(request.content) if request.content else {}
     headers = request.headers if request.content else (*request.headers, ("content-type", CONTENT_TYPES["json"]))
-    return msgspec.structs.replace(request, headers=headers, content=msgspec.json.encode({**body, name: value}))
+    place = body
+    for name in path[:-1]:
+        if not isinstance(place.get(name), dict):
+            place[name] = {}
+        place = place[name]
+    place[path[-1]] = _as_value(cursor)
+    return msgspec.structs.replace(request, headers=headers, content=msgspec.json.encode(body))

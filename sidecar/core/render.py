@@ -169,16 +169,34 @@ def _pairs_of(parameters: Sequence[Parameter], values: Mapping[str, Any]) -> Pai
 
 
 def _pairs(name: str, style: str | None, value: Any) -> Iterator[tuple[str, str]]:
-    if style == "json" or isinstance(value, dict):
+    if style == "brackets" and isinstance(value, dict | list):
+        yield from _in_brackets(name, value)
+    elif style == "json" or isinstance(value, dict):
         yield name, msgspec.json.encode(value).decode()
     elif not isinstance(value, list):
         yield name, as_text(value)
     elif style == "comma":
         yield name, ",".join(as_text(item) for item in value)
     else:
-        key = f"{name}[]" if style == "brackets" else name
         for item in value:
-            yield key, as_text(item)
+            yield name, as_text(item)
+
+
+def _in_brackets(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """What a value holds, each below its place: `a[key]`, `a[]`, and `a[0][key]` where elements have parts. A null is
+    left out. Raises Refused for a key with brackets, which would lead to another place.
+    """
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if not key or "[" in key or "]" in key:
+                raise Refused(name, f"{key!r} cannot be a name in brackets")
+            yield from _in_brackets(f"{name}[{key}]", inner)
+    elif isinstance(value, list):
+        flat = not any(isinstance(item, dict | list) for item in value)
+        for at, item in enumerate(value):
+            yield from _in_brackets(f"{name}[]" if flat else f"{name}[{at}]", item)
+    elif value is not None:
+        yield name, as_text(value)
 
 
 def _whole(fact: OperationFact, parameter: Parameter, value: Any) -> bytes:

@@ -12,6 +12,7 @@ BODY = {
     "error": {"code": "x", "n": 0},
     "errors": [{"message": "a"}, {"message": "b"}, {}],
     "flag": False,
+    "list": ["a", "b", "c"],
     "m": {"k": {"v": 1}},
     "@odata.next": "u",
 }
@@ -31,6 +32,9 @@ JSON = st.recursive(
         ("errors.2.message", None),
         ("errors.9.message", None),
         ("errors.-1.message", None),
+        ("list.-1", "c"),
+        ("list.-2", None),
+        ("m.-1", None),
         ("errors.x", None),
         ("errors.*.message", ["a", "b"]),
         ("m.*.v", [1]),

@@ -312,3 +312,85 @@ def test_a_pathological_link_header_takes_no_time() -> None:
     """The search is not the place to stall for what a provider sends."""
     for header in ("<" * 8_000, "<a>;" * 2_000, "<a>" + " ;" * 4_000, "<a>;" + " " * 8_000, "<a>; rel=" * 900):
         next_cursor(LinkPaging(), header, None, NOTHING)
+
+
+# --- what providers' own ways of paging need --------------------------------------------------------------------------
+
+
+def find_in_body(name: str, wrap: str | None = None) -> Operation:
+    paging = {"kind": "cursor", "path": "next", "name": name, "place": "body"}
+    facts = CREATE_ITEM | {"access": "read", "paging": paging} | ({"wrap": wrap} if wrap else {})
+    return provider(operations={"items.find": facts}).operations["items.find"]
+
+
+@pytest.mark.parametrize(
+    ("made", "before", "after"),
+    [
+        (find_in_body("variables.after"), b'{"variables":{"first":2}}', {"variables": {"first": 2, "after": "c"}}),
+        (find_in_body("variables.after"), b"", {"variables": {"after": "c"}}),
+        (find_in_body(r"page\.after"), b"{}", {"page.after": "c"}),
+        (find_in_body("page", wrap="query"), b'{"query":{"a":1}}', {"query": {"a": 1, "page": "c"}}),
+    ],
+)
+def test_a_cursor_lies_in_a_body_where_an_input_of_that_name_would(
+    made: Operation, before: bytes, after: dict[str, Any]
+) -> None:
+    """Beside that place the provider would not see it, and answer the first page for ever."""
+    changed = with_page(made, Request("POST", "https://x.example/", (), before), "c", NOTHING)
+    assert isinstance(changed, Request)
+    assert msgspec.json.decode(changed.content) == after
+
+
+@pytest.mark.parametrize("value", [2, 2**70, 1.5, "2", "1.5", "abc", '"abc"', "true", "null", "[1]", "{", "é"])
+def test_a_cursor_comes_back_into_a_body_as_the_provider_wrote_it(value: object) -> None:
+    """A number stays a number, and text that reads as one stays text: a typed variable takes nothing else."""
+    assert isinstance(IN_BODY.fact.paging, CursorPaging)
+    cursor = next_cursor(IN_BODY.fact.paging, None, {"next": value}, NOTHING)
+    assert cursor is not None
+    changed = with_page(IN_BODY, Request("POST", "https://x.example/"), cursor, NOTHING)
+    assert isinstance(changed, Request)
+    assert msgspec.json.decode(changed.content) == {"start": value}
+
+
+def test_the_cursor_may_be_the_last_items_id() -> None:
+    """As Stripe's `starting_after` and Discord's `before` are."""
+    paging = CursorPaging(path="data.-1.id", name="starting_after", more="has_more")
+    page = {"has_more": True, "data": [{"id": "a"}, {"id": "b"}]}
+    assert next_cursor(paging, None, page, NOTHING) == "b"
+    assert next_cursor(paging, None, page | {"data": []}, NOTHING) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "cursor"),
+    [
+        ('<u?page=2>; title="a, b"; rel="next"', "page=2"),
+        ('<u?page=2>; rel="last next"', "page=2"),
+        ('<u?page=2> ; rel = "next"', "page=2"),
+        ('<u?page=2>; title="<"; rel=next', "page=2"),
+        (r'<u?page=2>; title="\""; rel=next', "page=2"),
+        ('<u?page=9>; rel="prev"; title="; rel=next", <u?page=2>; rel=next', "page=2"),
+        ('<u?page=9>; rel="prev"; rel="next"', None),
+    ],
+)
+def test_a_link_may_be_written_in_every_way_that_the_rfc_has(header: str, cursor: str | None) -> None:
+    """RFC 8288 section 3: a next page that is not seen would be taken for the end."""
+    assert next_cursor(LinkPaging(), header, None, NOTHING) == cursor
+
+
+def test_what_an_operation_always_asks_for_comes_from_no_cursor() -> None:
+    """A made-up cursor would else ask for what the operation is not for."""
+    facts = LIST | {"paging": {"kind": "link"}, "fixed": {"query": {"type": "mine", "size": 50}}}
+    made = provider(operations={"items.list": facts}).operations["items.list"]
+    assert url(made, "type=all&page=2&size=1").endswith("/items?page=2&type=mine&size=50")
+
+
+def test_every_part_of_a_credential_in_the_query_is_secret() -> None:
+    """Also the second part of a key, and a token that is carried there."""
+    more = [{"field": "app", "place": "query", "name": "app"}, {"field": "x", "place": "header", "name": "x"}]
+    keys = {"kind": "api_key", "place": "header", "name": "x-key", "more": more}
+    token = {
+        "kind": "client_credentials",
+        "token_url": "https://x.example/token",
+        "carry": {"place": "query", "name": "token", "prefix": ""},
+    }
+    assert secret_parameters(provider(auth=[keys, token, {"kind": "basic"}])) == {"app", "token"}

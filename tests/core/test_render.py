@@ -162,6 +162,9 @@ IN_QUERY = operation(
         ({"labels": ["a", "b,c"]}, "v=2&full=true&labels=a%2Cb%2Cc"),
         ({"labels": []}, "v=2&full=true&labels="),
         ({"ids": [1, 2]}, "v=2&full=true&ids%5B%5D=1&ids%5B%5D=2"),
+        ({"ids": {"k": "v", "n": None}}, "v=2&full=true&ids%5Bk%5D=v"),
+        ({"ids": {"a": {"b": [1]}}}, "v=2&full=true&ids%5Ba%5D%5Bb%5D%5B%5D=1"),
+        ({"ids": [{"p": "x"}, {"p": True}]}, "v=2&full=true&ids%5B0%5D%5Bp%5D=x&ids%5B1%5D%5Bp%5D=true"),
         ({"tags": ["a", True]}, "v=2&full=true&tags=a&tags=true"),
         ({"filter": ["a", 1]}, "v=2&full=true&filter=%5B%22a%22%2C1%5D"),
         ({"other": "x"}, "v=2&full=true&other%5Bname%5D=x"),
@@ -180,6 +183,12 @@ def test_a_query_gives_back_what_went_in(values: dict[str, str]) -> None:
     expected = {{"q": "q", "other": "other[name]"}[name]: value for name, value in values.items()}
     assert pairs == {"v": "2", "full": "true", **expected}
     assert httpx.URL(url).host == "api.acme.example"
+
+
+@pytest.mark.parametrize("key", ["a]", "[a", "a][b", ""])
+def test_no_key_leads_to_another_place_in_brackets(key: str) -> None:
+    """`a[b][c]` would be read as c of b of a, which nobody was asked about."""
+    assert "brackets" in refused(IN_QUERY, {"ids": {"ok": {key: 1}}}).detail
 
 
 # --- headers ---------------------------------------------------------------------------------------------------------
