@@ -19,7 +19,8 @@ from sidecar.model import Failure, Reason
 from sidecar.ports import Clock, Random
 from sidecar.provider import Provider
 from sidecar.secret import Secret
-from sidecar.store.credential import ASK_SECONDS, KEPT_SECONDS, CredentialStore
+from sidecar.store.credential import ASK_SECONDS, CredentialStore
+from sidecar.store.known_credentials import KEPT_SECONDS
 from sidecar.store.record import record_key, record_names
 
 TICK_SECONDS = 0.5

@@ -6,9 +6,7 @@ There is never a fallback to another connection: a call without a credential of 
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import anyio
 import msgspec
@@ -18,6 +16,7 @@ from sidecar.model import Failure, Reason
 from sidecar.ports import Clock, Entry, Keys, Random, Store
 from sidecar.scope import Scope
 from sidecar.store.credential_form import FORMAT, Stored, StoredBefore, opened_form, stored_form, upgraded
+from sidecar.store.known_credentials import Known, KnownCredentials, Over
 from sidecar.store.record import (
     Found,
     Older,
@@ -35,7 +34,6 @@ from sidecar.wire.interest import denied
 
 BUCKET = "SIDECAR_CREDENTIALS"
 FRESH_SECONDS = 30.0  # what another sidecar changed is noticed within this time, also when nothing is told of it
-KEPT_SECONDS = 3600.0
 LOOK_SECONDS = 0.25  # how long a call with a known credential waits for a store that may be away
 ASK_SECONDS = 5.0  # how long one that does not say otherwise waits for a credential that is not known here
 EVERYTHING = Scope()
@@ -58,16 +56,6 @@ class Named(msgspec.Struct, frozen=True):
     credential: Credential | Failure
 
 
-@dataclass(slots=True)
-class _Cached:
-    """A credential in memory: of which revision, when the store was last asked, when a call last used it."""
-
-    credential: Credential
-    revision: int
-    asked: float
-    used: float
-
-
 class CredentialStore:
     """The credentials of a scope, with those used in the last hour in memory, at most `capacity` of them."""
 
@@ -78,9 +66,8 @@ class CredentialStore:
             store, keys, clock, random, BUCKET, Stored, format_number=FORMAT, older=Older(StoredBefore, upgraded)
         )
         self._clock = clock
-        self._capacity = capacity
         self._scope = scope
-        self._cache: OrderedDict[str, _Cached] = OrderedDict()  # of the scope alone
+        self._cache = KnownCredentials(clock, capacity)  # of the scope alone
         self._changes = 0  # told so far
         self._heard: Callable[[str], None] = _nobody
 
@@ -161,7 +148,7 @@ class CredentialStore:
             if isinstance(opened, Failure):
                 return opened
             if keep or key in self._cache:
-                self._keep(key, opened, found.revision, by_call=False)
+                self._cache.keep(key, opened, found.revision, found.written, by_call=False)
             if self._changes != changes and key in self._cache:
                 self._cache[key].asked = -math.inf  # a change may have passed the read on its way
             return Revised(opened, found.revision)
@@ -182,9 +169,11 @@ class CredentialStore:
         if refusal is not None:
             return refusal
         key = record_key(tenant, connection, provider)
+        known = self._cache.get(key)
         outcome = await self._records.attempt(tenant, key, stored_form(credential), revision, within=within)
         if isinstance(outcome, Written):
-            self._keep(key, credential, outcome.revision, by_call=False)
+            over = known.written if known is not None and known.revision == revision else None
+            self._cache.wrote(key, credential, outcome.revision, Over(over, known), by_call=False)
         return outcome
 
     def listen(self, heard: Callable[[str], None]) -> None:
@@ -274,7 +263,7 @@ class CredentialStore:
         if isinstance(opened, Failure):
             self._cache.pop(key, None)
             return opened
-        credential = self._keep(key, opened, found.revision)
+        credential = self._cache.keep(key, opened, found.revision, found.written)
         if self._changes != changes:
             self._cache[key].asked = -math.inf  # a change may have passed the read on its way
         return _usable(credential, connection, provider)
@@ -292,7 +281,7 @@ class CredentialStore:
             return refusal
         key = record_key(tenant, connection, provider)
         for _ in range(ATTEMPTS):
-            found = await self._records.read(tenant, key)
+            known, found = self._cache.get(key), await self._records.read(tenant, key)
             if isinstance(found, Failure):
                 return found
             wanted = change(_opened(found) if found else None)
@@ -300,7 +289,8 @@ class CredentialStore:
                 return wanted
             outcome = await self._records.attempt(tenant, key, stored_form(wanted), found.revision if found else None)
             if isinstance(outcome, Written):
-                return self._keep(key, wanted, outcome.revision)
+                over = found.written if found else None
+                return self._cache.wrote(key, wanted, outcome.revision, Over(over, known))
             if isinstance(outcome, Failure):
                 return outcome
             if not overtaken(outcome):
@@ -322,32 +312,17 @@ class CredentialStore:
 
     def _take_in(self, entry: Entry) -> None:
         cached = self._cache.get(entry.key)
-        if cached is None or cached.revision >= entry.revision:
+        if cached is None or cached.revision == entry.revision:
+            return
+        if cached.revision > entry.revision:
+            cached.asked = -math.inf  # told late, or of a bucket that was made anew: a read shows when it was written
             return
         found = self._records.opened(record_names(entry.key)[0], entry)
         opened = _opened(found) if found else None
         if isinstance(opened, Credential):
-            self._cache[entry.key] = _Cached(opened, entry.revision, self._clock.now(), cached.used)
+            self._cache[entry.key] = Known(opened, entry.revision, entry.written, self._clock.now(), cached.used)
         else:
             del self._cache[entry.key]  # the next call is told why
-
-    def _keep(self, key: str, credential: Credential, revision: int, *, by_call: bool = True) -> Credential:
-        """Remember it, unless something newer is known: a read may be older than a write that came back before it. A
-        renewal in the background does not count as use.
-        """
-        now = self._clock.now()
-        known = self._cache.get(key)
-        if known is not None and known.revision > revision:
-            return known.credential
-        used = now if by_call or known is None else known.used
-        self._cache[key] = _Cached(credential, revision, now, used)
-        if by_call:
-            self._cache.move_to_end(key)
-        oldest = next(iter(self._cache))
-        while len(self._cache) > self._capacity or self._cache[oldest].used < now - KEPT_SECONDS:
-            del self._cache[oldest]
-            oldest = next(iter(self._cache))
-        return credential
 
 
 def _nobody(_key: str) -> None:

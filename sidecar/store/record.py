@@ -25,10 +25,13 @@ MAKE_ROOM = "give it more room (its max_bytes, by `sidecar setup`); a revocation
 
 
 class Found(msgspec.Struct, Generic[T], frozen=True):
-    """A record's value, or why it does not open; and the revision that a change must name."""
+    """A record's value, or why it does not open; the revision that a change must name; when it was written, in Unix
+    seconds of the store's clock, where that is known.
+    """
 
     value: T | Failure
     revision: int
+    written: float | None = None
 
 
 class Older(msgspec.Struct, Generic[T], frozen=True):
@@ -132,7 +135,9 @@ class Records(Generic[T]):
 
     def opened(self, tenant: str, entry: Entry) -> Found[T] | None:
         """What an entry of the store holds; None for the mark of a deletion."""
-        return None if entry.deleted else Found(self._open(tenant, entry.key, entry.value), entry.revision)
+        if entry.deleted:
+            return None
+        return Found(self._open(tenant, entry.key, entry.value), entry.revision, entry.written)
 
     def _open(self, tenant: str, key: str, sealed: bytes) -> T | Failure:
         what = f"record {key} cannot be opened"

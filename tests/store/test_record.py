@@ -89,7 +89,10 @@ async def test_written_changed_and_deleted(records: Records[Note]) -> None:
     """Each over exactly the revision that is named; afterwards the key is free."""
     first = await written(records)
     second = await written(records, "changed", first)
-    assert await records.read("acme", KEY) == Found(Note("changed", "alice"), second)
+    found = await records.read("acme", KEY)
+    assert isinstance(found, Found)
+    assert (found.value, found.revision) == (Note("changed", "alice"), second)
+    assert found.written is not None
     assert await records.keys("acme.>") == [KEY]
     assert failure_of(await records.delete(KEY, first, within=30)).reason is Reason.CAS_CONFLICT
     assert await records.delete(KEY, second, within=30) is None

@@ -138,7 +138,7 @@ ROWS = (
         promise="A connection disabled elsewhere is noticed within 30 seconds, also when nothing is told of it.",
         file="sidecar/store/credential.py",
         good="if now - cached.asked >= FRESH_SECONDS:",
-        bad="if now - cached.asked >= KEPT_SECONDS:",
+        bad="if now - cached.asked >= 3600.0:",
         tests=("tests/store/test_credential.py::test_memory_answers_for_thirty_seconds",),
     ),
     Row(
@@ -150,10 +150,24 @@ ROWS = (
     ),
     Row(
         promise="A late read does not bring a revoked credential back into memory.",
-        file="sidecar/store/credential.py",
-        good="if known is not None and known.revision > revision:",
+        file="sidecar/store/known_credentials.py",
+        good="if known is not None and known.is_newer(revision, written):",
         bad="if known is not None and known.revision == revision:",
         tests=("tests/store/test_credential.py::test_a_late_read_does_not_bring_back_a_revoked_one",),
+    ),
+    Row(
+        promise="In a bucket that was made anew the newer credential is the one written later.",
+        file="sidecar/store/known_credentials.py",
+        good="(written is None or self.written is None or written <= self.written)",
+        bad="True",
+        tests=("tests/store/test_credential_anew.py::test_what_is_written_into_a_bucket_made_anew_holds",),
+    ),
+    Row(
+        promise="What this sidecar wrote holds at once, whatever number a lost bucket had come to.",
+        file="sidecar/store/known_credentials.py",
+        good="known is not over.known and ",
+        bad="",
+        tests=("tests/store/test_credential_anew.py::test_what_is_written_into_a_bucket_made_anew_holds_at_once",),
     ),
     Row(
         promise="With the store away a known credential is used on.",
