@@ -20,12 +20,16 @@ NO_WORD = 16  # characters; a password may be a word that answers hold, a key or
 
 
 def stopped(reason: Reason, attempts: int, *, under_way: bool, side_effect: SideEffect) -> Failure:
-    """The end of a call that was told to stop; `under_way`: during the exchange that is counted last."""
+    """The end of a call that was told to stop; `under_way`: during the exchange that is counted last. What may have done
+    something and ended with this process is no refusal: whoever took it for one would send it again.
+    """
     if under_way:
         when = f"during attempt {attempts}"
     else:
         when = f"before attempt {attempts + 1}" if attempts else "before anything was sent"
-    ended = Reason.OUTCOME_UNKNOWN if under_way and reason is Reason.BEFORE_SEND else reason
+    late = under_way and reason is Reason.BEFORE_SEND
+    given_up = reason is Reason.SHUTTING_DOWN and side_effect is not SideEffect.NONE
+    ended = Reason.OUTCOME_UNKNOWN if late or given_up else reason
     return Failure(reason=ended, detail=f"{WHY_STOPPED[reason]} {when}", side_effect=side_effect)
 
 

@@ -239,6 +239,6 @@ async def test_what_does_not_end_in_time_is_given_up() -> None:
     async with house.serving():
         await until(lambda: house.in_flight)
         assert await house.durable.stop(0.0) == 1
-    assert await result(house, call_id) is Reason.SHUTTING_DOWN
+    assert await result(house, call_id) is Reason.OUTCOME_UNKNOWN
     (told,) = house.results
     assert told.body["side_effect"] == "unknown"

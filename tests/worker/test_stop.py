@@ -77,18 +77,21 @@ def replies(house: House) -> dict[str, Published]:
 
 
 async def test_what_does_not_end_in_time_is_given_up() -> None:
-    """One reply each: a write's end is unknown and it may not be sent again as it is; a read changed nothing."""
+    """One reply each: a write's end is unknown, by its code too, and it may not be sent again as it is; a read changed
+    nothing, and is what an unavailable service answers.
+    """
     house, _ = await busy(READ, WRITE)
     assert await house.worker.stop(0.01) == 2
     told = replies(house)
-    for number in ("0", "1"):
-        body = told[f"_INBOX.{number}"].body
-        assert (body["reason"], body["code"]) == ("SHUTTING_DOWN", "UNAVAILABLE")
     read, write = told["_INBOX.0"].body, told["_INBOX.1"].body
+    assert (read["reason"], read["code"]) == ("SHUTTING_DOWN", "UNAVAILABLE")
+    assert (write["reason"], write["code"]) == ("OUTCOME_UNKNOWN", "UNKNOWN")
+    assert "shuts down" in write["detail"]
     assert (write["side_effect"], write["retryable"]) == ("unknown", False)
     assert (read["side_effect"], read["retryable"]) == ("none", True)
     assert write["call_id"]
-    assert {event.outcome for event in house.trace.events if hasattr(event, "outcome")} == {"SHUTTING_DOWN"}
+    outcomes = {event.outcome for event in house.trace.events if hasattr(event, "outcome")}
+    assert outcomes == {"SHUTTING_DOWN", "OUTCOME_UNKNOWN"}
     assert house.worker.in_flight == 0
 
 
@@ -115,7 +118,7 @@ async def test_in_a_hurry() -> None:
         house.worker.hurry()
         await house.settled()
         assert given_up == [2]
-    assert {reply.body["reason"] for reply in replies(house).values()} == {"SHUTTING_DOWN"}
+    assert {reply.body["reason"] for reply in replies(house).values()} == {"SHUTTING_DOWN", "OUTCOME_UNKNOWN"}
 
 
 async def test_in_a_hurry_from_the_start() -> None:
@@ -155,7 +158,7 @@ async def test_what_does_not_hear_is_ended_all_the_same(caplog: pytest.LogCaptur
     with anyio.fail_after(30):
         assert await house.worker.stop(600) == 1
     [reply] = house.bus.published
-    assert (reply.body["reason"], reply.body["side_effect"]) == ("SHUTTING_DOWN", "unknown")
+    assert (reply.body["reason"], reply.body["side_effect"]) == ("OUTCOME_UNKNOWN", "unknown")
     assert house.worker.in_flight == 0
     assert house.counts.levels == [1, 0]
     assert "could not be ended" in caplog.text
@@ -196,4 +199,4 @@ async def test_told_before_it_began() -> None:
     with anyio.fail_after(30):
         assert await house.worker.stop(0) == 1
     [reply] = house.bus.published
-    assert reply.body["reason"] == "SHUTTING_DOWN"
+    assert (reply.body["reason"], reply.body["side_effect"]) == ("OUTCOME_UNKNOWN", "unknown")
