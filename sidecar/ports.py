@@ -39,13 +39,15 @@ class HttpSender(Protocol):
     """One HTTP exchange with a provider: no redirects, no retries, no cookies, no proxies from the environment.
 
     The answer's body is whole, decoded, and at most `max_body` bytes. A `Failure` says in `side_effect` what is known
-    about sent bytes: `none` (not one byte of the request left), `unknown` (some did, no status came), `done` (a status
-    came, the body did not). `deadline` is a moment of the running loop's clock; nothing outlives it.
+    about sent bytes: `none` (not one byte of the request left), `unknown` (some did, no status came that can be
+    believed), `done` (a status of success came, the body did not). `deadline` is a moment of the running loop's clock;
+    nothing outlives it.
     `request.extensions["may_send"]`, where given, is asked with the connection ready, right before the first byte;
     where it says no nothing is sent, and the failure is BEFORE_SEND.
     Cancellation leaves the sender whole; `request.extensions["sent"]` (bool) then says whether any byte of the request
-    may have left. `response.extensions` may hold `reused` (bool: the connection was kept alive) and `first_byte`
-    (seconds from start to the status line).
+    may have left. `response.extensions` may hold `reused` (bool: the connection was kept alive), `first_byte`
+    (seconds from start to the status line), and, of an answer that is no success and has no body here, `lost` (the
+    failure that befell the body).
     """
 
     async def send(self, request: httpx.Request, *, deadline: float, max_body: int) -> httpx.Response | Failure: ...

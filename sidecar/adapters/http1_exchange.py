@@ -17,6 +17,7 @@ from sidecar.adapters.http1_pool import Pool, Pooled
 from sidecar.model import Failure, Reason, SideEffect
 from sidecar.raw_headers import RawHeaders
 
+SUCCESSES = range(200, 300)
 BODY_DETAILS = {
     Reason.RESPONSE_TOO_LARGE: "the body is larger than {limit} bytes",
     Reason.RESPONSE_TRUNCATED: "the body ended early",
@@ -84,7 +85,8 @@ class Exchange:
             return self._failed(Reason.OUTCOME_UNKNOWN, detail, error)
         return self._failed(Reason.BEFORE_SEND, "the deadline passed before a connection was there", error)
 
-    def _response(self, answer: Answer, connection: Pooled) -> httpx.Response:
+    def _response(self, answer: Answer, connection: Pooled, lost: Failure | None = None) -> httpx.Response:
+        """The answer; or its head alone, where what came of the body is `lost`."""
         assert answer.status is not None
         extensions = {
             "http_version": VERSIONS[answer.version],
@@ -92,10 +94,13 @@ class Exchange:
             "reused": connection.reused,
             "first_byte": connection.first_byte - self._started,
         }
+        if lost is not None:
+            extensions["lost"] = lost
+            return _Whole(answer.status, answer.headers, b"", self._request, extensions)
         headers = _decoded(answer.headers) if answer.framing.coding and answer.body else answer.headers
         return _Whole(answer.status, headers, answer.body, self._request, extensions)
 
-    def _broken(self, broken: Broken) -> Failure:
+    def _broken(self, broken: Broken) -> httpx.Response | Failure:
         if broken.rule:
             return self._failed(broken.reason, broken.rule, broken.cause)
         if broken.reason is Reason.OUTCOME_UNKNOWN:
@@ -106,8 +111,12 @@ class Exchange:
             return self._failed(broken.reason, detail, broken.cause)
         return self._bad_body(BODY_DETAILS[broken.reason].format(limit=self._max_body), broken.reason, broken.cause)
 
-    def _bad_body(self, detail: str, reason: Reason, error: Exception | None) -> Failure:
-        return self._failed(reason, f"status {self._status()}: {detail}", error)
+    def _bad_body(self, detail: str, reason: Reason, error: Exception | None) -> httpx.Response | Failure:
+        """Of a success what it says is missing. What refused the request did so without its body, too."""
+        failure, answer = self._failed(reason, f"status {self._status()}: {detail}", error), self._answer
+        if answer is None or self._connection is None or failure.side_effect is SideEffect.DONE:
+            return failure
+        return self._response(answer, self._connection, failure)
 
     def _failed(self, reason: Reason, detail: str, error: Exception | None = None) -> Failure:
         status = self._status()
@@ -115,7 +124,7 @@ class Exchange:
         return Failure(
             reason=reason,
             detail=f"{self._request.url.netloc.decode('ascii')}: {detail}",
-            side_effect=side_effect if status is None else SideEffect.DONE,
+            side_effect=SideEffect.DONE if status is not None and status in SUCCESSES else side_effect,
             provider_status=status,
             cause=error,
         )

@@ -75,8 +75,8 @@ class Http1Sender(httpx.AsyncBaseTransport):
         seconds = max(limits, default=None, key=lambda limit: NO_LIMIT if limit is None else limit)
         seconds = self._exchange_limit if seconds is None else seconds
         outcome = await self.send(request, deadline=self._loop.time() + seconds, max_body=self._max_body)
-        if isinstance(outcome, Failure):
-            raise _as_httpx(outcome, request)
+        if isinstance(outcome, Failure) or "lost" in outcome.extensions:
+            raise _as_httpx(outcome if isinstance(outcome, Failure) else outcome.extensions["lost"], request)
         stream = httpx.ByteStream(outcome.content)  # HTTPX reads, counts and closes it in its own way
         return httpx.Response(
             outcome.status_code, headers=outcome.headers, stream=stream, extensions=outcome.extensions

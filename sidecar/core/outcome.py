@@ -134,6 +134,8 @@ def _failed(provider: Provider, operation: Operation, response: httpx.Response, 
     # Apart: a code such as M_UNKNOWN_TOKEN before a colon would look like the name of a secret.
     words = ": ".join(_shown(part) for part in (told.code, told.message) if part)
     said = f"{provider.manifest.title} answered {status}" + (f": {words[:SAID_LIMIT]}" if words else "")
+    if "lost" in response.extensions:
+        said += ", and what it said did not come whole"
     return Failure(
         reason=reason,
         detail=said,

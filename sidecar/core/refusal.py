@@ -20,8 +20,8 @@ NO_WORD = 16  # characters; a password may be a word that answers hold, a key or
 
 
 def stopped(reason: Reason, attempts: int, *, under_way: bool, side_effect: SideEffect) -> Failure:
-    """The end of a call that was told to stop; `under_way`: during the exchange that is counted last. What may have done
-    something and ended with this process is no refusal: whoever took it for one would send it again.
+    """The end of a call that was told to stop; `under_way`: during the exchange that is counted last. What may have
+    done something and ended with this process is no refusal: whoever took it for one would send it again.
     """
     if under_way:
         when = f"during attempt {attempts}"

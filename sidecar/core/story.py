@@ -143,6 +143,8 @@ def _answered(
     content = answer.content
     first_byte = answer.extensions.get("first_byte")
     known_there = request_id(provider, answer.headers)
+    lost: Failure | None = answer.extensions.get("lost")
+    words = said(content, secrets) if lost is None else _cut(without_secrets(lost.detail, secrets))
     return {
         "status": answer.status_code,
         "response_headers": redact_headers(answer.headers.raw, secrets),
@@ -151,7 +153,7 @@ def _answered(
         "provider_request_id": known_there and without_secrets(known_there, secrets),
         "first_byte_ms": None if first_byte is None else _ms(first_byte),
         "reused": answer.extensions.get("reused"),
-        "said": said(content, secrets) if failure else None,
+        "said": words if failure else None,
     }
 
 

@@ -211,6 +211,32 @@ async def test_another_credential_between_two_attempts() -> None:
     assert [request.headers["authorization"] for request in here.sender.sent] == ["Bearer old", "Bearer new"]
 
 
+@pytest.mark.parametrize(
+    ("status", "reason", "side_effect"),
+    [
+        (400, Reason.PROVIDER_REJECTED, NONE),
+        (401, Reason.CREDENTIAL_REJECTED, NONE),
+        (404, Reason.PROVIDER_NOT_FOUND, NONE),
+        (500, Reason.PROVIDER_5XX, UNKNOWN),
+    ],
+)
+async def test_a_refusal_whose_body_did_not_come(status: int, reason: Reason, side_effect: SideEffect) -> None:
+    """A write that was refused is not told as done because the words of the refusal were cut off."""
+    here = house(httpx.Response(status, extensions={"lost": CUT_OFF}))
+    failure = await here.failure(WRITE)
+    assert (failure.reason, failure.side_effect) == (reason, side_effect)
+    assert "did not come whole" in failure.detail
+    [attempt] = here.attempts
+    assert (attempt.status, attempt.said) == (status, CUT_OFF.detail)
+
+
+async def test_a_limit_whose_body_did_not_come_is_obeyed() -> None:
+    """Its headers say for how long."""
+    here = house(httpx.Response(429, headers={"retry-after": "7"}, extensions={"lost": CUT_OFF}), OK)
+    await here.success(WRITE)
+    assert sum(here.clock.slept) == pytest.approx(7.0)
+
+
 @pytest.mark.parametrize("access", [READ, WRITE])
 async def test_an_output_too_large_for_a_message(access: str) -> None:
     """A write is told as done; neither is sent again."""

@@ -273,6 +273,41 @@ async def test_a_truncated_body_is_done(sender: Http1Sender) -> None:
     assert failure.provider_status == 201
 
 
+REFUSAL = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\nContent-Length: 1000\r\n\r\nabc"
+TOO_LONG = REFUSAL.replace(b"1000", b"2000000") + b"x" * 1_999_997
+NO_GZIP = b"HTTP/1.1 429 X\r\nRetry-After: 7\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nabcd"
+
+
+@pytest.mark.parametrize("answer", [REFUSAL, TOO_LONG, NO_GZIP], ids=["cut off", "too large", "no gzip"])
+async def test_a_refusal_is_one_without_its_body_too(sender: Http1Sender, answer: bytes) -> None:
+    """Its status and headers say what came of the request; what befell the body is told beside them."""
+    async with serving(answering(answer, close=True)) as served:
+        refused = await answered(sender, post(served.url))
+    assert (refused.status_code, refused.headers["retry-after"], refused.content) == (429, "7", b"")
+    assert refused.extensions["lost"].side_effect is SideEffect.UNKNOWN
+
+
+async def test_a_slow_refusal_is_one_at_the_deadline(sender: Http1Sender) -> None:
+    """Its body is not waited for any longer, and the next call has a connection of its own."""
+
+    async def slow(served: Served, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await served.request(reader)
+        writer.write(REFUSAL)
+        await reader.read()
+
+    async with serving(slow) as served:
+        refused = await answered(sender, post(served.url), within=0.1)
+        again = await answered(sender, post(served.url), within=0.1)
+    assert (refused.status_code, again.status_code, again.extensions["reused"]) == (429, 429, False)
+
+
+async def test_httpx_is_told_of_a_body_that_did_not_come(sender: Http1Sender) -> None:
+    """As its own transport tells: it raises, whatever the status."""
+    async with serving(answering(REFUSAL, close=True)) as served, httpx.AsyncClient(transport=sender) as client:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await client.post(served.url)
+
+
 async def test_a_slow_drip_ends_at_the_deadline(sender: Http1Sender) -> None:
     """A body that comes byte by byte is cut at the deadline, its connection closed, and the next call is served."""
     closed = asyncio.Event()
