@@ -9,24 +9,29 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
+SEVERAL = "; "
 DOT = re.compile(r"(?<!\\)\.")
 
 
 def dig(body: Any, path: str) -> Any:
     """The value at the path, or None. With `*` in the path: the list of what every element holds there."""
-    names = path_of(path)
-    found = list(_walk(body, names))
-    if "*" in names:
-        return found
+    found = find(body, path)
     return found[0] if found else None
 
 
+def find(body: Any, path: str) -> list[Any]:
+    """The value at the path, in a list, which is empty where there is none; a null is a value."""
+    names = path_of(path)
+    found = list(_walk(body, names))
+    return [found] if "*" in names else found
+
+
 def dig_text(body: Any, paths: Sequence[str]) -> str | None:
-    """The first non-empty value of the paths as text; a list is joined with `; `."""
+    """The first non-empty value of the paths as text; a list is joined with `; ` (`SEVERAL`)."""
     for path in paths:
         value = dig(body, path)
         if isinstance(value, list):
-            value = "; ".join(str(item) for item in value if isinstance(item, str | int | float))
+            value = SEVERAL.join(str(item) for item in value if isinstance(item, str | int | float))
         if isinstance(value, str | int | float) and not isinstance(value, bool) and value != "":
             return str(value)
     return None

@@ -15,8 +15,10 @@ def number(value: Any) -> float | None:
     """A finite number, from a number or its plain decimal text; booleans and words are none."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
-    if isinstance(value, str) and not DECIMAL.fullmatch(value.strip()):
-        return None
+    if isinstance(value, str):
+        value = value.strip()  # of more than float() knows: the separators below the blank too
+        if not DECIMAL.fullmatch(value):
+            return None
     try:
         found = float(value)
     except OverflowError:  # an integer of hundreds of digits, which JSON may hold

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
-from sidecar.core.dig import dig, dig_text
+from sidecar.core.dig import SEVERAL, dig, dig_text, find
 from sidecar.core.page import BadCursor, next_cursor, reads_body, secret_parameters
 from sidecar.core.quota.observe import limits_said, until_reset
 from sidecar.core.redact import redact_text
@@ -22,6 +23,8 @@ from sidecar.provider import Explained, Operation, Provider
 from sidecar.wire.request import encode_cursor
 
 NO_CONTENT = frozenset({204, 205})
+NOTHING: tuple[Any, ...] = ([], {}, "")  # some who answer with errors write an empty list of them
+JSON_TYPE = re.compile(r"\s*[a-z]+/([^\s;]+\+)?json\s*(;|$)", re.IGNORECASE)  # RFC 6839 section 3.1
 NOT_MODIFIED = 304
 SAID_LIMIT = 400  # characters
 CODE_LIMIT = 200
@@ -44,6 +47,13 @@ BY_STATUS: dict[int, Reason] = {
 UNCERTAIN = frozenset({Reason.OUTCOME_UNKNOWN, Reason.PROVIDER_5XX, Reason.BAD_PROVIDER_RESPONSE})
 # After these the answer to a POST lies elsewhere: it may have been done (RFC 9110 section 15.4).
 SEE_OTHER = frozenset({302, 303})
+# Half of a character above U+FFFF, as it is left over where a provider cuts a text. JSON's grammar has it (RFC 8259
+# section 8.2); no text can hold it, and most parsers of agents refuse the whole answer.
+HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+HALF_OR_ESCAPE = re.compile(
+    rb"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL
+)
+REPLACEMENT = rb"\ufffd"
 UNREAD = object()  # in place of a body that nobody has decoded yet
 PASSED_ON = msgspec.json.Decoder(msgspec.Raw)
 
@@ -54,7 +64,7 @@ def outcome(provider: Provider, operation: Operation, response: httpx.Response, 
     if not 200 <= status < 300:  # noqa: PLR2004
         return _failed(provider, operation, response, wall)
     test = provider.manifest.success
-    if test is None or (operation.fact.returns == "nothing" and status in NO_CONTENT):
+    if test is None or status in NO_CONTENT:
         return _succeeded(provider, operation, response, UNREAD)
     body = _decoded(response.content)
     any_form = operation.raw or operation.fact.returns == "bytes"
@@ -72,6 +82,8 @@ class _Broken(msgspec.Struct, frozen=True):
 def _passes(test: SuccessTest, body: Any, *, any_form: bool) -> bool:
     """The test of success beyond the status. Where an answer may be of any form, only a wrong value fails."""
     value = None if isinstance(body, _Broken) else dig(body, test.path)
+    if test.equals is None:
+        return value is None or value in NOTHING
     same = value == test.equals and isinstance(value, bool) is isinstance(test.equals, bool)  # 1 is not true
     return bool(same) or (any_form and value is None)
 
@@ -83,7 +95,7 @@ def _succeeded(provider: Provider, operation: Operation, response: httpx.Respons
         return Success(body=b"null", provider_status=status)
     if fact.returns == "bytes" or operation.raw:
         content_type = response.headers.get("content-type", "")
-        if fact.returns == "bytes" or "json" not in content_type:
+        if fact.returns == "bytes" or not JSON_TYPE.match(content_type):
             return Success(body=content, content_type=content_type or CONTENT_TYPES["raw"], provider_status=status)
     return _json(provider, operation, response, body)
 
@@ -93,7 +105,11 @@ def _json(provider: Provider, operation: Operation, response: httpx.Response, bo
     fact, content, cursor = operation.fact, response.content, None
     shaped = fact.output is not None or operation.output_hook is not None
     if body is UNREAD:
-        body = _decoded(content) if shaped or reads_body(fact.paging) else _checked(content)
+        read = _decoded if shaped or reads_body(fact.paging) else _checked
+        body = read(content)
+        if isinstance(body, _Broken) and HALF.search(content):
+            content = HALF_OR_ESCAPE.sub(_whole_escape, content)
+            body = read(content)
     if isinstance(body, _Broken):
         return _senseless(provider, operation, response, _not_json(response, body))
     if fact.paging is not None:
@@ -102,9 +118,10 @@ def _json(provider: Provider, operation: Operation, response: httpx.Response, bo
         except BadCursor as bad:
             return _senseless(provider, operation, response, f"the answer has {bad}")
     if fact.output is not None:
-        body = dig(body, fact.output)
-        if body is None:
+        found = find(body, fact.output)
+        if not found:
             return _senseless(provider, operation, response, f"the answer has no {fact.output}")
+        body = found[0]
     if operation.output_hook is not None:
         body = operation.output_hook(body)
     return Success(
@@ -112,6 +129,10 @@ def _json(provider: Provider, operation: Operation, response: httpx.Response, bo
         provider_status=response.status_code,
         next_cursor=encode_cursor(cursor) if cursor else None,
     )
+
+
+def _whole_escape(found: re.Match[bytes]) -> bytes:
+    return REPLACEMENT if found[2] else found[0]
 
 
 def _not_json(response: httpx.Response, broken: _Broken) -> str:
@@ -130,7 +151,9 @@ def _failed(provider: Provider, operation: Operation, response: httpx.Response, 
     reason = rule.reason if rule else _reason(status, wait)
     if reason in THROTTLED:
         wait = _wait(provider, response, told, rule, wall)
-    uncertain = operation.access is Access.WRITE and reason in UNCERTAIN
+    # A status of success proves no refusal: what says so is the manifest, of words that somebody has looked up.
+    unsure = reason in UNCERTAIN or (rule is None and status < 300)  # noqa: PLR2004
+    uncertain = operation.access is Access.WRITE and unsure
     # Apart: a code such as M_UNKNOWN_TOKEN before a colon would look like the name of a secret.
     words = ": ".join(_shown(part) for part in (told.code, told.message) if part)
     said = f"{provider.manifest.title} answered {status}" + (f": {words[:SAID_LIMIT]}" if words else "")
@@ -215,7 +238,7 @@ def _rule(provider: Provider, response: httpx.Response, told: Explained) -> Erro
 def _matches(rule: ErrorRule, status: int, headers: Mapping[str, str], told: Explained) -> bool:
     if rule.status and status not in rule.status:
         return False
-    if rule.code and told.code not in rule.code:
+    if rule.code and not (told.code in rule.code or set(rule.code).intersection((told.code or "").split(SEVERAL))):
         return False
     if rule.message is not None and rule.message.lower() not in (told.message or "").lower():
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,8 @@ from sidecar.manifest import RetryAfter, Unit
 # What a bare number in a reset header counts, by its size: no limit lasts 30 years, no epoch is of 1973.
 LEAST_EPOCH_SECONDS = 1e9
 LEAST_EPOCH_MILLISECONDS = 1e11
+ENDLESS = re.compile(r"\s*[0-9]{15,40}\s*")  # seconds too many for a clock are no leave to come back at once
+NEVER = 1e12
 USUAL = ("ratelimit", "x-ratelimit", "x-rate-limit")  # `<it>-remaining`, `<it>-reset`
 
 
@@ -78,9 +81,11 @@ def _source(source: RetryAfter, headers: httpx.Headers, body: Any, now: float) -
 
 
 def _header(text: str | None, now: float) -> float | None:
-    said = number(text)
+    said = number(first(text))
     if said is not None:
         return said
+    if ENDLESS.fullmatch(text or ""):
+        return NEVER
     date = http_date(text)
     return None if date is None else date - now
 

@@ -7,6 +7,7 @@ from email.utils import formatdate
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -140,6 +141,10 @@ def test_bytes_are_bytes(content: bytes, headers: dict[str, str], content_type: 
         (b'{"a":1}', {"content-type": "application/json"}, b'{"a":1}', "application/json"),
         (b'{"a":1}', {"content-type": "application/problem+json"}, b'{"a":1}', "application/json"),
         (b"a,b", {"content-type": "text/csv"}, b"a,b", "text/csv"),
+        (b"{}\n{}", {"content-type": "application/x-ndjson"}, b"{}\n{}", "application/x-ndjson"),
+        (b"{}\n{}", {"content-type": "application/jsonl"}, b"{}\n{}", "application/jsonl"),
+        (b"\x89PNG", {"content-type": 'image/png; name="a.json"'}, b"\x89PNG", 'image/png; name="a.json"'),
+        (b"{}", {"content-type": "Text/JSON;charset=utf-8"}, b"{}", "application/json"),
         (b"", {"content-type": "text/plain"}, b"null", "application/json"),
         (b"", {"content-type": "application/json"}, b"null", "application/json"),
         (b"", {}, b"null", "application/json"),
@@ -160,9 +165,31 @@ def test_a_raw_answer_named_json_must_be_json() -> None:
     assert failure.side_effect is SideEffect.UNKNOWN
 
 
+@pytest.mark.parametrize("operation", ["items.get", "items.inner", "http.get"])
+@pytest.mark.parametrize(
+    ("told", "text"),
+    [
+        (r"\ud83d", "\ufffd"),
+        (r"\uDC00", "\ufffd"),
+        (r"a\uD83D\ud83d\udE00", "a\ufffd\U0001f600"),
+        (r"\\ud83d\ud83d", "\\ud83d\ufffd"),
+        (r"\ud83d\\udc00", "\ufffd\\udc00"),
+    ],
+)
+def test_half_a_character_does_not_spoil_the_answer(operation: str, told: str, text: str) -> None:
+    """Where a provider cut a text in the middle of one; what no text can hold becomes U+FFFD, the rest stays."""
+    content = b'{"data": {"items": "' + told.encode() + b'"}}'
+    body = succeeded(200, content, {"content-type": "application/json"}, operation=operation).body
+    decoded = msgspec.json.decode(body)
+    assert (decoded if operation == "items.inner" else decoded["data"]["items"]) == text
+
+
 def test_an_output_can_be_a_part_of_the_answer() -> None:
-    """`output` names where the operation's result stands; where it does not stand, that is no success."""
+    """`output` names where the operation's result stands; where it does not stand, that is no success. A null that
+    stands there is what the provider says.
+    """
     assert succeeded(200, {"data": {"items": [1, 2]}}, operation="items.inner").body == b"[1,2]"
+    assert succeeded(200, {"data": {"items": None}}, operation="items.inner").body == b"null"
     failure = failed(200, {"data": {}}, operation="items.inner")
     assert failure.detail == "Acme answered 200, but the answer has no data.items"
 
@@ -207,10 +234,26 @@ def test_what_does_not_say_ok_is_not_ok(body: object) -> None:
     assert isinstance(came(200, body, of=SLACKISH), Failure)
 
 
-def test_a_refusal_without_a_rule_is_rejected() -> None:
-    """No rule for it: the provider refused, for a reason of its own."""
-    failure = failed(200, {"ok": False, "error": "whatever"}, of=SLACKISH)
-    assert failure.reason is Reason.PROVIDER_REJECTED
+@pytest.mark.parametrize(("operation", "side_effect"), [("items.get", "none"), ("items.create", "unknown")])
+def test_a_refusal_without_a_rule_is_rejected(operation: str, side_effect: str) -> None:
+    """No rule for it: the provider refused, for a reason of its own. Whether a write was done before nobody knows:
+    GraphQL says of a timeout so, too.
+    """
+    failure = failed(200, {"ok": False, "error": "whatever"}, of=SLACKISH, operation=operation)
+    assert (failure.reason, failure.side_effect) == (Reason.PROVIDER_REJECTED, side_effect)
+
+
+def test_an_answer_without_content_needs_no_ok() -> None:
+    """204 has no body to look into."""
+    assert succeeded(204, b"", of=SLACKISH).body == b"null"
+
+
+def test_a_rule_meets_each_of_several_codes() -> None:
+    """A provider that lists its errors: the rule for one of them counts."""
+    rules = [{"reason": "PROVIDER_NOT_FOUND", "code": ["gone", "missing"]}]
+    made = provider(operations=OPERATIONS, errors={"code": ["errors.*.code"], "rules": rules})
+    assert failed(400, {"errors": [{"code": "odd"}, {"code": "gone"}]}, of=made).reason is Reason.PROVIDER_NOT_FOUND
+    assert failed(400, {"errors": [{"code": "odd"}]}, of=made).reason is Reason.PROVIDER_REJECTED
 
 
 @pytest.mark.parametrize("operation", ["items.get", "items.create"])
@@ -232,6 +275,7 @@ def test_graphql_errors_are_failures() -> None:
     )
     succeeded(200, {"data": {}}, of=GRAPHQL)
     succeeded(200, {"data": {}, "errors": None}, of=GRAPHQL)
+    succeeded(200, {"data": {}, "errors": []}, of=GRAPHQL)
 
 
 # --- failures by status ----------------------------------------------------------------------------------------------
@@ -452,6 +496,9 @@ HOUR_AHEAD = formatdate(WALL + 3600, usegmt=True)
         ({"Retry-After": "nan"}, {}, None),
         ({"Retry-After": "inf"}, {}, None),
         ({"Retry-After": "9" * 400}, {}, None),
+        ({"Retry-After": "9" * 20}, {}, 1e12),
+        ({"Retry-After": "7, 7"}, {}, 7.0),
+        ({"Retry-After": "5\x1f"}, {}, 5.0),
         ({"Retry-After": "Sat, 99 Foo 2026 10:01:30 GMT"}, {}, None),
         ({"Retry-After": "Mon, 01 Jan 0001 00:00:00 +2359"}, {}, 0.0),
         ({"X-Wait": "3"}, {}, 3.0),
