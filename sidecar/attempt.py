@@ -19,6 +19,8 @@ from sidecar.pacing import Pacing
 from sidecar.ports import Clock, HttpSender
 from sidecar.run import Run, surest
 
+FIRST_PART = 2 / 3  # of its time that a read's first attempt may take: what hangs can then be asked for again
+
 log = logging.getLogger("sidecar.attempt")
 
 
@@ -46,7 +48,7 @@ class Attempts:
         most = run.provider.manifest.max_response_bytes or self._most
         result: Outcome | None = None
         try:
-            answer = await self._sender.send(request, deadline=run.call.deadline, max_body=most)
+            answer = await self._sender.send(request, deadline=self._until(run), max_body=most)
             if run.held_back and isinstance(answer, Failure):
                 run.attempts, run.side_effect = run.attempts - 1, before
                 return answer, answer
@@ -62,6 +64,14 @@ class Attempts:
         if run.call.access is Access.WRITE:
             run.side_effect = surest(before, SideEffect.DONE if isinstance(result, Success) else result.side_effect)
         return answer, result
+
+    def _until(self, run: Run) -> float:
+        """When the exchange ends at the latest, on the clock of the deadline."""
+        deadline = run.call.deadline
+        if run.attempts > 1 or run.operation.access is Access.WRITE:
+            return deadline
+        now = self._clock.now()
+        return now + (deadline - now) * FIRST_PART
 
     def _outcome(self, run: Run, answer: httpx.Response | Failure) -> Outcome:
         """What it means, in words that do not repeat the credential."""

@@ -81,7 +81,7 @@ class Exchange:
         if self._status() is not None:
             return self._bad_body("the deadline passed before the whole body", Reason.RESPONSE_TRUNCATED, error)
         if self.sent:
-            detail = "the request was sent, and the deadline passed before an answer"
+            detail = "the request was sent, and no answer came in time"
             return self._failed(Reason.OUTCOME_UNKNOWN, detail, error)
         return self._failed(Reason.BEFORE_SEND, "the deadline passed before a connection was there", error)
 

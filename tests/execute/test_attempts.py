@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from sidecar.model import Access, Failure, Reason, SideEffect, Success, retryable
+from sidecar.ports import HttpSender
 from sidecar.run import Limits
-from sidecar.sandbox.scripted import WALL
+from sidecar.sandbox.scripted import WALL, ManualClock
 from tests.build import CREATE_ITEM, GET_ITEM, provider
 from tests.execute.house import CUT_OFF, LOST, OK, REFUSED, Answer, Connections, House, credential
 
@@ -209,6 +210,42 @@ async def test_another_credential_between_two_attempts() -> None:
     here = house(REFUSED, OK, connections=Connections(credential(token="old"), credential(token="new")))
     await here.success(WRITE)
     assert [request.headers["authorization"] for request in here.sender.sent] == ["Bearer old", "Bearer new"]
+
+
+class HangingOnce(HttpSender):
+    """Gives no answer to its first request, and the one that it has to the second; it keeps to its deadlines."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.clock = clock
+        self.waited: list[float] = []
+
+    async def send(self, request: httpx.Request, *, deadline: float, max_body: int) -> Answer:
+        del request, max_body
+        self.waited.append(deadline - self.clock.now())
+        if len(self.waited) > 1:
+            return OK
+        await self.clock.sleep(deadline - self.clock.now())
+        return LOST
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+
+async def test_a_read_that_hangs_is_asked_for_again_in_time() -> None:
+    """Within its deadline, of which the second attempt may take all that is left."""
+    clock = ManualClock()
+    sender = HangingOnce(clock)
+    here = House(clock=clock, network=sender)
+    await here.success(READ, timeout=30)
+    assert sender.waited == [pytest.approx(20), pytest.approx(10, abs=0.1)]
+
+
+async def test_a_write_has_all_of_its_time() -> None:
+    """It is not asked for again, so it is not cut off before its deadline."""
+    clock = ManualClock()
+    sender = HangingOnce(clock)
+    failure = await House(clock=clock, network=sender).failure(WRITE, timeout=30)
+    assert (failure.reason, sender.waited) == (Reason.OUTCOME_UNKNOWN, [30])
 
 
 @pytest.mark.parametrize(
