@@ -10,7 +10,7 @@ from sidecar.model import Reason
 from sidecar.stop import Stop
 
 STEPS_PER_SECOND = 100
-PATIENCE = 0.02  # seconds past its deadline; the sender needs as long to say what it knows of an exchange
+PATIENCE = 0.02  # seconds from when the deadline is seen to be over: so long the sender may take to say what it knows
 
 
 class Overdue:
@@ -22,11 +22,11 @@ class Overdue:
     def expect(self, stop: Stop, left: float) -> set[Stop]:
         """Have the call told to stop soon after so many seconds, unless `stop` is taken out of what is returned."""
         loop = stop.task.get_loop()  # who asks for the running one asks the system for the process, too
-        step = int((loop.time() + max(0.0, left) + PATIENCE) * STEPS_PER_SECOND) + 1
+        step = int((loop.time() + max(0.0, left)) * STEPS_PER_SECOND) + 1
         due = self._due.get(step)
         if due is None:
             due = self._due[step] = set()
-            loop.call_at(step / STEPS_PER_SECOND, self._tell, step)
+            loop.call_at(step / STEPS_PER_SECOND, loop.call_later, PATIENCE, self._tell, step)
         due.add(stop)
         return due
 

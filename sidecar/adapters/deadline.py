@@ -6,6 +6,7 @@ A timer of uvloop costs as much as building a request. Deadlines that fall into 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 
 STEPS_PER_SECOND = 50  # so a deadline acts at most 20 ms late, and never early
@@ -24,12 +25,19 @@ class Deadlines:
         due = self._due.get(step)
         if due is None:
             due = self._due[step] = set()
-            self._loop.call_at(step / STEPS_PER_SECOND, self._expire, step)
+            self._loop.call_at(step / STEPS_PER_SECOND, after_a_look, self._loop, self._expire, step)
         return Deadline(due, self._loop)
 
     def _expire(self, step: int) -> None:
         for deadline in self._due.pop(step):
             deadline.expire()
+
+
+def after_a_look(loop: asyncio.AbstractEventLoop, act: Callable[[int], None], step: int) -> None:
+    """Act when the loop has looked at its sockets once more: a process that stood still finds its deadlines passed
+    first, and then what had come in time.
+    """
+    loop.call_soon(loop.call_soon, act, step)
 
 
 class Deadline:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
 import threading
 import time
 
@@ -12,6 +13,8 @@ import httpx
 import pytest
 
 from sidecar.adapters.http1_sender import Http1Sender
+from tests.fixtures_nats import frozen
+from tests.processes import line, process
 
 pytestmark = pytest.mark.anyio
 
@@ -83,3 +86,34 @@ async def test_what_came_in_time_is_told(sender: Http1Sender, answer: bytes, sta
     thread.join(5)
     for end in (reading, writing):
         os.close(end)
+
+
+PAUSED = f"""
+import asyncio, sys, httpx, uvloop
+from sidecar.adapters.http1_sender import Http1Sender
+from sidecar.core.egress import parse_allow
+
+async def main():
+    sender = Http1Sender(allow=parse_allow(["127.0.0.1"]))
+    request = httpx.Request("GET", sys.argv[1])
+    outcome = await sender.send(request, deadline=asyncio.get_running_loop().time() + {BUSY}, max_body=100)
+    print(outcome.content.decode() if isinstance(outcome, httpx.Response) else outcome.reason)
+
+uvloop.run(main())
+"""
+
+
+async def test_what_came_while_the_process_stood_still_is_told() -> None:
+    """It was paused, as with a machine, and goes on: its deadline has passed, and the answer lies in the socket."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        async with frozen(child.pid):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            await asyncio.sleep(2 * BUSY)
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        async with process(sys.executable, "-c", PAUSED, url) as child:
+            assert await line(child) == b"ok\n"
