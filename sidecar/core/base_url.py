@@ -27,7 +27,7 @@ def base_url(fact: BaseUrl, given: str | None) -> str | Failure:
             if given is None:
                 return _refuse(f"the connection must name its subdomain of {suffix.lstrip('.')}")
             if not LABEL.fullmatch(given):
-                return _refuse(f"{given[:80]!r} is not a subdomain: one label of a-z, 0-9 and -, at most 63 long")
+                return _refuse("a subdomain is one label of a-z, 0-9 and -, at most 63 long")
             return f"https://{given}{suffix}{path}".rstrip("/")
         case SelfHosted(path=path, default=default):
             if given is not None:
@@ -88,7 +88,8 @@ def _server(given: str, path: str) -> str | Failure:
     if port == 0 or ("[" in parts.netloc and literal(host) is None):
         return _refuse(f"{parts.netloc[:80]!r} is not a host and port")
     if not PATH.fullmatch(parts.path) or any(name in {".", ".."} for name in parts.path.split("/")):
-        return _refuse(f"{parts.path[:80]!r} is not a plain path")
+        # Not repeated either: some APIs have a secret there.
+        return _refuse("a segment of the server's path is of letters, digits and ._~-, and neither empty nor . or ..")
     name = f"[{host}]" if ":" in host else host
     authority = name if port is None else f"{name}:{port}"
     return f"{parts.scheme}://{authority}{parts.path.rstrip('/')}{path}"

@@ -200,3 +200,12 @@ def test_a_password_in_a_url_is_not_repeated(given_url: str) -> None:
     failure = base_url(OWN, given_url)
     assert isinstance(failure, Failure)
     assert "canary" not in failure.detail
+
+
+@pytest.mark.parametrize("fact", [OWN, ZENDESK])
+@pytest.mark.parametrize("given_url", ["https://api.example.com/bot123:canary", "https://api.example.com/canary/.."])
+def test_a_path_is_not_repeated(fact: SelfHosted | Subdomain, given_url: str) -> None:
+    """It may hold a secret, as that of a bot does: what is wrong is told without it."""
+    failure = base_url(fact, given_url)
+    assert isinstance(failure, Failure)
+    assert "canary" not in failure.detail

@@ -175,8 +175,8 @@ ROWS = (
     Row(
         promise="A key that stands twice in a manifest is an error.",
         file="sidecar/adapters/yaml_file.py",
-        good="            if key.value in seen:\n",
-        bad="            if key in seen:\n",
+        good="            if key.value in found:\n",
+        bad="            if key in found:\n",
         tests=(f"{LOAD}::test_a_manifest_that_is_no_yaml_names_the_line",),
     ),
     Row(
