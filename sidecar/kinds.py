@@ -207,3 +207,14 @@ class Login(Fact, frozen=True, tag_field="kind", tag="login"):
 Auth = ApiKey | Bearer | Basic | OAuth2 | ClientCredentials | JwtBearer | AppInstallation | Login
 Static = ApiKey | Bearer | Basic
 Issued = OAuth2 | ClientCredentials | JwtBearer | AppInstallation | Login
+
+
+def places_of(auth: Auth) -> tuple[tuple[Place, str], ...]:
+    """Where a credential of the kind stands in a request: `header` or `query`, and the name there."""
+    match auth:
+        case ApiKey(place=place, name=name, more=more):
+            return ((place, name), *((part.place, part.name) for part in more))
+        case Bearer() | Basic():
+            return (("header", "authorization"),)
+        case _:
+            return ((auth.carry.place, auth.carry.name),)

@@ -13,6 +13,7 @@ import msgspec
 
 from sidecar.catalogue.manifest_mistakes import manifest_mistakes
 from sidecar.catalogue.operation_mistakes import operation_mistakes
+from sidecar.catalogue.place_mistakes import Places, credential_places
 from sidecar.catalogue.read import ManifestError, read_manifest, read_operations, refuse
 from sidecar.core.dig import path_of
 from sidecar.core.raw import RAW_FACTS, RAW_SCHEMAS
@@ -68,7 +69,7 @@ def load_provider(folder: Path, formats: Formats) -> Provider:
     files = [path, *sorted((folder / "operations").glob("*.yaml"))]
     hooks_path = folder / "hooks.py"
     hooks = _hooks(hooks_path, manifest.name) if hooks_path.is_file() else None
-    facts = _operation_facts(files[1:], formats)
+    facts = _operation_facts(files[1:], formats, credential_places(manifest.auth))
     operations = {
         name: msgspec.structs.replace(
             _operation(manifest.name, file, name, fact, hooks, formats.compile_schema),
@@ -94,13 +95,13 @@ def input_schema(fact: OperationFact) -> dict[str, object]:
     return schema
 
 
-def _operation_facts(files: Iterable[Path], formats: Formats) -> dict[str, tuple[Path, OperationFact]]:
+def _operation_facts(files: Iterable[Path], formats: Formats, places: Places) -> dict[str, tuple[Path, OperationFact]]:
     facts: dict[str, tuple[Path, OperationFact]] = {}
     for file in files:
         for name, fact in read_operations(file, formats.read_yaml).items():
             if name in facts:
                 raise ManifestError(f"{file}: {name}: stands in {facts[name][0].name} too")
-            refuse(file, (f"{name}: {mistake}" for mistake in operation_mistakes(name, fact)))
+            refuse(file, (f"{name}: {mistake}" for mistake in operation_mistakes(name, fact, places)))
             facts[name] = (file, fact)
     for name, (file, fact) in facts.items():
         if fact.look_up is not None and (fact.look_up not in facts or facts[fact.look_up][1].access is Access.WRITE):

@@ -7,26 +7,23 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 
-from sidecar.auth.kind import kind_of
+from sidecar.auth.kind import is_issued, kind_of
 from sidecar.catalogue.kind_mistakes import issued_mistakes, kept_url_mistakes, relative_mistakes
+from sidecar.catalogue.place_mistakes import (
+    Places,
+    carried_mistakes,
+    credential_places,
+    header_mistakes,
+    parameter_mistakes,
+)
 from sidecar.catalogue.quota_mistakes import quota_mistakes, rule_mistakes, told_mistakes
 from sidecar.catalogue.validate import validate
 from sidecar.core.base_url import base_url
-from sidecar.kinds import ApiKey, Basic, Bearer
 from sidecar.manifest import BaseUrl, Errors, FixedUrl, KeptUrl, Manifest, SelfHosted, Subdomain, Verify
 from sidecar.model import Access, Failure, Reason
 from sidecar.provider import Operation
 from sidecar.wire.subject import NAME
 
-HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 section 5.6.2
-# Framing, routing and the credential: nobody else writes them.
-OUR_HEADERS = frozenset(
-    {
-        "accept-encoding", "authorization", "connection", "content-length", "cookie", "expect", "host", "keep-alive",
-        "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade", "user-agent",
-    }
-)  # fmt: skip
-QUERY_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 BASE_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 SUFFIX = re.compile(r"(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?){2,}")
 # What an answer can mean. Others say that nothing was sent, and would let a write be sent twice.
@@ -52,10 +49,11 @@ def manifest_mistakes(folder: str, manifest: Manifest, operations: Mapping[str, 
         yield "max_response_bytes: must be above 0"
     yield from _base_url_mistakes(manifest.base_url)
     yield from _auth_mistakes(manifest, operations)
+    places = credential_places(manifest.auth)
     for name, value in manifest.headers.items():
-        yield from (f"headers: {wrong}" for wrong in header_mistakes(name, value))
-    yield from _raw_mistakes(manifest)
-    yield from _idempotency_mistakes(manifest, operations)
+        yield from (f"headers: {wrong}" for wrong in header_mistakes(name, value, places))
+    yield from _raw_mistakes(manifest, places)
+    yield from _idempotency_mistakes(manifest, operations, places)
     yield from quota_mistakes(manifest.quotas, operations)
     quotas = {quota.name for quota in manifest.quotas}
     yield from told_mistakes(manifest.limits_told, quotas)
@@ -64,16 +62,6 @@ def manifest_mistakes(folder: str, manifest: Manifest, operations: Mapping[str, 
         if (source.header is None) is (source.path is None):
             yield f"retry_after.{index}: name a header or a path, one of them"
     yield from _verify_mistakes(manifest, operations)
-
-
-def header_mistakes(name: str, value: str = "", *, ours: Collection[str] = OUR_HEADERS) -> Iterator[str]:
-    """What is wrong with a header that a manifest sets."""
-    if not HEADER_NAME.fullmatch(name):
-        yield f"{name!r} is not a header's name"
-    elif name.lower() in ours:
-        yield f"the header {name.lower()} is ours"
-    if not value.isascii() or not value.isprintable():
-        yield f"the value of {name} is not printable ASCII on one line"
 
 
 def _base_url_mistakes(fact: BaseUrl) -> Iterator[str]:
@@ -108,44 +96,37 @@ def _auth_mistakes(manifest: Manifest, operations: Collection[str]) -> Iterator[
     for kind in _twice(kind_of(auth) for auth in manifest.auth):
         yield f"auth: kind {kind} stands twice"
     for auth in manifest.auth:
-        if isinstance(auth, ApiKey) and auth.place == "header":
-            ours = OUR_HEADERS - {"authorization"}
-            yield from (f"auth: {wrong}" for wrong in header_mistakes(auth.name, auth.prefix, ours=ours))
-        if isinstance(auth, ApiKey | Bearer | Basic):
-            continue
         name = f"auth.{kind_of(auth)}"
-        if auth.carry.place == "header":
-            ours = OUR_HEADERS - {"authorization"}
-            for wrong in header_mistakes(auth.carry.name, auth.carry.prefix, ours=ours):
-                yield f"{name}.carry: {wrong}"
-        wrongs = (*issued_mistakes(auth, operations), *relative_mistakes(manifest.base_url, auth))
-        yield from (f"{name}.{wrong}" for wrong in wrongs)
+        yield from (f"{name}{wrong}" for wrong in carried_mistakes(auth))
+        if is_issued(auth):
+            wrongs = (*issued_mistakes(auth, operations), *relative_mistakes(manifest.base_url, auth))
+            yield from (f"{name}.{wrong}" for wrong in wrongs)
     if isinstance(manifest.base_url, KeptUrl):
         yield from kept_url_mistakes(manifest.base_url, manifest.auth)
 
 
-def _raw_mistakes(manifest: Manifest) -> Iterator[str]:
+def _raw_mistakes(manifest: Manifest, places: Places) -> Iterator[str]:
     if manifest.raw is None:
         return
     for name in manifest.raw.headers:
         if name != name.lower():
             yield f"raw.headers: {name!r} must be in lower case"
-        yield from (f"raw.headers: {wrong}" for wrong in header_mistakes(name))
+        yield from (f"raw.headers: {wrong}" for wrong in header_mistakes(name, "", places))
     for pattern in manifest.raw.closed:
         if not pattern.startswith(("/", "*")):
             yield f"raw.closed: {pattern!r} must start with / or *, as every path does"
 
 
-def _idempotency_mistakes(manifest: Manifest, operations: Mapping[str, Operation]) -> Iterator[str]:
+def _idempotency_mistakes(manifest: Manifest, operations: Mapping[str, Operation], places: Places) -> Iterator[str]:
     fact = manifest.idempotency
     if fact is None:
         return
     if (fact.header is None) is (fact.query is None):
         yield "idempotency: name a header or a query parameter, one of them"
     if fact.header is not None:
-        yield from (f"idempotency.header: {wrong}" for wrong in header_mistakes(fact.header))
-    if fact.query is not None and not QUERY_NAME.fullmatch(fact.query):
-        yield f"idempotency.query: {fact.query!r} is not a parameter's name of [A-Za-z0-9_.-]"
+        yield from (f"idempotency.header: {wrong}" for wrong in header_mistakes(fact.header, "", places))
+    if fact.query is not None:
+        yield from (f"idempotency.query: {wrong}" for wrong in parameter_mistakes(fact.query, places))
     for pattern in fact.operations:
         if not any(fnmatchcase(name, pattern) for name, known in operations.items() if known.access is Access.WRITE):
             yield f"idempotency.operations: {pattern!r} fits no write operation"

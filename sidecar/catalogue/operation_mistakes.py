@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sidecar.catalogue.manifest_mistakes import header_mistakes
+from sidecar.catalogue.place_mistakes import Places, operation_place_mistakes
 from sidecar.core.dig import path_of
 from sidecar.core.render import CALL_ID, PLACEHOLDER
 from sidecar.manifest import CursorPaging, Field, Operation
@@ -16,8 +16,8 @@ BUILT_IN = ("http", "body", "result")  # first words of operations that every pr
 PATH = re.compile(r"(/([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-F]{2})+)+/?|/")  # RFC 3986 section 3.3, no empty segment
 
 
-def operation_mistakes(name: str, fact: Operation) -> Iterator[str]:
-    """Each mistake as `key: rule`."""
+def operation_mistakes(name: str, fact: Operation, places: Places) -> Iterator[str]:
+    """Each mistake as `key: rule`. `places` are those of the provider's credentials."""
     if not OPERATION.fullmatch(name) or name.split(".", maxsplit=1)[0] in BUILT_IN:
         yield f"is not a name for an operation: lower-case words of [a-z0-9_] and dots, not starting with {BUILT_IN}"
     if not fact.docs:
@@ -27,7 +27,7 @@ def operation_mistakes(name: str, fact: Operation) -> Iterator[str]:
             yield f"required: there is no input {field!r}"
     yield from _path_mistakes(fact)
     yield from _field_mistakes(fact)
-    yield from _header_mistakes(fact)
+    yield from operation_place_mistakes(fact, places)
     yield from _body_mistakes(fact)
     yield from _place_mistakes(fact)
     yield from _answer_mistakes(fact)
@@ -63,14 +63,6 @@ def _field_mistakes(fact: Operation) -> Iterator[str]:
             yield f"input.{name}: is the call's own id to the input hook; take another name"
         if field.place == "none" and name not in used and fact.hooks.input is None:
             yield f"input.{name}: `in: none`, but no input hook and no other input uses it"
-
-
-def _header_mistakes(fact: Operation) -> Iterator[str]:
-    for name, field in fact.input.items():
-        if field.place == "header":
-            yield from (f"input.{name}: {wrong}" for wrong in header_mistakes(field.name or name))
-    for name, value in fact.fixed.header.items():
-        yield from (f"fixed.header: {wrong}" for wrong in header_mistakes(name, value))
 
 
 def _body_mistakes(fact: Operation) -> Iterator[str]:

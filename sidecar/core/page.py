@@ -6,7 +6,7 @@ A cursor is only ever put where the manifest says, as a value; a `Link` gives it
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote_plus, urlencode, urlsplit
 
@@ -14,7 +14,7 @@ import msgspec
 
 from sidecar.core.dig import dig, path_of
 from sidecar.core.render import CONTENT_TYPES, as_text
-from sidecar.kinds import ApiKey, Auth, Basic, Bearer
+from sidecar.kinds import places_of
 from sidecar.manifest import CursorPaging, LinkPaging, OffsetPaging, PagePaging, Paging
 from sidecar.model import Failure, Reason, Request
 from sidecar.provider import Operation, Provider
@@ -75,18 +75,8 @@ def reads_body(paging: Paging | None) -> bool:
 
 def secret_parameters(provider: Provider) -> frozenset[str]:
     """The query parameters that hold a credential of this provider. A provider may write them into its links."""
-    return frozenset(name for auth in provider.manifest.auth for name in _in_query(auth))
-
-
-def _in_query(auth: Auth) -> Iterator[str]:
-    match auth:
-        case ApiKey():
-            places = [(auth.place, auth.name), *((part.place, part.name) for part in auth.more)]
-            yield from (name for place, name in places if place == "query")
-        case Bearer() | Basic():
-            return
-        case _ if auth.carry.place == "query":
-            yield auth.carry.name
+    places = (found for auth in provider.manifest.auth for found in places_of(auth))
+    return frozenset(name for place, name in places if place == "query")
 
 
 def _next(paging: Paging | None, link: str | None, body: Any, secret: frozenset[str]) -> str | None:

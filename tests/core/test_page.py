@@ -185,6 +185,14 @@ def test_no_secret_leaves_in_a_cursor() -> None:
     assert next_cursor(LinkPaging(), "<https://x/items?key=canary>; rel=next", None, secret) is None
 
 
+def test_no_part_of_a_credential_leaves_in_a_cursor() -> None:
+    """What a key has beside it, and a token that is carried in the query, are secrets as the key is."""
+    beside = {"field": "pin", "place": "query", "name": "pin"}
+    key = {"kind": "api_key", "place": "header", "name": "x-key", "more": [beside]}
+    token = {"kind": "client_credentials", "token_url": "/token", "carry": {"place": "query", "name": "token"}}
+    assert secret_parameters(provider(auth=[key, token])) == {"pin", "token"}
+
+
 def test_no_other_credential_comes_in_by_a_cursor() -> None:
     """The key is the connection's: a caller cannot bring another one."""
     assert url(LINK, "page=2&key=mine", frozenset({"key"})).endswith("?page=2")
