@@ -14,7 +14,7 @@ import msgspec
 from sidecar.catalogue.manifest_mistakes import manifest_mistakes
 from sidecar.catalogue.operation_mistakes import operation_mistakes
 from sidecar.catalogue.place_mistakes import Places, credential_places
-from sidecar.catalogue.read import ManifestError, read_manifest, read_operations, refuse
+from sidecar.catalogue.read import ManifestError, read_manifest, read_operations, refuse, refuse_strays
 from sidecar.core.dig import path_of
 from sidecar.core.raw import RAW_FACTS, RAW_SCHEMAS
 from sidecar.manifest import Field
@@ -55,6 +55,9 @@ def provider_folders(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise ManifestError(f"{folder}: is not a folder of providers")
     found = sorted(place.parent for place in folder.glob("*/provider.yaml"))
+    for file in sorted((*folder.glob("*/provider.yml"), *folder.glob("*/provider.json"))):
+        if file.parent not in found:
+            raise ManifestError(f"{file}: is not read: rename to provider.yaml")
     if not found:
         itself = (folder / "provider.yaml").is_file()
         hint = "; it is a provider itself: name its parent" if itself else ""
@@ -64,6 +67,7 @@ def provider_folders(folder: Path) -> list[Path]:
 
 def load_provider(folder: Path, formats: Formats) -> Provider:
     """The provider of one folder. Raises ManifestError with file and key path."""
+    refuse_strays(folder)
     path = folder / "provider.yaml"
     manifest = read_manifest(path, formats.read_yaml)
     files = [path, *sorted((folder / "operations").glob("*.yaml"))]

@@ -13,6 +13,10 @@ from sidecar.ports import FormatError
 
 ReadYaml = Callable[[str], object]
 
+PROVIDER = Path("provider.yaml")
+READ = frozenset({Path("operations"), Path("cases")})
+DATA = frozenset({".yaml", ".yml", ".json"})
+
 
 class ManifestError(Exception):
     """A provider's folder cannot be served. Each line of the message names file, key path and rule."""
@@ -51,11 +55,31 @@ def convert(path: Path, value: Any, kind: Any, at: str = "") -> Any:
         raise ManifestError(f"{path}: {where + ': ' if where else ''}{text}") from error
 
 
+def refuse_strays(folder: Path) -> None:
+    """Raise ManifestError for each file that looks like a part of the provider and would not be read."""
+    strays = [file for file in sorted(folder.rglob("*")) if _is_stray(file.relative_to(folder))]
+    if strays:
+        raise ManifestError("\n".join(f"{file}: is not read: {_instead(file.relative_to(folder))}" for file in strays))
+
+
 def refuse(path: Path, mistakes: Iterable[str]) -> None:
     """Raise ManifestError with every mistake that there is in the file; nothing where there is none."""
     lines = [f"{path}: {mistake}" for mistake in mistakes]
     if lines:
         raise ManifestError("\n".join(lines))
+
+
+def _is_stray(file: Path) -> bool:
+    if file.suffix.lower() not in DATA or any(part.startswith(".") for part in file.parts):
+        return False
+    return file != PROVIDER and not (file.suffix == ".yaml" and file.parent in READ)
+
+
+def _instead(file: Path) -> str:
+    yaml = file.with_suffix(".yaml")
+    if yaml != file and (yaml == PROVIDER or yaml.parent in READ):
+        return f"rename to {yaml.name}"
+    return "operations stand in operations/*.yaml, cases in cases/*.yaml"
 
 
 def _operation(path: Path, name: str, value: Any) -> Operation:

@@ -215,6 +215,48 @@ def test_a_file_that_is_not_utf8_is_told(tmp_path: Path) -> None:
         load_provider(place, FORMATS)
 
 
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [
+        ("cases/more.yml", "rename to more.yaml"),
+        ("operations/all.yml", "rename to all.yaml"),
+        ("operations/more.YAML", "rename to more.yaml"),
+        ("operations/more.json", "rename to more.yaml"),
+        ("operations/items/more.yaml", "operations stand in operations/*.yaml, cases in cases/*.yaml"),
+        ("more.yaml", "operations stand in operations/*.yaml, cases in cases/*.yaml"),
+        ("case/more.yaml", "operations stand in operations/*.yaml, cases in cases/*.yaml"),
+        ("provider.yml", "rename to provider.yaml"),
+    ],
+)
+def test_a_file_that_would_not_be_read_is_told(tmp_path: Path, file: str, told: str) -> None:
+    """What its author wrote there would be missing in silence."""
+    place = write_provider(tmp_path)
+    (place / file).parent.mkdir(parents=True, exist_ok=True)
+    (place / file).write_text("{}")
+    with pytest.raises(ManifestError) as error:
+        load_provider(place, FORMATS)
+    assert str(error.value) == f"{place}/{file}: is not read: {told}"
+
+
+@pytest.mark.parametrize("file", ["README.md", "hooks.py", ".vscode/settings.json", "operations/.all.yaml.swp"])
+def test_other_files_are_nobodys_business(tmp_path: Path, file: str) -> None:
+    """Notes, and what an editor keeps for itself."""
+    place = write_provider(tmp_path)
+    (place / file).parent.mkdir(parents=True, exist_ok=True)
+    (place / file).write_text("")
+    assert load_provider(place, FORMATS).name == "acme"
+
+
+@pytest.mark.parametrize("file", ["provider.yml", "provider.json"])
+def test_a_provider_that_would_not_be_served_is_told(tmp_path: Path, file: str) -> None:
+    """Also among others that are: it is not left out in silence."""
+    write_provider(tmp_path)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / file).write_text("{}")
+    with pytest.raises(ManifestError, match=rf"other/{file}: is not read: rename to provider\.yaml"):
+        load_catalogue([tmp_path], FORMATS)
+
+
 def test_operations_are_a_mapping(tmp_path: Path) -> None:
     """A list of operations has no names."""
     place = write_provider(tmp_path)
