@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from sidecar.manifest import Field, Manifest, Operation
+from sidecar.manifest import Manifest, Operation
 from sidecar.ports import FormatError
 
 ReadYaml = Callable[[str], object]
 
+STEP = re.compile(r"\.([^.\[]+)|\[([0-9]+|\.\.\.)\]")  # of a place as msgspec writes it
 PROVIDER = Path("provider.yaml")
 READ = frozenset({Path("operations"), Path("cases")})
 DATA = frozenset({".yaml", ".yml", ".json"})
@@ -32,7 +34,7 @@ def read_operations(path: Path, read_yaml: ReadYaml) -> dict[str, Operation]:
     values = read(path, read_yaml)
     if not isinstance(values, Mapping):
         raise ManifestError(f"{path}: must be a mapping of operation name to operation")
-    return {str(name): _operation(path, str(name), value) for name, value in values.items()}
+    return {name: convert(path, value, Operation, name) for name, value in values.items()}
 
 
 def read(path: Path, read_yaml: ReadYaml) -> Any:
@@ -49,9 +51,9 @@ def convert(path: Path, value: Any, kind: Any, at: str = "") -> Any:
     try:
         return msgspec.convert(value, type=kind, strict=True)
     except msgspec.ValidationError as error:
-        text, _, place = str(error).partition(" - at ")
-        below = place.strip("`").removeprefix("$")
-        where = f"{at}{below}".lstrip(".")
+        text, place = _told(error)
+        below = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in _steps(value, kind, place))
+        where = f"{at}{''.join(below)}".lstrip(".")
         raise ManifestError(f"{path}: {where + ': ' if where else ''}{text}") from error
 
 
@@ -82,10 +84,48 @@ def _instead(file: Path) -> str:
     return "operations stand in operations/*.yaml, cases in cases/*.yaml"
 
 
-def _operation(path: Path, name: str, value: Any) -> Operation:
-    """One operation; its inputs are read one by one first, since an error inside a mapping does not name the key."""
-    if isinstance(value, Mapping) and isinstance(value.get("input"), Mapping):
-        for field, schema in value["input"].items():
-            convert(path, schema, Field, f"{name}.input.{field}")
-    operation: Operation = convert(path, value, Operation, name)
-    return operation
+def _steps(value: Any, kind: Any, place: str) -> list[str | int]:
+    """The way to the error. For a key of a mapping msgspec says `[...]`: it is the one that is as wrong alone."""
+    steps: list[str | int] = []
+    for name, index in STEP.findall(place):
+        if index != "...":
+            steps.append(int(index) if index else name)
+            continue
+        for key in _at(value, steps):
+            alone = _with_key_alone(value, steps, key)
+            if _place(alone, kind) == place:
+                value = alone
+                steps.append(key)
+                break
+    return steps
+
+
+def _at(value: Any, steps: list[str | int]) -> Any:
+    for step in steps:
+        value = value[step]
+    return value
+
+
+def _with_key_alone(value: Any, steps: list[str | int], key: str) -> Any:
+    """The value, in which the mapping at the end of the steps holds this key alone."""
+    if not steps:
+        return {key: value[key]}
+    within = _with_key_alone(value[steps[0]], steps[1:], key)
+    if isinstance(value, list):
+        return [within if index == steps[0] else item for index, item in enumerate(value)]
+    return {**value, steps[0]: within}
+
+
+def _place(value: Any, kind: Any) -> str | None:
+    """Where msgspec finds the first error."""
+    try:
+        msgspec.convert(value, type=kind, strict=True)
+    except msgspec.ValidationError as error:
+        return _told(error)[1]
+    return None
+
+
+def _told(error: msgspec.ValidationError) -> tuple[str, str]:
+    """The rule, and the place."""
+    text, _, place = str(error).partition(" - at ")
+    return text, place.strip("`").removeprefix("$")

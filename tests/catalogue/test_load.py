@@ -115,6 +115,9 @@ def test_a_folder_without_providers_is_told(tmp_path: Path) -> None:
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
+OAUTH = {"kind": "oauth2", "authorize_url": "https://acme.example/a", "token_url": "https://acme.example/t"}
+
+
 @pytest.mark.parametrize(
     ("facts", "told"),
     [
@@ -127,6 +130,12 @@ def test_a_folder_without_providers_is_told(tmp_path: Path) -> None:
         ),
         ({"auth": [{"kind": "api_key", "place": "body", "name": "x"}]}, "provider.yaml: auth[0].place: Invalid enum"),
         ({"base_url": {"url": "https://x.example"}}, "provider.yaml: base_url: Object missing required field `kind`"),
+        (
+            {"auth": [OAUTH | {"scopes": {"a": ["x"], "https://acme.example/b.c": ["x", 1], "d": [2]}}]},
+            "provider.yaml: auth[0].scopes.https://acme.example/b.c[1]: Expected `str`, got `int`",
+        ),
+        ({"headers": {"a": "b", "c": 1}}, "provider.yaml: headers.c: Expected `str`, got `int`"),
+        ({"verify_as": {"bearer": {"op": 1}}}, "provider.yaml: verify_as.bearer: Object contains unknown field `op`"),
         ({"version": 1}, "provider.yaml: version: Expected `str`, got `int`"),
         (
             {"quotas": [{"name": "a", "scope": "app", "concurrency": "1"}]},
@@ -151,6 +160,16 @@ def test_a_wrong_manifest_names_its_key(tmp_path: Path, facts: dict[str, Any], t
         ({"input": {"id": {"in": "path", "typ": "string"}}}, "items.do.input.id: Object contains unknown field `typ`"),
         ({"input": {"id": {"type": "string"}}}, "items.do.input.id: Object missing required field `in`"),
         ({"input": {"id": {"in": "path", "items": {"typo": 1}}}}, "items.do.input.id.items: Object contains unknown"),
+        (
+            {
+                "input": {
+                    "a": {"in": "query"},
+                    "b": {"in": "query", "anyOf": [{"properties": {"c": {}, "d": {"x": 1}}}]},
+                }
+            },
+            "items.do.input.b.anyOf[0].properties.d: Object contains unknown field `x`",
+        ),
+        ({"fixed": {"query": {"a": 1, "b": [1]}}}, "items.do.fixed.query.b: Expected `bool | int | float | str`, got"),
         ({"input": {"id": None}}, "items.do.input.id: Expected `object`, got `null`"),
         ({"input": []}, "items.do.input: Expected `object`, got `array`"),
         ({"paging": {"kind": "guess"}}, "items.do.paging.kind: Invalid value 'guess'"),
