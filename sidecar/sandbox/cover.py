@@ -91,7 +91,8 @@ def _success_test(provider: Provider, answers: Sequence[Answered]) -> Iterator[t
         body = _decoded(item.response)
         if item.response.is_success and body is not None and dig(body, test.path) != test.equals:
             return
-    what = f"no case has an answer with a status of success whose {test.path} is not {test.equals!r}"
+    equals = msgspec.json.encode(test.equals).decode()
+    what = f"no case has an answer with a status of success whose {test.path} is not {equals}"
     yield "success", what, "add a case with such an answer and the reason expected"
 
 

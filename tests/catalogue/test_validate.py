@@ -254,3 +254,11 @@ def test_the_nearest_name(name: str, known: list[str], near: str | None) -> None
 def test_a_megabyte_has_no_nearest_name() -> None:
     """Comparing takes time in proportion to the name: nobody waits for a name that cannot be near."""
     assert nearest("x" * 1_000_000, ["title"] * 100) is None
+
+
+@pytest.mark.parametrize(
+    ("count", "told"), [(101, "101 is greater than the maximum of 100"), (0, "0 is less than the minimum of 1")]
+)
+def test_a_limit_is_told_as_the_manifest_writes_it(count: int, told: str) -> None:
+    """A whole number has no point."""
+    assert only({"count": count}).detail == told

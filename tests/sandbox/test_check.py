@@ -129,7 +129,7 @@ STRUCTURE: dict[str, tuple[Callable[[Acme], object], str, str]] = {
             response={"status": 429, "json": {"error": "slow", "wait": 2500}}
         ),
         "success",
-        "whose ok is not True",
+        "whose ok is not true",
     ),
     "a wait that no answer tells": (
         lambda a: a.provider["retry_after"].append({"unit": "seconds", "header": "x-wait", "docs": ACCOUNT_DOCS}),
