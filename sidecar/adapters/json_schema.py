@@ -12,7 +12,8 @@ from sidecar.ports import FormatError, SchemaError, SchemaProblems
 
 
 def compile_schema(schema: Mapping[str, object]) -> SchemaProblems:
-    """The schema (JSON Schema 2020-12), ready to find problems. Formats are checked. Raises FormatError.
+    """The schema (JSON Schema 2020-12), ready to find problems. Formats are checked. Raises FormatError, which says
+    where in the schema.
 
     It is compiled here, which finds its own mistakes, and again at its first use: compiled it takes 13 KB and 0.1 ms,
     and most operations are never called.
@@ -37,7 +38,10 @@ def compile_schema(schema: Mapping[str, object]) -> SchemaProblems:
 def _compiled(schema: Mapping[str, object]) -> jsonschema_rs.Draft202012Validator:
     try:
         return jsonschema_rs.Draft202012Validator(dict(schema), validate_formats=True)
-    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
+    except jsonschema_rs.ValidationError as error:
+        where = ".".join(map(str, error.instance_path))
+        raise FormatError(f"{where}: {error.message}" if where else error.message) from error
+    except (jsonschema_rs.ReferencingError, ValueError) as error:
         raise FormatError(str(error).partition("\n")[0]) from error
 
 

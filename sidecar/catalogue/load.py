@@ -131,7 +131,7 @@ def _operation(
     try:
         problems = compile_schema(schema)
     except FormatError as error:
-        raise ManifestError(f"{file}: {name}.input: {error}") from error
+        raise ManifestError(f"{file}: {name}.input.{str(error).removeprefix('properties.')}") from error
     return Operation(
         provider=provider,
         name=name,

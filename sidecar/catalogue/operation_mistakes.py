@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sidecar.catalogue.place_mistakes import Places, operation_place_mistakes
+from sidecar.catalogue.schema_mistakes import schema_mistakes
 from sidecar.core.dig import path_of
 from sidecar.core.render import CALL_ID, PLACEHOLDER
 from sidecar.manifest import CursorPaging, Field, Operation
@@ -22,11 +23,13 @@ def operation_mistakes(name: str, fact: Operation, places: Places) -> Iterator[s
         yield f"is not a name for an operation: lower-case words of [a-z0-9_] and dots, not starting with {BUILT_IN}"
     if not fact.docs:
         yield "docs: the URL of the provider's page is required"
-    for field in fact.required:
-        if field not in fact.input:
-            yield f"required: there is no input {field!r}"
+    for required in fact.required:
+        if required not in fact.input:
+            yield f"required: there is no input {required!r}"
     yield from _path_mistakes(fact)
     yield from _field_mistakes(fact)
+    for field_name, field in fact.input.items():
+        yield from schema_mistakes(f"input.{field_name}", field)
     yield from operation_place_mistakes(fact, places)
     yield from _body_mistakes(fact)
     yield from _place_mistakes(fact)

@@ -432,8 +432,9 @@ IN_PATH = {"in": "path", "type": "string"}
         ({"look_up": "nobody"}, "look_up: 'nobody' is not a read operation of this provider"),
         ({"look_up": "items.create"}, "look_up: 'items.create' is not a read operation of this provider"),
         ({"hooks": {"output": "nobody"}}, "hooks: there is no function 'nobody' in hooks.py"),
-        ({"input": {"id": IN_PATH | {"type": "strin"}}}, "items.do.input: "),
-        ({"input": {"id": IN_PATH | {"pattern": "("}}}, "items.do.input: "),
+        ({"input": {"id": IN_PATH | {"type": "strin"}}}, "items.do: input.id.type: 'strin' is none of string, integer"),
+        ({"input": {"id": IN_PATH | {"pattern": "("}}}, "items.do.input.id.pattern: "),
+        ({"input": {"id": IN_PATH | {"minLength": -1}}}, "items.do.input.id.minLength: -1 is less than"),
         ({"input": {"id": IN_PATH, "x": {"in": "none"}}}, "input.x: `in: none`, but no input hook and no other input"),
         (
             {"input": {"id": IN_PATH, "call_id": {"in": "query"}}, "hooks": {"input": "shape"}},
