@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
 from sidecar.auth.kind import ACCESS_TOKEN
+from sidecar.catalogue.path_mistakes import listed, path_mistakes
 from sidecar.core.base_url import PLACEHOLDER, base_url
 from sidecar.kinds import (
     AppInstallation,
@@ -37,6 +38,7 @@ OUR_FORM = frozenset(
         "client_assertion", "client_assertion_type",
     }
 )  # fmt: skip
+PATHS_OF_ANSWER = ("access_token", "refresh_token", "expires_in", "expires_at", "scope", "error", "description")
 SUFFIX = re.compile(r"(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?){2,}")
 
 
@@ -174,12 +176,16 @@ def _answer_mistakes(answer: TokenAnswer) -> Iterator[str]:
     if answer.lifetime is not None and answer.lifetime <= 0:
         yield "answer.lifetime: must be above 0"
     yield from _keep_mistakes("answer.keep", answer.keep)
+    for key in PATHS_OF_ANSWER:
+        yield from path_mistakes(listed(f"answer.{key}", getattr(answer, key)))
+    yield from path_mistakes({"answer.success.path": answer.success.path if answer.success else None})
 
 
 def _keep_mistakes(key: str, keep: Mapping[str, str]) -> Iterator[str]:
     for name in keep:
         if not NAME.fullmatch(name):
             yield f"{key}: {name!r} must be a lower-case word of [a-z0-9_]"
+    yield from path_mistakes({f"{key}.{name}": path for name, path in keep.items()})
 
 
 def _login_mistakes(auth: Login) -> Iterator[str]:
@@ -211,6 +217,7 @@ def _login_request_mistakes(key: str, auth: Login, request: LoginRequest, known:
             yield f"{key}.body.{name}: stands among fixed too"
     if request.encoding == "json":
         paths = (*request.body, *request.fixed)
+        yield from path_mistakes({f"{key}.{name}": name for name in paths})
         for name in paths:
             if any(other.startswith(f"{name}.") for other in paths):
                 yield f"{key}: {name!r} is a value, and others are below it"

@@ -9,8 +9,10 @@ from fnmatch import fnmatchcase
 
 from sidecar.auth.kind import is_issued, kind_of
 from sidecar.catalogue.kind_mistakes import issued_mistakes, kept_url_mistakes, relative_mistakes
+from sidecar.catalogue.path_mistakes import listed, path_mistakes
 from sidecar.catalogue.place_mistakes import (
     Places,
+    answered_mistakes,
     carried_mistakes,
     credential_places,
     header_mistakes,
@@ -61,6 +63,9 @@ def manifest_mistakes(folder: str, manifest: Manifest, operations: Mapping[str, 
     for index, source in enumerate(manifest.retry_after):
         if (source.header is None) is (source.path is None):
             yield f"retry_after.{index}: name a header or a path, one of them"
+    yield from path_mistakes(_paths_of(manifest))
+    for key, name in _answered_headers(manifest).items():
+        yield from answered_mistakes(key, name)
     yield from _verify_mistakes(manifest, operations)
 
 
@@ -139,6 +144,41 @@ def _error_mistakes(errors: Errors, quotas: Collection[str]) -> Iterator[str]:
         if not rule.status and not rule.code and not rule.header and rule.message is None:
             yield f"errors.rules.{index}: matches every answer; name a status, a code, a header or words of the message"
         yield from rule_mistakes(index, rule, quotas)
+
+
+def _paths_of(manifest: Manifest) -> dict[str, str | None]:
+    """Every path into an answer, by its key."""
+    calls = {"verify": manifest.verify, **{f"verify_as.{kind}": call for kind, call in manifest.verify_as.items()}}
+    return {
+        "success.path": manifest.success.path if manifest.success else None,
+        **listed("errors.code", manifest.errors.code),
+        **listed("errors.message", manifest.errors.message),
+        **{f"retry_after.{index}.path": source.path for index, source in enumerate(manifest.retry_after)},
+        **_told_at(manifest, "body"),
+        **{f"{key}.account": call.account for key, call in calls.items() if call is not None},
+    }
+
+
+def _answered_headers(manifest: Manifest) -> dict[str, str]:
+    """Every header that is looked for in answers, by its key."""
+    named = {
+        **{f"retry_after.{index}.header": source.header for index, source in enumerate(manifest.retry_after)},
+        **_told_at(manifest, "header"),
+        **listed("errors.request_id", manifest.errors.request_id),
+    }
+    for index, rule in enumerate(manifest.errors.rules):
+        named |= {f"errors.rules.{index}.header": name for name in rule.header}
+    return {key: name for key, name in named.items() if name is not None}
+
+
+def _told_at(manifest: Manifest, place: str) -> dict[str, str | None]:
+    """What `limits_told` looks for in the answer's headers, or at paths of its body."""
+    return {
+        f"limits_told.{index}.{key}": name
+        for index, told in enumerate(manifest.limits_told)
+        for key, name in (("limit", told.limit), ("remaining", told.remaining), ("reset", told.reset))
+        if told.place == place
+    }
 
 
 def _verify_mistakes(manifest: Manifest, operations: Mapping[str, Operation]) -> Iterator[str]:

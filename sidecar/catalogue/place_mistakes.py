@@ -41,6 +41,12 @@ def parameter_mistakes(name: str, places: Places) -> Iterator[str]:
         yield f"{name!r} is not a parameter's name of [A-Za-z0-9_.-]"
 
 
+def answered_mistakes(key: str, name: str) -> Iterator[str]:
+    """What is wrong with a header that is looked for in answers."""
+    if not HEADER_NAME.fullmatch(name):
+        yield f"{key}: {name!r} is not a header's name"
+
+
 def carried_mistakes(auth: Auth) -> Iterator[str]:
     """What is wrong with the places that a credential of the kind stands in, below `auth.<kind>`."""
     taken: set[tuple[Place, str]] = set()
@@ -70,6 +76,8 @@ def operation_place_mistakes(fact: Operation, places: Places) -> Iterator[str]:
         case paging:
             in_query.append(("paging.name", paging.name))
     for key, name in in_query:
+        if not name:
+            yield f"{key}: a parameter has a name"
         if ("query", name) in places:
             yield f"{key}: the parameter {name} holds the credential"
 
