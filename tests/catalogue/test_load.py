@@ -410,7 +410,8 @@ IN_PATH = {"in": "path", "type": "string"}
         ({"path": "/items/{id}/../x"}, "path: '/items/{id}/../x' must start with /"),
         ({"path": "/items/{id} "}, "path: '/items/{id} ' must start with /"),
         ({"path": "//evil.example/{id}"}, "path: '//evil.example/{id}' must start with /"),
-        ({"path": "/items/{Id}/{id}"}, "path: '/items/{Id}/{id}' must start with /"),
+        ({"path": "/items//{id}"}, "no query, no segment that is empty, . or .."),
+        ({"path": "/items/{id}/."}, "no query, no segment that is empty, . or .."),
         ({"path": "/items/{id}/{other}"}, "path: {other} has no input with `in: path`"),
         ({"path": "/items"}, "input.id: `in: path`, but the path has no {id}"),
         ({"required": []}, "required: must list id, which is part of the path"),
@@ -447,6 +448,19 @@ def test_an_operation_that_makes_no_sense_is_told(tmp_path: Path, change: dict[s
     text = mistake(tmp_path, operations={"items.do": GET_ITEM | change, "items.create": CREATE_ITEM})
     assert told in text
     assert "items.do" in text
+
+
+def test_a_placeholder_that_is_none_is_the_one_finding(tmp_path: Path) -> None:
+    """The provider's own word is renamed, and that is all that is wrong with `/{AccountSid}.json`."""
+    change = {"path": "/a/{AccountSid}.json", "input": {"AccountSid": IN_PATH}, "required": ["AccountSid"]}
+    text = mistake(tmp_path, operations={"items.do": GET_ITEM | change})
+    assert text == "operations/all.yaml: items.do: path: {AccountSid}: a placeholder is a word of [a-z0-9_]"
+
+
+def test_a_path_may_have_a_dot() -> None:
+    """`/items/{id}.json` is one, and a placeholder has the name that its input has for the provider."""
+    change = {"path": "/items/{item}.json", "input": {"id": IN_PATH | {"name": "item"}}}
+    assert "items.do" in provider(operations={"items.do": GET_ITEM | change}).operations
 
 
 BODY = {"in": "body"}
