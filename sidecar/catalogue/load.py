@@ -131,7 +131,8 @@ def _operation(
     try:
         problems = compile_schema(schema)
     except FormatError as error:
-        raise ManifestError(f"{file}: {name}.input.{str(error).removeprefix('properties.')}") from error
+        told = f": {error}".replace(": properties.", ".", 1)
+        raise ManifestError(f"{file}: {name}.input{told}") from error
     return Operation(
         provider=provider,
         name=name,
