@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any
 
 from sidecar.model import Failure, Problem, Reason
@@ -13,15 +14,16 @@ from sidecar.provider import Operation
 MAX_PROBLEMS = 50
 MAX_WORDS = 300
 MAX_NAME = 100  # characters of a name that somebody made up
+MAX_COMPARED = 64  # characters of a name that is compared with others: that takes time by the square of them
 NO_FIELD = "is not a field"
 
 
 def validate(operation: Operation, values: Mapping[str, Any]) -> Failure | None:
     """The failure that lists everything wrong with the input, or None when it is right."""
-    found = operation.problems(values)
-    if not found:
+    found = (_in_words(operation, error) for error in operation.problems(values))
+    problems = tuple(islice(found, MAX_PROBLEMS))
+    if not problems:
         return None
-    problems = tuple(problem for error in found for problem in _in_words(operation, error))[:MAX_PROBLEMS]
     spread = _spread(problems)
     return Failure(
         reason=Reason.VALIDATION,
@@ -34,8 +36,10 @@ def validate(operation: Operation, values: Mapping[str, Any]) -> Failure | None:
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like this one, or None when none is."""
+    if len(name) > MAX_COMPARED:
+        return None
     names = {each.lower(): each for each in known}
-    wanted = name.lower()[:MAX_NAME]
+    wanted = name.lower()
     close = get_close_matches(wanted, names, n=1, cutoff=0.6)
     if close:
         return names[close[0]]
@@ -50,24 +54,25 @@ def _spread(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
     )
 
 
-def _in_words(operation: Operation, error: SchemaError) -> list[Problem]:
+def _in_words(operation: Operation, error: SchemaError) -> Problem:
     here = "".join(f"/{_escape(str(part)[:MAX_NAME])}" for part in error.path)
     match error.keyword:
-        case "additionalProperties" | "unevaluatedProperties":
-            known = list(_properties(operation.input_schema, error.path))
-            return [_unknown(operation, here, name, known) for name in error.names]
+        case "additionalProperties":
+            return _unknown(operation, here, error)
         case "required":
-            return [Problem(f"{here}/{_escape(name)}", "is required") for name in error.names]
+            return Problem(f"{here}/{_escape(error.names[0])}", "is required")
         case "enum":
-            listed = ", ".join(error.allowed[:20])
-            return [Problem(here, f"must be one of: {listed}", error.allowed, _nearest_value(error))]
+            listed = ", ".join(map(_value, error.allowed[:20]))
+            return Problem(here, f"must be one of: {listed}", error.allowed, _nearest_value(error))
         case "type":
-            return [Problem(here, f"must be {' or '.join(_article(kind) for kind in error.allowed)}", error.allowed)]
+            kinds = (*(f"`{_value(value)}`" for value in error.allowed[:20]), *map(_article, error.kinds))
+            return Problem(here, f"must be {' or '.join(kinds)}", (*error.allowed, *error.kinds))
         case _:
-            return [Problem(here, error.message[:MAX_WORDS])]
+            return Problem(here, error.message[:MAX_WORDS])
 
 
-def _unknown(operation: Operation, here: str, name: str, known: list[str]) -> Problem:
+def _unknown(operation: Operation, here: str, error: SchemaError) -> Problem:
+    (name,), known = error.names, error.allowed
     close = nearest(name, known)
     if close is not None:
         detail = f"{NO_FIELD}; did you mean `{close}`?"
@@ -75,15 +80,7 @@ def _unknown(operation: Operation, here: str, name: str, known: list[str]) -> Pr
         detail = f"{NO_FIELD}; fields are: {', '.join(known)}"
     else:
         detail = f"{NO_FIELD}: {operation.provider}.{operation.name} takes none here"
-    return Problem(f"{here}/{_escape(name[:MAX_NAME])}", detail, tuple(known), close)
-
-
-def _properties(schema: Mapping[str, Any], path: Iterable[str | int]) -> Iterable[str]:
-    """The property names that the schema allows at the path of an instance."""
-    for part in path:
-        schema = schema.get("items", {}) if isinstance(part, int) else schema.get("properties", {}).get(part, {})
-    properties: Mapping[str, Any] = schema.get("properties", {})
-    return properties
+    return Problem(f"{here}/{_escape(name[:MAX_NAME])}", detail, known, close)
 
 
 def _nearest_value(error: SchemaError) -> str | None:
@@ -91,7 +88,13 @@ def _nearest_value(error: SchemaError) -> str | None:
     return nearest(said, error.allowed) if said else None
 
 
+def _value(word: str) -> str:
+    return word or '""'
+
+
 def _article(kind: str) -> str:
+    if kind == "null":
+        return kind
     return f"an {kind}" if kind[:1] in "aeiou" else f"a {kind}"
 
 

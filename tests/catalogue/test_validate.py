@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from itertools import count
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.catalogue.validate import nearest, validate
 from sidecar.model import Failure, Problem, Reason, SideEffect
+from sidecar.ports import SchemaError
 from sidecar.provider import Operation
 from sidecar.wire.reply import Asked, encode_reply
 from tests.build import CREATE_ITEM, provider
@@ -19,6 +23,12 @@ ADDRESS = {
     "properties": {"city": {"type": "string"}, "zip code": {"type": "string"}},
     "required": ["city"],
 }
+WAIT = {
+    "type": "object",
+    "properties": {"kind": {"enum": ["wait"]}, "seconds": {"type": "integer"}},
+    "required": ["kind", "seconds"],
+}
+SEND = {"type": "object", "properties": {"kind": {"enum": ["send"]}, "text": {"type": "string"}}, "required": ["kind"]}
 ITEM = provider(
     operations={
         "items.create": CREATE_ITEM
@@ -35,6 +45,10 @@ ITEM = provider(
                 "either": {"in": "body", "anyOf": [{"type": "string"}, {"type": "integer"}]},
                 "open": {"in": "body", "type": "object"},
                 "maybe": {"in": "body", "type": ["string", "null"]},
+                "share": {"in": "body", "anyOf": [{"type": "string", "enum": ["auto", ""]}, {"type": "integer"}]},
+                "by_name": {"in": "body", "type": "object", "additionalProperties": ADDRESS},
+                "place": {"in": "body", "anyOf": [{"type": "string"}, ADDRESS]},
+                "step": {"in": "body", "anyOf": [WAIT, SEND]},
             },
             "required": ["title", "count"],
         },
@@ -87,7 +101,7 @@ def test_a_right_input_is_right(values: dict[str, Any]) -> None:
         ({"labels": ["a"] * 4}, "/labels", None, ()),
         ({"due": "tomorrow"}, "/due", None, ()),
         ({"mail": "A"}, "/mail", None, ()),
-        ({"maybe": 1}, "/maybe", "must be a null or a string", ("null", "string")),
+        ({"maybe": 1}, "/maybe", "must be a string or null", ("string", "null")),
         (
             {"state": "x"},
             "/state",
@@ -97,6 +111,14 @@ def test_a_right_input_is_right(values: dict[str, Any]) -> None:
         ({"address": {}}, "/address/city", "is required", ()),
         ({"many": [{"city": "a"}, {}]}, "/many/1/city", "is required", ()),
         ({"either": []}, "/either", "must be a string or an integer", ("string", "integer")),
+        ({"share": None}, "/share", 'must be `auto` or `""` or an integer', ("auto", "", "integer")),
+        ({"share": "x"}, "/share", 'must be one of: auto, ""', ("auto", "")),
+        ({"by_name": {"": 4}}, "/by_name/", "must be an object", ("object",)),
+        ({"by_name": {"": {"city": 1}}}, "/by_name//city", "must be a string", ("string",)),
+        ({"step": {"kind": "stop"}}, "/step/kind", "must be one of: wait, send", ("wait", "send")),
+        ({"step": {"kind": "wait"}}, "/step/seconds", "is required", ()),
+        ({"step": {"x": 1, "kind": "send"}}, "/step/x", "is not a field; fields are: kind, text", ("kind", "text")),
+        ({"step": {"kind": "send", "text": 1}}, "/step/text", "must be a string", ("string",)),
     ],
 )
 def test_a_problem_stands_where_it_is(
@@ -134,6 +156,23 @@ def test_a_misspelt_field_inside_is_compared_with_those_inside() -> None:
     assert only({"address": {"city": "a", "cty": "b"}}).nearest == "city"
     problem = only({"many": [{"city": "a", "zipcode": "b"}]})
     assert (problem.pointer, problem.nearest) == ("/many/0/zipcode", "zip code")
+
+
+@pytest.mark.parametrize(
+    ("values", "pointer", "near", "allowed"),
+    [
+        ({"place": {"city": "a", "cty": "b"}}, "/place/cty", "city", {"city", "zip code"}),
+        ({"by_name": {"x": {"city": "a", "zipcode": "b"}}}, "/by_name/x/zipcode", "zip code", {"city", "zip code"}),
+        ({"step": {"kind": "send", "txt": "b"}}, "/step/txt", "text", {"kind", "text"}),
+        ({"step": {"kind": "wait", "seconds": 1, "secnds": 2}}, "/step/secnds", "seconds", {"kind", "seconds"}),
+    ],
+)
+def test_a_misspelt_field_has_a_nearest_name_wherever_it_stands(
+    values: dict[str, Any], pointer: str, near: str, allowed: set[str]
+) -> None:
+    """Of the form that was meant, and of objects whose own names are free."""
+    problem = only(values)
+    assert (problem.pointer, problem.nearest, set(problem.allowed)) == (pointer, near, allowed)
 
 
 def test_a_misspelt_value_has_a_nearest_one() -> None:
@@ -195,6 +234,37 @@ def test_no_input_makes_a_long_refusal(values: dict[str, Any]) -> None:
     assert len(encode_reply(Asked(), failure, 1 << 30).payload) < 65_536
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {f"field_{number}": None for number in range(70_000)},
+        {"many": [1] * 200_000},
+        {"by_name": {f"name_{number}": None for number in range(70_000)}},
+        {"place": {f"name_{number}": None for number in range(70_000)}},
+        {"title": [1] * 200_000},
+        {"state": [1] * 200_000},
+    ],
+    ids=["names", "list", "members", "form", "type", "enum"],
+)
+def test_no_more_is_found_than_is_told(values: dict[str, Any]) -> None:
+    """What is wrong a hundred thousand times holds up no other call: its findings take the room of fifty."""
+    tracemalloc.start()
+    try:
+        refused(values)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 500_000
+
+
+def test_no_finding_is_asked_for_that_is_not_told() -> None:
+    """Nor is the nearest name of its field looked for."""
+    asked = count()
+    endless = (SchemaError((), "additionalProperties", "", (f"x{number}",), ("title",)) for number in asked)
+    operation = msgspec.structs.replace(CREATE, problems=lambda _: endless)
+    assert len(refused({}, operation).problems) == next(asked) == 50
+
+
 def deep(levels: int) -> dict[str, Any]:
     value: dict[str, Any] = {}
     for _ in range(levels):
@@ -251,8 +321,10 @@ def test_the_nearest_name(name: str, known: list[str], near: str | None) -> None
     assert nearest(name, known) == near
 
 
-def test_a_megabyte_has_no_nearest_name() -> None:
-    """Comparing takes time in proportion to the name: nobody waits for a name that cannot be near."""
+def test_a_long_name_has_no_nearest_name() -> None:
+    """Comparing takes time by the square of the name: what nobody would write is not compared."""
+    assert nearest("t" * 64, ["t" * 63]) == "t" * 63
+    assert nearest("t" * 65, ["t" * 64]) is None
     assert nearest("x" * 1_000_000, ["title"] * 100) is None
 
 

@@ -27,7 +27,7 @@ MOMENTS = st.from_regex(
 
 def shaped(name: str, values: dict[str, Any]) -> dict[str, Any]:
     operation = OUTLOOK.operations[name]
-    assert not operation.problems(values), values
+    assert not list(operation.problems(values)), values
     assert operation.input_hook is not None
     return operation.input_hook({**values, "call_id": "call-1"})
 
@@ -77,7 +77,7 @@ def test_a_search_cannot_leave_its_quotes(words: str) -> None:
 def test_a_zone_stays_inside_of_its_preference(zone: str) -> None:
     """What could end the quotes, or the header, is refused before anything is sent."""
     values = {"start": "2026-11-23T00:00:00Z", "end": "2026-11-24T00:00:00Z", "time_zone": zone}
-    assert OUTLOOK.operations["calendar.view"].problems(values)
+    assert list(OUTLOOK.operations["calendar.view"].problems(values))
 
 
 def test_the_same_call_makes_the_same_event() -> None:

@@ -126,7 +126,7 @@ def test_a_part_cannot_leave_its_place_by_its_name(pocketbase: Provider, field: 
     """The name of a multipart part comes from an input; it can neither end the name nor start a header."""
     operation = pocketbase.operations["records.set_file"]
     values = {"collection": "c", "record_id": "r", "field": field, "file_name": "a", "content": ""}
-    assert operation.problems(values)  # the schema refuses it first
+    assert list(operation.problems(values))  # the schema refuses it first
     request = Template(pocketbase, operation).filled(URL, values, "call-1")
     if isinstance(request, Request):
         assert request.content.count(b'filename="') == 1

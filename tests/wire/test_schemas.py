@@ -145,7 +145,7 @@ def test_every_reason_and_code_is_listed() -> None:
 )
 def test_a_schema_refuses_what_is_not_it(name: str, wrong: dict[str, Any]) -> None:
     """The schemas say something: a wrong message does not fit."""
-    assert compile_schema(schema(name))(wrong)
+    assert list(compile_schema(schema(name))(wrong))
 
 
 # --- the AsyncAPI document -------------------------------------------------------------------------------------------
