@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from itertools import count
 
 ESCAPES = {'"': "%22", "\r": "%0D", "\n": "%0A"}  # as browsers do: https://html.spec.whatwg.org/#multipart-form-data
+DIGITS = 60  # of a SHA-256: with the word before it 68 characters, and RFC 2046 section 5.1.1 allows 70
+
+Part = tuple[str, str | None, bytes]
 
 
 def multipart(
-    texts: Sequence[tuple[str, str]], files: Sequence[tuple[str, str, bytes]], *, stem: str
+    texts: Sequence[tuple[str, str]], files: Sequence[tuple[str, str, bytes]], *, call_id: str
 ) -> tuple[bytes, str]:
-    """The body and its content type. `files` are (field, file name, bytes); the boundary starts with `stem`."""
-    plain = [(f'name="{_escape(name)}"', None, value.encode()) for name, value in texts]
-    whole = [
+    """The body and its content type. `files` are (field, file name, bytes)."""
+    plain: list[Part] = [(f'name="{_escape(name)}"', None, value.encode()) for name, value in texts]
+    whole: list[Part] = [
         (f'name="{_escape(name)}"; filename="{_escape(file_name)}"', "application/octet-stream", content)
         for name, file_name, content in files
     ]
-    boundary = _boundary(stem, [content for _, _, content in (*plain, *whole)])
+    boundary = _boundary(call_id, [*plain, *whole])
     parts = [_part(boundary, *part) for part in (*plain, *whole)]
     closing = f"--{boundary}--\r\n".encode()
     return b"".join(parts) + closing, f"multipart/form-data; boundary={boundary}"
 
 
-def _boundary(stem: str, contents: Sequence[bytes]) -> str:
-    """A boundary that occurs in no content: whoever knows the stem could else write parts of its own."""
-    candidates = (f"{stem}-{number}" for number in count())
-    return next(word for word in candidates if not any(word.encode() in content for content in contents))
+def _boundary(call_id: str, parts: Sequence[Part]) -> str:
+    """A boundary that occurs in no part: whoever knew it could else write parts of its own. It is a hash of them all,
+    and no content can hold a hash of itself.
+    """
+    digest = hashlib.sha256(call_id.encode())
+    for disposition, _, content in parts:
+        digest.update(disposition.encode())
+        digest.update(content)
+    return f"sidecar-{digest.hexdigest()[:DIGITS]}"
 
 
 def _part(boundary: str, disposition: str, content_type: str | None, content: bytes) -> bytes:

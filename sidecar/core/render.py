@@ -223,7 +223,7 @@ def _multipart(
             files.append((name, str(file_name or parameter.name), _bytes(parameter.name, value)))
         else:
             texts += _pairs(name, parameter.style, value)
-    return multipart(texts, files, stem=f"sidecar-{call_id}")
+    return multipart(texts, files, call_id=call_id)
 
 
 def _bytes(name: str, value: object) -> bytes:

@@ -15,6 +15,7 @@ import yarl
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from sidecar.core.multipart import multipart
 from sidecar.core.render import Template, as_text
 from sidecar.model import Failure, Reason, Request
 from sidecar.provider import Provider
@@ -395,6 +396,32 @@ def test_no_content_adds_a_part(field: str) -> None:
         boundary = dict(request.headers)["content-type"].partition("boundary=")[2]
         evil += f"\r\n--{boundary}\r\n"
         values[field] = evil if field == "note" else encoded(evil.encode())
+
+
+class Searched(bytes):
+    """Content that counts how often it is searched."""
+
+    times = 0
+
+    def __contains__(self, key: Any) -> bool:
+        self.times += 1
+        return super().__contains__(key)
+
+
+def test_a_boundary_is_found_at_once() -> None:
+    """Content that holds every boundary one could think of is not searched for one after the other."""
+    content = Searched(b"".join(b"sidecar-call-1-%d\r\n" % number for number in range(1_000)))
+    body, content_type = multipart([], [("file", "a", content)], call_id="call-1")
+    assert content.times <= 1
+    boundary = content_type.partition("boundary=")[2]
+    assert body.count(boundary.encode()) == 2
+    assert len(boundary) <= 70  # RFC 2046 section 5.1.1
+
+
+def test_a_call_has_a_boundary_of_its_own() -> None:
+    """Nobody knows it before the call and its content are known."""
+    made = {multipart([(name, value)], [], call_id=call_id)[1] for name in "ab" for value in "cd" for call_id in "ef"}
+    assert len(made) == 8
 
 
 @pytest.mark.parametrize("name", ['a"; filename="b', "a\\", "a;b", "zoë.txt", "a/../b", "%22"])
