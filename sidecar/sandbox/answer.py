@@ -13,13 +13,13 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from sidecar.core.dig import dig
-from sidecar.core.render import PLACEHOLDER
+from sidecar.core.render import PLACEHOLDER, as_text
 from sidecar.kinds import Auth
 from sidecar.manifest import CursorPaging, LinkPaging, OffsetPaging, PagePaging
 from sidecar.model import Reason
 from sidecar.provider import Operation, Provider
 from sidecar.sandbox.case import Case, CaseResponse, Exchange, succeeds
-from sidecar.sandbox.compare import Seen, body_kind, differences, multipart_parts
+from sidecar.sandbox.compare import Seen, body_kind, canonical, differences, grouped, multipart_parts
 from sidecar.sandbox.credential import carried, query_name
 
 # Whose exchange answers when several cases expect the same request; the first that applies.
@@ -113,6 +113,7 @@ class Offline:
         for name in sorted(given - known):
             yield f"query parameter {name!r} is not one of it"
         yield from _missing(operation, "query", given)
+        yield from _other_query(operation, request)
         yield from _body_problems(operation, request)
 
     def _first_success(self, operation: Operation) -> Given:
@@ -175,6 +176,7 @@ def _body_problems(operation: Operation, request: Seen) -> Iterator[str]:
     else:
         yield from _unknown(operation, body, found)
         yield from _missing(operation, "body", body)
+        yield from _other_body(operation.fact.fixed.body, body, found)
 
 
 def _unknown(operation: Operation, body: Mapping[str, Any], kind: str) -> Iterator[str]:
@@ -202,6 +204,27 @@ def _missing(operation: Operation, place: str, given: Any) -> Iterator[str]:
             there = dig(given, name) is not None if isinstance(given, dict) and len(item.wire) > 1 else name in given
             if not there and f"{name}[]" not in given:
                 yield f"{name!r} is required in its {place}"
+
+
+def _other_query(operation: Operation, request: Seen) -> Iterator[str]:
+    """Fixed parameters that the request has with another value, or not: operations of one path are told apart by them.
+    A page by Link has what the provider wrote into it.
+    """
+    given = grouped(request.query)
+    for name, value in operation.fact.fixed.query.items():
+        left_out = name not in given and isinstance(operation.fact.paging, LinkPaging)
+        if as_text(value) not in given.get(name, ()) and not left_out:
+            yield f"query parameter {name!r} is {as_text(value)!r} in it"
+
+
+def _other_body(fixed: Mapping[str, Any], body: Mapping[str, Any], kind: str, place: str = "") -> Iterator[str]:
+    """As `_other_query`, of its body."""
+    for name, value in fixed.items():
+        given, shown = body.get(name), f"{place}{name}"
+        if kind == "json" and isinstance(value, dict) and isinstance(given, dict):
+            yield from _other_body(value, given, kind, f"{shown}.")
+        elif name not in body or canonical(given) != canonical(value if kind == "json" else as_text(value)):
+            yield f"{shown!r} is {canonical(value)} in its body"
 
 
 def _body(operation: Operation, request: Seen, kind: str) -> dict[str, Any] | None:

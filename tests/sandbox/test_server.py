@@ -280,6 +280,46 @@ async def test_a_plain_success_answers_before_one_after_a_failure(tmp_path: Path
     assert answer.json() == {"ok": True, "id": 5}
 
 
+GRAPHQL = {"access": "read", "docs": DOCS, "method": "POST", "path": "/graphql"}
+SIZE = {"size": {"in": "body", "name": "variables.size", "type": "integer", "description": "How many."}}
+
+
+def told_apart_by_fixed_values() -> Acme:
+    """Two operations that POST to one path, told apart by a fixed body, and two that GET one, by a fixed query."""
+    made = Acme()
+    for number, (name, summary) in enumerate({"users": "List the users.", "teams": "List the teams."}.items()):
+        by_body = {"query": f"query {name}", "variables": {"flat": True}}
+        made.operations[f"{name}.list"] = {**GRAPHQL, "summary": summary, "fixed": {"body": by_body}, "input": SIZE}
+        by_query = {**GRAPHQL, "method": "GET", "path": "/search", "summary": summary}
+        made.operations[f"{name}.search"] = {**by_query, "fixed": {"query": {"kind": number}}}
+        sent = {"method": "POST", "path": "/graphql", "json": by_body | {"variables": {"flat": True, "size": 1}}}
+        for verb, values, request in [
+            ("list", {"size": 1}, sent),
+            ("search", {}, {"method": "GET", "path": "/search", "query": {"kind": str(number)}}),
+        ]:
+            answered = exchange(request, response={"status": 200, "json": {"ok": True, "of": f"{name}.{verb}"}})
+            case = {"name": f"{name} {verb}", "operation": f"{name}.{verb}", "input": values, "exchanges": [answered]}
+            made.cases.append(case | {"expect": {"output": {"ok": True, "of": f"{name}.{verb}"}}})
+    return made
+
+
+async def test_operations_of_one_path_are_told_apart_by_their_fixed_values(tmp_path: Path) -> None:
+    """A request that no case knows gets the answer of its own operation, or is told what its operation sends."""
+    told_apart_by_fixed_values().write(tmp_path)
+    served = Sandbox(load_catalogue([tmp_path], FORMATS), all_cases([tmp_path], read_yaml))
+    async with to(served, TOKEN) as client:
+        for name in ("users", "teams"):
+            body = {"query": f"query {name}", "variables": {"size": 7, "flat": True}}
+            assert (await client.post("/graphql", json=body)).json()["of"] == f"{name}.list"
+        assert (await client.get("/search?kind=1")).json()["of"] == "teams.search"
+        neither = await client.post("/graphql", json={"query": "query all", "variables": {"flat": 1}})
+        missing = await client.get("/search")
+    assert (neither.status_code, missing.status_code) == (400, 400)
+    assert "users.list: 'query' is \"query users\" in its body" in neither.json()["message"]
+    assert "users.list: 'variables.flat' is true in its body" in neither.json()["message"]
+    assert "teams.search: query parameter 'kind' is '1' in it" in missing.json()["message"]
+
+
 async def test_a_credential_whose_token_is_issued_needs_no_token_endpoint(tmp_path: Path) -> None:
     """Offline there is none: the token is there already, and never has to be renewed."""
     made = Acme()
