@@ -12,9 +12,8 @@ from sidecar.adapters.json_schema import compile_schema
 from sidecar.adapters.yaml_file import read_yaml
 from sidecar.catalogue.load import load_provider
 from sidecar.catalogue.read import ManifestError
-from sidecar.core.raw import render_raw
 from sidecar.core.render import Template
-from sidecar.model import Failure, Reason, Request
+from sidecar.model import Reason, Request
 from sidecar.ports import Formats
 from sidecar.provider import Explained, Provider
 
@@ -87,22 +86,6 @@ def test_redmine_never_shows_the_key(redmine: Provider) -> None:
     assert hook is not None
     assert hook({"user": {"id": 5, "api_key": "688e"}}) == {"id": 5}
     assert hook(["user"]) == {}
-
-
-@pytest.mark.parametrize(
-    "path",
-    ["/users/5.json", "/users/current.json", "/%75sers/5.xml", "/my/account.json", "/my//account.json"],
-)
-def test_redmine_raw_request_cannot_reach_a_key(redmine: Provider, path: str) -> None:
-    """Paths whose answers hold API keys are closed to the raw request, however they are written."""
-    refused = render_raw(redmine, "GET", URL, {"path": path})
-    assert isinstance(refused, Failure)
-    assert refused.reason is Reason.VALIDATION
-    assert "closed" in refused.detail
-
-
-def test_redmine_raw_request_reaches_everything_else(redmine: Provider) -> None:
-    assert isinstance(render_raw(redmine, "GET", URL, {"path": "/users.json"}), Request)
 
 
 def test_matrix_transaction_is_the_call(matrix: Provider) -> None:
