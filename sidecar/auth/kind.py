@@ -100,8 +100,8 @@ def check_fields(kinds: Sequence[Auth], kind: str | None, fields: Mapping[str, s
     if auth is None:
         problem = Problem("/kind", f"must be one of: {', '.join(names)}", tuple(names))
         return _refused((problem,))
-    needed, known = fields_of(auth), (*fields_of(auth), *optional_fields_of(auth))
-    problems = [Problem(f"/fields/{name}", "is required") for name in needed if not fields.get(name)]
+    known = (*fields_of(auth), *optional_fields_of(auth))
+    problems = [Problem(f"/fields/{name}", "is required") for name in _missing(auth, fields)]
     problems += [
         Problem(f"/fields/{name}", f"is not a field of {kind_of(auth)}; fields are: {', '.join(known)}", known)
         for name in fields
@@ -116,6 +116,15 @@ def check_fields(kinds: Sequence[Auth], kind: str | None, fields: Mapping[str, s
     if isinstance(auth, OAuth2):
         problems += _half_an_app(auth, fields)
     return _refused(tuple(problems)) if problems else auth
+
+
+def _missing(auth: Auth, fields: Mapping[str, str]) -> list[str]:
+    """The fields that the kind needs and has not. Where a key stands for a user name and password, the other of the two
+    is given as empty (RFC 7617 allows either).
+    """
+    missing = [name for name in fields_of(auth) if not fields.get(name)]
+    one_is_empty = isinstance(auth, Basic) and len(missing) == 1 and missing[0] in fields
+    return [] if one_is_empty else missing
 
 
 def _wrong(auth: Auth, name: str, text: str) -> str | None:
@@ -144,7 +153,7 @@ def secrets_of(auth: Auth, fields: Mapping[str, str]) -> list[str]:
     """What nobody may be shown of a credential: its fields, but those that only name somebody, and what a header says
     in their place.
     """
-    secrets = [value for name, value in fields.items() if is_secret(auth, name)]
+    secrets = [value for name, value in fields.items() if value and is_secret(auth, name)]
     return [*secrets, pair(fields)] if isinstance(auth, Basic) else secrets
 
 

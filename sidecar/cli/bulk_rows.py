@@ -170,8 +170,10 @@ def _key(row: Row, given: Mapping[str, Any], _: Reading) -> Row:
 
 
 def _basic(row: Row, given: Mapping[str, Any], _: Reading) -> Row:
-    fields = _texts(given, "username", "password")
-    return msgspec.structs.replace(row, kind="basic", fields=fields) if fields else _problem(row, "it holds no login")
+    fields = {name: text for name in ("username", "password") if isinstance(text := given.get(name), str)}
+    if not any(fields.values()):
+        return _problem(row, "it holds no login")
+    return msgspec.structs.replace(row, kind="basic", fields=fields)
 
 
 def _client(row: Row, given: Mapping[str, Any], _: Reading) -> Row:

@@ -23,7 +23,8 @@ from sidecar.wire.subject import AdminAddress
 HELP = """Store credentials: one of PROVIDER, or with --from many of a FILE.
 
 One comes from a file, from the environment, or is asked for on the terminal. A file or variable holds the bare secret,
-{"fields": {"username": "...", "password": "..."}} as JSON, or a key file as the provider hands it out.
+{"fields": {"username": "...", "password": "..."}} as JSON, or a key file as the provider hands it out. Where a key is
+the user name, as at Stripe, its password is "".
 
 \b
   sidecar connection import github -c alice --from-env GITHUB_TOKEN

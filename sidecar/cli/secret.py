@@ -69,10 +69,23 @@ def ask_fields(title: str, kind: str, names: Sequence[str], file: Mapping[str, s
         raise stop(USAGE, "there is no terminal to ask for the secret", "give --from-file FILE or --from-env NAME")
     if LINES & set(names):
         raise stop(USAGE, f"a credential of kind {kind} has a key of several lines", "give --from-file FILE")
-    return {
-        name: click.prompt(f"{title} {name}", hide_input=name not in VISIBLE, err=True, type=str).strip()
-        for name in names
-    }
+    fields: dict[str, str] = {}
+    for name in names:
+        may_be_empty = kind == "basic" and all(fields.values())
+        fields[name] = _asked(f"{title} {name}", hidden=name not in VISIBLE, may_be_empty=may_be_empty)
+    return fields
+
+
+def _asked(text: str, *, hidden: bool, may_be_empty: bool) -> str:
+    """What is typed; nothing only where the question says that nothing is an answer."""
+    said: str
+    if may_be_empty:
+        said = click.prompt(
+            f"{text} (empty: Enter)", hide_input=hidden, err=True, type=str, default="", show_default=False
+        )
+    else:
+        said = click.prompt(text, hide_input=hidden, err=True, type=str)
+    return said.strip()
 
 
 def _file(path: str) -> str:

@@ -81,6 +81,7 @@ def test_two_connections_do_not_mix() -> None:
         (QUERY, {"key": "abc"}, ["abc"]),
         (Bearer(), {"token": "abc"}, ["abc"]),
         (Basic(), {"username": "u", "password": "p"}, ["u", "p", "dTpw"]),
+        (Basic(), {"username": "u", "password": ""}, ["u", "dTo="]),
     ],
 )
 def test_what_nobody_is_shown(auth: Auth, fields: dict[str, str], words: list[str]) -> None:
@@ -96,6 +97,8 @@ def test_what_nobody_is_shown(auth: Auth, fields: dict[str, str], words: list[st
         (Bearer(), {"token": "a.b-c_d~e+f/g="}),
         (Basic(), PAIR),
         (Basic(), {"username": "u", "password": "a:b"}),
+        (Basic(), {"username": "key", "password": ""}),
+        (Basic(), {"username": "", "password": "key"}),
     ],
 )
 def test_what_is_taken(auth: Auth, fields: dict[str, str]) -> None:
@@ -125,6 +128,8 @@ def test_what_no_header_can_carry(auth: Auth, bad: str) -> None:
         ({"username": "u\nv", "password": "p"}, ["/fields/username"]),
         ({"username": "u", "password": "p\0q"}, ["/fields/password"]),
         ({"username": "u"}, ["/fields/password"]),
+        ({"password": "p"}, ["/fields/username"]),
+        ({"username": "", "password": ""}, ["/fields/username", "/fields/password"]),
         ({}, ["/fields/username", "/fields/password"]),
         ({"username": "u", "password": "p", "token": "t"}, ["/fields/token"]),
     ],
@@ -134,6 +139,13 @@ def test_what_basic_does_not_take(fields: dict[str, str], pointers: list[str]) -
     refused = check_fields((Basic(),), "basic", fields)
     assert isinstance(refused, Failure)
     assert [problem.pointer for problem in refused.problems] == pointers
+
+
+def test_a_key_alone_is_a_basic_credential() -> None:
+    """As user name or as password, the other one empty: the colon is there all the same (RFC 7617 section 2)."""
+    pairs = [({"username": "key", "password": ""}, b"key:"), ({"username": "", "password": "key"}, b":key")]
+    for fields, plain in pairs:
+        assert sent(Basic(), fields).headers["authorization"] == f"Basic {base64.b64encode(plain).decode()}"
 
 
 def test_a_kind_that_the_provider_does_not_take() -> None:

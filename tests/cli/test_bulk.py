@@ -43,6 +43,7 @@ def one(document: object, reading: Reading = NANGO) -> Row:
         ({"type": "OAUTH2", "access_token": "a", "expires_at": None}, "bearer", {"token": "a"}),
         ({"type": "API_KEY", "apiKey": "k"}, None, {"": "k"}),
         ({"type": "BASIC", "username": "u", "password": "p"}, "basic", {"username": "u", "password": "p"}),
+        ({"type": "BASIC", "username": "key", "password": ""}, "basic", {"username": "key", "password": ""}),
         (
             {"type": "OAUTH2_CC", "token": "t", "client_id": "c", "client_secret": "s"},
             "client_credentials",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from sidecar.cli.account import Connection, chosen_kind, shown, table
 from sidecar.cli.failure import Stopped
@@ -96,6 +97,32 @@ def test_a_secret_is_asked_for_on_a_terminal(beside: Command, monkeypatch: pytes
     assert result.exit_code == 0, result.output
     assert "Acme token: " in result.stderr
     assert "test-token" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("typed", "fields"),
+    [
+        ("u\np\n", {"username": "u", "password": "p"}),
+        ("key\n\n", {"username": "key", "password": ""}),
+        ("\n\nkey\n", {"username": "", "password": "key"}),
+    ],
+)
+def test_a_key_alone_can_be_typed_for_basic(
+    monkeypatch: pytest.MonkeyPatch, typed: str, fields: dict[str, str]
+) -> None:
+    """Enter leaves one of the two empty, as its question says; the second one then has to be there."""
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True, raising=False)
+    with CliRunner().isolation(input=typed) as (_, stderr, _):
+        assert ask_fields("Acme", "basic", ("username", "password"), {}, None) == fields
+        assert b"Acme username (empty: Enter): " in stderr.getvalue()
+
+
+def test_only_basic_has_an_empty_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enter is no answer where a key is asked for: the question comes again."""
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True, raising=False)
+    with CliRunner().isolation(input="\nkey\n") as (_, stderr, _):
+        assert ask_fields("Acme", "api_key", ("key",), {}, None) == {"key": "key"}
+        assert stderr.getvalue().count(b"Acme key: ") == 2
 
 
 def test_without_a_terminal_nobody_is_asked(beside: Command) -> None:
