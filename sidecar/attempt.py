@@ -17,6 +17,7 @@ from sidecar.log import defect
 from sidecar.model import Access, Call, Failure, Outcome, Reason, SideEffect, Success
 from sidecar.pacing import Pacing
 from sidecar.ports import Clock, HttpSender
+from sidecar.provider import HookFailed
 from sidecar.run import Run, surest
 
 FIRST_PART = 2 / 3  # of its time that a read's first attempt may take: what hangs can then be asked for again
@@ -81,6 +82,9 @@ class Attempts:
             return bug(run.call, run, error)
         proof = run.proof
         if isinstance(result, Failure):
+            if isinstance(result.cause, HookFailed) and not run.hook_failed:
+                run.hook_failed = True
+                _log(run.call, run, result.cause)
             return redact_failure(result, proof.secrets)
         return echoing(result, proof.secrets, proof.proofs, run.provider.manifest.title, run.side_effect) or result
 
@@ -93,10 +97,25 @@ class Attempts:
 
 
 def bug(call: Call, run: Run | None, error: Exception) -> Failure:
-    """What a call ends in that met a defect; it is logged without the secrets that its words may hold."""
-    log.error("call %s ended in a defect", call.call_id, exc_info=defect(error, run.secrets if run else ()))
+    """What a call ends in that met a defect, ours or a hook's."""
+    _log(call, run, error)
+    side_effect = run.side_effect if run else SideEffect.NONE
+    if isinstance(error, HookFailed):
+        detail = f"{error}; the sidecar's log names call {call.call_id}"
+        return Failure(reason=Reason.BUG, detail=detail, side_effect=side_effect, cause=error)
+    _, words, trace = defect(error, run.secrets if run else ())
     return Failure(
         reason=Reason.BUG,
         detail=f"a defect of the sidecar ended this call; its log names call {call.call_id}",
-        side_effect=run.side_effect if run else SideEffect.NONE,
+        side_effect=side_effect,
+        cause=words.with_traceback(trace),
     )
+
+
+def _log(call: Call, run: Run | None, error: Exception) -> None:
+    """Log a defect without the secrets that its words may hold; of a hook, what it raised itself."""
+    met, raised = "a defect", error
+    if isinstance(error, HookFailed):
+        met = str(error)
+        raised = error.__cause__ if isinstance(error.__cause__, Exception) else error
+    log.error("call %s met %s", call.call_id, met, exc_info=defect(raised, run.secrets if run else ()))

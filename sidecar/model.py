@@ -185,7 +185,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """What a call, or one attempt of it, ends in when it does not succeed.
 
     `retry_after` is in seconds. `done_before`: where the call may have been sent before, this answer says that it was
-    done. `cause` keeps the library's exception for a debugger; it is never sent or printed.
+    done. `cause` keeps the exception for a debugger and for `provider check`; a sidecar never sends or prints it.
     """
 
     reason: Reason

@@ -8,6 +8,8 @@ Hooks are pure functions without clock or random, from this closed list of signa
 - `output(body: object) -> object`: shape the decoded answer of a success into the operation's output;
 - `explain(status: int, headers: Mapping[str, str], body: object) -> Explained`: what a failed answer says, where
   paths cannot say it (header names in lower case; `body` is decoded JSON, or None).
+
+As loaded they raise HookFailed and nothing else.
 """
 
 from __future__ import annotations
@@ -36,6 +38,14 @@ class Explained(msgspec.Struct, frozen=True):
     message: str | None = None
     problems: tuple[Problem, ...] = ()
     retry_at: float | None = None
+
+
+class HookFailed(Exception):
+    """A hook raised, or gave what it may not; the cause says what. `place`: file and line."""
+
+    def __init__(self, hook: str, provider: str, place: str) -> None:
+        super().__init__(f"hook {hook} of provider {provider} failed")
+        self.place = place
 
 
 InputHook = Callable[[dict[str, Any]], dict[str, Any]]

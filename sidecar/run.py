@@ -90,7 +90,7 @@ class Run(msgspec.Struct, eq=False):
     `refused`: how the provider refused its token, which is then renewed, once. `retry_cost`:
     what the last retry took from the tenant's budget. Of a call with an idempotency key: `held` is its record, or
     `replayed` what the first one ended in; `again`: the same call may be sent again, whatever came of it. `permit`:
-    leave for its next exchange, or for the one under way.
+    leave for its next exchange, or for the one under way. `hook_failed`: it was logged that the explain hook did.
     """
 
     call: Call
@@ -116,6 +116,7 @@ class Run(msgspec.Struct, eq=False):
     again: bool = False
     permit: Permit | None = None
     why: list[str] = []
+    hook_failed: bool = False
 
     def may_send(self) -> bool:
         """Whether its leave for an exchange holds now."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import msgspec
 
+from sidecar.catalogue.hooks import gives_explained, gives_input, gives_output, hook_of, load_hooks
 from sidecar.catalogue.manifest_mistakes import manifest_mistakes
 from sidecar.catalogue.operation_mistakes import operation_mistakes
 from sidecar.catalogue.place_mistakes import Places, credential_places
@@ -72,7 +72,7 @@ def load_provider(folder: Path, formats: Formats) -> Provider:
     manifest = read_manifest(path, formats.read_yaml)
     files = [path, *sorted((folder / "operations").glob("*.yaml"))]
     hooks_path = folder / "hooks.py"
-    hooks = _hooks(hooks_path, manifest.name) if hooks_path.is_file() else None
+    hooks = load_hooks(hooks_path, manifest.name) if hooks_path.is_file() else None
     facts = _operation_facts(files[1:], formats, credential_places(manifest.auth))
     operations = {
         name: msgspec.structs.replace(
@@ -86,7 +86,8 @@ def load_provider(folder: Path, formats: Formats) -> Provider:
     refuse(path, manifest_mistakes(folder.name, manifest, operations))
     read = [*files, hooks_path] if hooks else files
     digest = hashlib.sha256(b"\0".join(file.read_bytes() for file in read)).hexdigest()
-    explain = _hook(hooks, str(path), manifest.hooks.explain) if manifest.hooks.explain else None
+    named = manifest.hooks.explain
+    explain = hook_of(hooks, str(path), named, gives_explained) if named else None
     return Provider(manifest=manifest, operations=operations, explain=explain, digest=digest)
 
 
@@ -127,7 +128,7 @@ def _operation(
     hooks: ModuleType | None,
     compile_schema: CompileSchema,
 ) -> Operation:
-    schema = input_schema(fact)
+    schema, place, named = input_schema(fact), f"{file}: {name}", fact.hooks
     try:
         problems = compile_schema(schema)
     except FormatError as error:
@@ -140,8 +141,8 @@ def _operation(
         parameters=tuple(_parameter(field_name, field) for field_name, field in fact.input.items()),
         input_schema=schema,
         problems=problems,
-        input_hook=_hook(hooks, f"{file}: {name}", fact.hooks.input) if fact.hooks.input else None,
-        output_hook=_hook(hooks, f"{file}: {name}", fact.hooks.output) if fact.hooks.output else None,
+        input_hook=hook_of(hooks, place, named.input, gives_input) if named.input else None,
+        output_hook=hook_of(hooks, place, named.output, gives_output) if named.output else None,
     )
 
 
@@ -187,24 +188,3 @@ def _closed(schema: dict[str, Any]) -> dict[str, Any]:
     if "anyOf" in schema:
         schema["anyOf"] = [_closed(inner) for inner in schema["anyOf"]]
     return schema
-
-
-def _hooks(path: Path, provider: str) -> ModuleType:
-    """The module of hooks, loaded by path under a name of its own."""
-    spec = importlib.util.spec_from_file_location(f"connectors_{provider}_hooks", path)
-    if spec is None or spec.loader is None:
-        raise ManifestError(f"{path}: cannot be loaded")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise ManifestError(f"{path}: {type(error).__name__}: {error}") from error
-    return module
-
-
-def _hook(hooks: ModuleType | None, place: str, name: str) -> Callable[..., Any]:
-    function = getattr(hooks, name, None)
-    if not callable(function):
-        raise ManifestError(f"{place}: hooks: there is no function {name!r} in hooks.py")
-    found: Callable[..., Any] = function
-    return found

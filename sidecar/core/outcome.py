@@ -19,7 +19,7 @@ from sidecar.core.retry import THROTTLED
 from sidecar.core.wait import provider_clock, retry_after, usual_reset
 from sidecar.manifest import ErrorRule, SuccessTest
 from sidecar.model import Access, Failure, Outcome, Problem, Reason, SideEffect, Success
-from sidecar.provider import Explained, Operation, Provider
+from sidecar.provider import Explained, HookFailed, Operation, Provider
 from sidecar.wire.request import encode_cursor
 
 NO_CONTENT = frozenset({204, 205})
@@ -145,7 +145,7 @@ def _failed(provider: Provider, operation: Operation, response: httpx.Response, 
     status, headers = response.status_code, response.headers
     if 300 <= status < 400 and status != NOT_MODIFIED:  # noqa: PLR2004
         return _redirected(operation, response)
-    told = explain(provider, response)
+    told, failed = explain(provider, response)
     rule = _rule(provider, response, told)
     wait = retry_after((), headers, None, wall)
     reason = rule.reason if rule else _reason(status, wait)
@@ -171,6 +171,7 @@ def _failed(provider: Provider, operation: Operation, response: httpx.Response, 
         provider_status=status,
         provider_code=told.code and told.code[:CODE_LIMIT],
         provider_request_id=request_id(provider, headers),
+        cause=failed,
     )
 
 
@@ -200,19 +201,25 @@ def _shown_problem(problem: Problem) -> Problem:
 
 def error_rule(provider: Provider, response: httpx.Response) -> ErrorRule | None:
     """The manifest's rule for a failed answer: the first that matches."""
-    return _rule(provider, response, explain(provider, response))
+    told, _ = explain(provider, response)
+    return _rule(provider, response, told)
 
 
-def explain(provider: Provider, response: httpx.Response) -> Explained:
-    """What a failed answer says, by the manifest's paths or the provider's hook."""
+def explain(provider: Provider, response: httpx.Response) -> tuple[Explained, HookFailed | None]:
+    """What a failed answer says, by the provider's hook or the manifest's paths. Where the hook fails the paths say it:
+    the provider's refusal stands, whatever our reading of it does.
+    """
     body = _decoded(response.content)
     known = None if isinstance(body, _Broken) else body
+    failed: HookFailed | None = None
     if provider.explain is not None:
-        return provider.explain(
-            response.status_code, {name.lower(): value for name, value in response.headers.items()}, known
-        )
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        try:
+            return provider.explain(response.status_code, headers, known), None
+        except HookFailed as error:
+            failed = error
     errors = provider.manifest.errors
-    return Explained(dig_text(known, errors.code), dig_text(known, errors.message))
+    return Explained(dig_text(known, errors.code), dig_text(known, errors.message)), failed
 
 
 def request_id(provider: Provider, headers: httpx.Headers) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import traceback
 from base64 import b64encode
 from collections.abc import Iterator
 
@@ -15,7 +16,7 @@ from sidecar.credential import Credential
 from sidecar.execute import Executor
 from sidecar.kinds import Auth
 from sidecar.model import Access, Call, Failure, Outcome, Reason, SideEffect, Success, TraceContext
-from sidecar.provider import Catalogue, Provider
+from sidecar.provider import Catalogue, HookFailed, Provider
 from sidecar.run import Limits, Name
 from sidecar.sandbox.case import Case, Exchange, response_body, response_headers
 from sidecar.sandbox.compare import canonical, differences, seen
@@ -70,6 +71,7 @@ async def play(provider: Provider, case: Case) -> list[str]:
     )
     ended = await executor.run(_call(provider, case, operation.access, clock))
     return [
+        *_hook_mistakes(ended.outcome),
         *_exchange_mistakes(provider, case, auth, credential, sender),
         *_outcome_mistakes(case, ended.outcome),
         *_wait_mistakes(case, clock.slept),
@@ -131,7 +133,7 @@ def _outcome_mistakes(case: Case, outcome: Outcome) -> Iterator[str]:
             yield from _output_mistakes(case, outcome)
         return
     if expect.reason is None:
-        yield f"outcome: expected success, got {outcome.reason}: {outcome.detail}"
+        yield f"outcome: expected success, got {outcome.reason}: {_why(outcome)}"
         return
     exact = {
         "reason": (expect.reason, outcome.reason),
@@ -148,6 +150,24 @@ def _outcome_mistakes(case: Case, outcome: Outcome) -> Iterator[str]:
     for name, part, text in (("detail", expect.detail, outcome.detail), ("hint", expect.hint, outcome.hint)):
         if part is not None and part not in (text or ""):
             yield f"{name}: expected to hold {part!r}, got {text!r}"
+
+
+def _hook_mistakes(outcome: Outcome) -> Iterator[str]:
+    """A hook that failed, whatever was made of the answer without it. A case holds no secret: all of it is told."""
+    if isinstance(outcome, Failure) and isinstance(outcome.cause, HookFailed):
+        raised = outcome.cause.__cause__
+        yield f"{outcome.cause}: {type(raised).__name__}: {raised} ({outcome.cause.place})"
+
+
+def _why(failure: Failure) -> str:
+    """Its detail; of a defect, which has a log to say more in a sidecar, what was raised and where."""
+    cause = failure.cause
+    if failure.reason is not Reason.BUG or cause is None:
+        return failure.detail
+    if isinstance(cause, HookFailed):
+        return str(cause)
+    places = [f" ({frame.filename}, line {frame.lineno})" for frame in traceback.extract_tb(cause.__traceback__)]
+    return f"{cause}{places[-1] if places else ''}"
 
 
 def _output_mistakes(case: Case, outcome: Success) -> Iterator[str]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sidecar.core.outcome import outcome
 from sidecar.model import Access, Failure, Outcome, Reason, SideEffect, Success
-from sidecar.provider import Provider
+from sidecar.provider import HookFailed, Provider
 from sidecar.wire.request import decode_cursor
 from tests.build import CREATE_ITEM, GET_ITEM, provider
 
@@ -201,8 +201,31 @@ def test_an_output_hook_shapes_the_answer() -> None:
         code="def names(body):\n    return [item['name'] for item in body]\n",
     )
     assert succeeded(200, [{"name": "a"}], of=made).body == b'["a"]'
-    with pytest.raises(KeyError):
+    with pytest.raises(HookFailed, match="hook names of provider acme failed"):
         came(200, [{}], of=made)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def explain(status, headers, body):\n    return body['nothing']\n",
+        "from sidecar.provider import Explained\n\ndef explain(status, headers, body):\n    return Explained(code=5)\n",
+        "def explain(status, headers, body):\n    return {'code': 'gone'}\n",
+    ],
+    ids=["raises", "another type inside", "another type"],
+)
+def test_a_refusal_stands_where_the_explain_hook_fails(code: str) -> None:
+    """Status and the manifest's paths say it: what the provider refused was not done. The failure is told beside it."""
+    errors = {"code": ["error"], "rules": [{"reason": "PROVIDER_NOT_FOUND", "code": ["gone"], "status": [404]}]}
+    made = provider(operations=OPERATIONS, code=code, hooks={"explain": "explain"}, errors=errors)
+    failure = failed(404, {"error": "gone"}, operation="items.create", of=made)
+    assert (failure.reason, failure.side_effect, failure.provider_code) == (
+        Reason.PROVIDER_NOT_FOUND,
+        SideEffect.NONE,
+        "gone",
+    )
+    assert isinstance(failure.cause, HookFailed)
+    assert "hooks.py, line " in failure.cause.place
 
 
 # --- the test of success beyond the status ---------------------------------------------------------------------------

@@ -91,7 +91,6 @@ async def test_of_a_basic_pair_that_is_echoed() -> None:
 
 RAISES_INPUT = "def shape(values):\n    raise KeyError('{}')\n"
 RAISES_OUTPUT = "def shape(body):\n    raise KeyError(body['echo'])\n"
-RAISES_EXPLAIN = "def explain(status, headers, body):\n    raise ValueError('no ' + body['echo'])\n"
 
 
 def hooked(kind: str, code: str) -> Provider:
@@ -109,7 +108,6 @@ def hooked(kind: str, code: str) -> Provider:
     [
         ("input", RAISES_INPUT, 200, SideEffect.NONE, ["started", "finished"]),
         ("output", RAISES_OUTPUT, 200, SideEffect.UNKNOWN, ["started", "attempt", "finished"]),
-        ("explain", RAISES_EXPLAIN, 400, SideEffect.UNKNOWN, ["started", "attempt", "finished"]),
     ],
 )
 async def test_a_hook_that_raises(
@@ -122,7 +120,7 @@ async def test_a_hook_that_raises(
     failure = ended.outcome
     assert isinstance(failure, Failure)
     assert (failure.reason, failure.side_effect) == (Reason.BUG, side_effect)
-    assert CALL_ID in failure.detail
+    assert failure.detail == f"hook shape of provider acme failed; the sidecar's log names call {CALL_ID}"
     assert here.told == told
     assert "KeyError" not in shown(here, ended)
     assert PLAIN not in shown(here, ended)
@@ -134,6 +132,25 @@ async def test_a_hook_that_raises(
         assert "hooks.py" in line
         assert "Error" in line
         assert PLAIN not in line
+
+
+async def test_an_explain_hook_that_raises(caplog: pytest.LogCaptureFixture) -> None:
+    """The refusal of a write stays one, and the log has the hook's place once, however many attempts there were."""
+    answers = [httpx.Response(503, headers={"retry-after": "1"}), httpx.Response(404, json={"echo": PLAIN})]
+    made = hooked("explain", "def explain(status, headers, body):\n    raise ValueError(f'no {body}')\n")
+    here = House(answers, {"acme": made}, Connections(credential(token=PLAIN)))
+    ended = await here.run("items.create")
+    failure = ended.outcome
+    assert isinstance(failure, Failure)
+    assert (failure.reason, failure.side_effect) == (Reason.PROVIDER_NOT_FOUND, SideEffect.NONE)
+    assert ended.attempts == 2
+    assert PLAIN not in shown(here, ended)
+    [record] = [record for record in caplog.records if record.name == "sidecar.attempt"]
+    line = JsonLines().format(record)
+    assert CALL_ID in line
+    assert "hook explain of provider acme failed" in line
+    assert "hooks.py" in line
+    assert PLAIN not in line
 
 
 async def test_of_a_sender_that_raises(caplog: pytest.LogCaptureFixture) -> None:

@@ -322,13 +322,46 @@ def test_a_case_that_does_not_come_out_as_it_says_is_found(name: str, tmp_path: 
 
 
 def test_a_hook_that_raises_is_found_by_its_case(tmp_path: Path) -> None:
-    """A defect of a hook is a failure of the case, not of the check."""
+    """A defect of a hook is a failure of the case, not of the check: told with its place and what it raised."""
     acme = Acme()
     acme.operations["account.get"]["hooks"] = {"output": "shape"}
     place = acme.write(tmp_path)
     (place / "hooks.py").write_text("def shape(body):\n    return body['nothing']\n")
-    found = check_provider(place, FORMATS)
-    assert any(finding.where == "cases/all.yaml: the account" and "got BUG" in finding.wrong for finding in found)
+    found = [finding.wrong for finding in check_provider(place, FORMATS) if "the account" in finding.where]
+    assert f"hook shape of provider acme failed: KeyError: 'nothing' ({place}/hooks.py, line 2)" in found
+    assert not any("its log" in wrong for wrong in found)
+
+
+def test_what_an_output_hook_gives_must_be_json(tmp_path: Path) -> None:
+    """Else the case says what cannot be written."""
+    acme = Acme()
+    acme.operations["account.get"]["hooks"] = {"output": "shape"}
+    place = acme.write(tmp_path)
+    (place / "hooks.py").write_text("def shape(body):\n    return object()\n")
+    found = [finding.wrong for finding in check_provider(place, FORMATS) if "the account" in finding.where]
+    assert any("got BUG: TypeError: Encoding objects of type object is unsupported" in wrong for wrong in found)
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("def told(status, headers, body):\n    return body['nothing']\n", "KeyError: 'nothing'"),
+        (
+            "from sidecar.provider import Explained\ndef told(status, headers, body):\n    return Explained(code=5)\n",
+            "ValidationError: Expected `str | null`, got `int` - at `$.code`",
+        ),
+    ],
+)
+def test_an_explain_hook_that_fails_is_found_by_its_case(tmp_path: Path, code: str, told: str) -> None:
+    """Also where the manifest's paths say the same: its author meant it to be asked."""
+    acme = Acme()
+    acme.provider["hooks"] = {"explain": "told"}
+    place = acme.write(tmp_path)
+    (place / "hooks.py").write_text(code)
+    found = [finding.wrong for finding in check_provider(place, FORMATS) if "a list that is gone" in finding.where]
+    assert [
+        wrong for wrong in found if wrong.startswith(f"hook told of provider acme failed: {told} ({place}/hooks.py")
+    ]
 
 
 def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:

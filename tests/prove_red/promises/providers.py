@@ -244,7 +244,7 @@ ROWS = (
     ),
     Row(
         promise="A hook cannot end the process.",
-        file="sidecar/catalogue/load.py",
+        file="sidecar/catalogue/hooks.py",
         good="    except (Exception, SystemExit) as error:\n",
         bad="    except Exception as error:\n",
         tests=(f"{LOAD}::test_hooks_that_do_not_load_are_told",),
