@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote, urlencode
 
 import msgspec
 
+from sidecar.core.page import secret_parameters
 from sidecar.core.render import Refused, as_text, header_value
 from sidecar.manifest import Operation as OperationFact
 from sidecar.model import Access, Failure, Reason, Request
@@ -78,12 +79,12 @@ def render_raw(provider: Provider, method: str, url: str, values: Mapping[str, A
         headers = {name.lower(): value for name, value in provider.manifest.headers.items()}
         headers |= _raw_headers(provider, values.get("headers") or {})
         content, content_type = _raw_content(values)
+        query = _raw_query(provider, values.get("query") or {})
     except Refused as refused:
         problem = refused.problem
         return Failure(reason=Reason.VALIDATION, detail=f"{problem.pointer}: {problem.detail}", problems=(problem,))
     if content_type is not None:
         headers["content-type"] = content_type
-    query = _form(values.get("query") or {})
     return Request(
         str(values.get("method", method)),
         f"{url}{path}" + (f"?{query}" if query else ""),
@@ -111,6 +112,13 @@ def _is_closed(provider: Provider, path: str) -> bool:
     closed = provider.manifest.raw.closed if provider.manifest.raw else ()
     seen = SLASHES.sub("/", unquote(path)).lower()
     return any(fnmatchcase(form, pattern.lower()) for pattern in closed for form in (seen, seen.rstrip("/")))
+
+
+def _raw_query(provider: Provider, given: Mapping[str, Any]) -> str:
+    taken = secret_parameters(provider).intersection(given)
+    if taken:
+        raise Refused("query", f"{min(taken)!r} holds the connection's credential and may not be set")
+    return _form(given)
 
 
 def _raw_headers(provider: Provider, given: Mapping[str, str]) -> dict[str, str]:

@@ -214,3 +214,13 @@ def test_a_body_is_one_of_three(values: dict[str, Any], content: bytes, content_
 def test_a_body_that_is_not_one_is_refused(values: dict[str, Any]) -> None:
     """Two bodies, broken base64, a type with a line break."""
     refused({"path": "/x", "method": "POST"} | values)
+
+
+def test_no_other_credential_comes_in_by_the_query() -> None:
+    """Of a parameter that is there twice a server may take the first: the call would be somebody else's."""
+    made = provider(raw={}, auth=[{"kind": "api_key", "place": "query", "name": "key"}])
+    failure = render_raw(made, "GET", BASE, {"path": "/items", "query": {"key": "mine", "page": 2}})
+    assert isinstance(failure, Failure)
+    assert (failure.reason, failure.problems[0].pointer) == (Reason.VALIDATION, "/query")
+    assert "credential" in failure.detail
+    assert isinstance(render_raw(made, "GET", BASE, {"path": "/items", "query": {"page": 2}}), Request)
