@@ -26,6 +26,20 @@ ROWS = (
         tests=(f"{REFUSED}::test_the_other_kind_of_subject",),
     ),
     Row(
+        promise="A refusal whose body was cut off is a refusal, and not a write that was done.",
+        file="sidecar/adapters/http1_exchange.py",
+        good="        if answer is None or self._connection is None or failure.side_effect is SideEffect.DONE:\n",
+        bad="        if failure:\n",
+        tests=("tests/sender/test_sent.py::test_a_refusal_is_one_without_its_body_too",),
+    ),
+    Row(
+        promise="An answer of success that says no, and that no rule knows, leaves it open whether a write was done.",
+        file="sidecar/core/outcome.py",
+        good="unsure = reason in UNCERTAIN or (rule is None and status < 300)",
+        bad="unsure = reason in UNCERTAIN",
+        tests=("tests/core/test_outcome.py::test_a_refusal_without_a_rule_is_rejected",),
+    ),
+    Row(
         promise="A dry run sends nothing, of a write neither.",
         file="sidecar/execute.py",
         good="        if run.call.dry_run:\n",

@@ -98,10 +98,24 @@ ROWS = (
         tests=(f"{OVERDUE}::test_a_wait_that_hangs_tells_the_attempt_before",),
     ),
     Row(
+        promise="A write that was given up at the end of the process is not told as what may be sent again.",
+        file="sidecar/core/refusal.py",
+        good="    ended = Reason.OUTCOME_UNKNOWN if late or given_up else reason\n",
+        bad="    ended = Reason.OUTCOME_UNKNOWN if late else reason\n",
+        tests=("tests/worker/test_stop.py::test_what_does_not_end_in_time_is_given_up",),
+    ),
+    Row(
+        promise="A read that hangs is asked for once more within its deadline.",
+        file="sidecar/attempt.py",
+        good="        return now + (deadline - now) * FIRST_PART\n",
+        bad="        return deadline\n",
+        tests=("tests/execute/test_attempts.py::test_a_read_that_hangs_is_asked_for_again_in_time",),
+    ),
+    Row(
         promise="A call that was sent and ends by its deadline is not told as unsent.",
         file="sidecar/core/refusal.py",
-        good="    ended = Reason.OUTCOME_UNKNOWN if under_way and reason is Reason.BEFORE_SEND else reason\n",
-        bad="    ended = reason\n",
+        good="    ended = Reason.OUTCOME_UNKNOWN if late or given_up else reason\n",
+        bad="    ended = Reason.OUTCOME_UNKNOWN if given_up else reason\n",
         tests=(f"{OVERDUE}::test_whatever_hangs",),
     ),
     Row(

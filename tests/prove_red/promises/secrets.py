@@ -11,15 +11,15 @@ ROWS = (
     Row(
         promise="What a provider says reaches the trace without the credential.",
         file="sidecar/core/story.py",
-        good='"said": said(content, secrets) if failure else None',
-        bad='"said": said(content) if failure else None',
+        good="words = said(content, secrets) if lost is None",
+        bad="words = said(content) if lost is None",
         tests=(f"{SECRET}::test_of_an_answer_that_echoes_it",),
     ),
     Row(
         promise="The trace holds no body of a success.",
         file="sidecar/core/story.py",
-        good='"said": said(content, secrets) if failure else None',
-        bad='"said": said(content, secrets)',
+        good='"said": words if failure else None',
+        bad='"said": words',
         tests=("tests/execute/test_told.py::test_of_a_success_no_word_of_its_body",),
     ),
     Row(
