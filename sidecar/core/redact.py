@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property, lru_cache
-from urllib.parse import parse_qsl, quote, quote_plus, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 import msgspec
 
+from sidecar.core.spelling import SHORT, Spelling, spellings
 from sidecar.model import Failure, Problem
 
 REDACTED = "[redacted]"
@@ -39,16 +39,36 @@ SECRET_SHAPE = re.compile(
     r"|\bgh[oprsu]_[A-Za-z0-9]{10,}|\bgithub_pat_\w{10,}|\bxox[a-z]-[A-Za-z0-9-]{8,}|\bsy[tr]_\w{8,}"
     r"|\bsk_(?:live|test)_\w{8,}|(?<![\w-])eyJ[\w-]{8,}+\.[\w-]+(?:\.[\w-]+)?"
 )
-WRITTEN_ALIKE = re.compile(r"[A-Za-z0-9_.~-]+")  # in a URL, in JSON, anywhere
-SHORT = 8  # characters; a shorter secret is cut out only where it stands alone
 
 
-class Hidden(tuple[str, ...]):  # noqa: SLOT001  # `forms` needs a place
-    """Secrets that are cut out again and again: how they may be written is worked out once."""
+class Hidden(tuple[str, ...]):  # noqa: SLOT001  # its spellings need a place
+    """Secrets that are looked for again and again: how they may be written is worked out once."""
 
     @cached_property
-    def forms(self) -> list[str]:
-        return _forms(tuple(self))
+    def spellings(self) -> list[Spelling]:
+        """Of all of them, the longest first."""
+        return sorted((known for secret in filter(None, self) for known in spellings(secret)), key=len, reverse=True)
+
+    @cached_property
+    def kept(self) -> list[str]:
+        """What holds a secret holds one of these."""
+        return [spelling.kept for spelling in self.spellings]
+
+    @cached_property
+    def kept_bytes(self) -> list[bytes]:
+        return [kept.encode() for kept in self.kept]
+
+    @cached_property
+    def long(self) -> Hidden:
+        """Those that are found wherever they stand."""
+        return Hidden(secret for secret in self if len(secret) >= SHORT)
+
+    def stand_in(self, content: bytes) -> bool:
+        """Whether one of them is written there."""
+        if not any(map(content.__contains__, self.kept_bytes)):
+            return False
+        here = (spelling for spelling in self.spellings if spelling.kept.encode() in content)
+        return any(spelling.in_bytes.search(content) for spelling in here)
 
     def __repr__(self) -> str:
         return REDACTED
@@ -60,10 +80,12 @@ def redact_headers(headers: Iterable[tuple[str | bytes, str | bytes]], secrets: 
     for name, value in headers:
         if len(name) <= LONGEST_NAME and (known := _shown(name)):
             shown[known] = value if isinstance(value, str) else _text(value)
-    forms, words = _forms(secrets), " ".join(shown.values())
-    if len(words) <= LONGEST_VALUE and not any(map(words.__contains__, forms)):
+    hidden, words = _hidden(secrets), " ".join(shown.values())
+    if any(map(words.__contains__, hidden.kept)):
+        shown = {name: _cut(value, hidden) for name, value in shown.items()}
+    if len(words) <= LONGEST_VALUE:
         return shown
-    return {name: _cut(value, forms)[:LONGEST_VALUE] for name, value in shown.items()}
+    return {name: value[:LONGEST_VALUE] for name, value in shown.items()}
 
 
 @lru_cache(maxsize=1_024)  # providers say the same names again and again
@@ -90,20 +112,20 @@ def redact_text(text: str, secrets: Sequence[str] = ()) -> str:
 
 
 def without_secrets(text: str, secrets: Sequence[str]) -> str:
-    """The text without the secrets given, also where they are written as in a URL or in JSON."""
-    return _cut(text, _forms(secrets))
+    """The text without the secrets given, in whatever spelling."""
+    return _cut(text, _hidden(secrets))
 
 
 def redact_failure(failure: Failure, secrets: Sequence[str]) -> Failure:
     """The failure without the secrets given, in whatever the provider said."""
-    forms = _forms(secrets)
+    hidden = _hidden(secrets)
     return msgspec.structs.replace(
         failure,
-        detail=_cut(failure.detail, forms),
-        hint=failure.hint and _cut(failure.hint, forms),
-        problems=tuple(_cut_problem(problem, forms) for problem in failure.problems),
-        provider_code=failure.provider_code and _cut(failure.provider_code, forms),
-        provider_request_id=failure.provider_request_id and _cut(failure.provider_request_id, forms),
+        detail=_cut(failure.detail, hidden),
+        hint=failure.hint and _cut(failure.hint, hidden),
+        problems=tuple(_cut_problem(problem, hidden) for problem in failure.problems),
+        provider_code=failure.provider_code and _cut(failure.provider_code, hidden),
+        provider_request_id=failure.provider_request_id and _cut(failure.provider_request_id, hidden),
     )
 
 
@@ -111,36 +133,24 @@ def said(content: bytes, secrets: Sequence[str] = ()) -> str | None:
     """What a failed answer said: its first 4 KiB as text, redacted."""
     if not content:
         return None
-    text = redact_text(content[: 2 * MAX_SAID].decode(errors="replace"), secrets)
+    hidden = _hidden(secrets)
+    text = redact_text(content[: 2 * MAX_SAID].decode(errors="replace"), hidden)
     if len(content) > 2 * MAX_SAID:
         # A secret on the edge was not recognised; where much was cut out before it, the edge would be shown.
-        text = text[: -len(next(iter(_forms(secrets)), " "))]
+        text = text[: -max(map(len, hidden.spellings), default=1)]
     return text if len(text) <= MAX_SAID else f"{text[:MAX_SAID]}..."
 
 
-def _forms(secrets: Sequence[str]) -> list[str]:
-    """How a provider may write secrets back: plain, as in a URL or a form, as in JSON; the longest first."""
-    if not secrets:
-        return []
-    if isinstance(secrets, Hidden):
-        return secrets.forms
-    forms: set[str] = set()
-    for secret in filter(None, secrets):
-        if WRITTEN_ALIKE.fullmatch(secret):
-            forms.add(secret)
-            continue
-        in_json = msgspec.json.encode(secret).decode()[1:-1]
-        in_ascii_json = json.dumps(secret)[1:-1]
-        forms |= {secret, quote(secret, safe=""), quote_plus(secret), in_json, in_ascii_json}
-    return sorted(forms, key=len, reverse=True)
+def _hidden(secrets: Sequence[str]) -> Hidden:
+    return secrets if isinstance(secrets, Hidden) else Hidden(secrets)
 
 
-def _cut(text: str, forms: Sequence[str]) -> str:
-    for form in forms:
-        if len(form) >= SHORT:
-            text = text.replace(form, REDACTED)
-        elif form in text:
-            text = re.sub(rf"(?<![^\W_]){re.escape(form)}(?![^\W_])", REDACTED, text)
+def _cut(text: str, hidden: Hidden) -> str:
+    if not any(map(text.__contains__, hidden.kept)):
+        return text
+    for spelling in hidden.spellings:
+        if spelling.kept in text:
+            text = spelling.in_text.sub(REDACTED, text)
     return text
 
 
@@ -169,10 +179,10 @@ def _without_secret_fields(text: str) -> str:
     return "".join([*kept, text[end:]])
 
 
-def _cut_problem(problem: Problem, forms: Sequence[str]) -> Problem:
+def _cut_problem(problem: Problem, hidden: Hidden) -> Problem:
     return Problem(
-        _cut(problem.pointer, forms),
-        _cut(problem.detail, forms),
-        tuple(_cut(allowed, forms) for allowed in problem.allowed),
-        problem.nearest and _cut(problem.nearest, forms),
+        _cut(problem.pointer, hidden),
+        _cut(problem.detail, hidden),
+        tuple(_cut(allowed, hidden) for allowed in problem.allowed),
+        problem.nearest and _cut(problem.nearest, hidden),
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sidecar.core.redact import SHORT, without_secrets
+from sidecar.core.redact import without_secrets
+from sidecar.core.spelling import SHORT
 from sidecar.model import Call, Failure, Reason, Request, SideEffect, Success
 from sidecar.provider import Operation
 from sidecar.wire.request import decode_cursor

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.prove_red.row import Row
 
 REDACT = "tests/core/test_redact.py"
+SPELLING = "tests/core/test_spelling.py"
 SECRET = "tests/execute/test_secret.py"
 
 ROWS = (
@@ -69,15 +70,25 @@ ROWS = (
     ),
     Row(
         promise="A secret is cut out however it is written.",
-        file="sidecar/core/redact.py",
-        good='forms |= {secret, quote(secret, safe=""), quote_plus(secret), in_json, in_ascii_json}',
-        bad="forms |= {secret, in_json, in_ascii_json}",
-        tests=(f"{REDACT}::test_a_secret_is_cut_out_however_it_is_written",),
+        file="sidecar/core/spelling.py",
+        good="(_character(rest, also.get(rest)) if escaped else rest)",
+        bad="re.escape(rest)",
+        tests=(
+            f"{REDACT}::test_a_secret_is_cut_out_however_it_is_written",
+            f"{SPELLING}::test_it_is_found_whoever_wrote_it",
+        ),
+    ),
+    Row(
+        promise="Base64 of more than the secret is no disguise.",
+        file="sidecar/core/spelling.py",
+        good="enumerate((0, 2, 3))",
+        bad="enumerate((0,))",
+        tests=(f"{SPELLING}::test_base64_is_no_disguise",),
     ),
     Row(
         promise="No part of a secret shows where a text is cut.",
         file="sidecar/core/redact.py",
-        good='        text = text[: -len(next(iter(_forms(secrets)), " "))]\n',
+        good="        text = text[: -max(map(len, hidden.spellings), default=1)]\n",
         bad="        text = text[:-1]\n",
         tests=(f"{REDACT}::test_no_part_of_a_secret_shows_on_an_edge",),
     ),
