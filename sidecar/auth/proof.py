@@ -33,7 +33,7 @@ class Proof:
         """`fields` in plain."""
         self.auth = auth
         self.secrets = Hidden(secrets_of(auth, fields))
-        self.proofs = tuple(proof.encode() for proof in proofs_of(auth, fields) if len(proof) >= NO_WORD)
+        self.proofs = Hidden(proof for proof in proofs_of(auth, fields) if len(proof) >= NO_WORD)
         self._fields = fields
         self._carried: tuple[str, list[tuple[bytes, bytes]]] | None = None
 

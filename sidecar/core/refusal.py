@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from sidecar.core.redact import without_secrets
-from sidecar.core.spelling import SHORT
+from sidecar.core.redact import Hidden, without_secrets
 from sidecar.model import Call, Failure, Reason, Request, SideEffect, Success
 from sidecar.provider import Operation
 from sidecar.wire.request import decode_cursor
@@ -106,16 +103,14 @@ def untold() -> Failure:
     )
 
 
-def echoing(
-    success: Success, secrets: Sequence[str], proofs: Sequence[bytes], title: str, side_effect: SideEffect
-) -> Failure | None:
+def echoing(success: Success, secrets: Hidden, proofs: Hidden, title: str, side_effect: SideEffect) -> Failure | None:
     """The failure in place of a success that would hand the credential to the agent: by its cursor, where no secret has
     a place, or by its body, which is looked through for what proves who one is.
     """
     cursor = success.next_cursor and decode_cursor(success.next_cursor)
-    if cursor and without_secrets(cursor, [secret for secret in secrets if len(secret) >= SHORT]) != cursor:
+    if cursor and without_secrets(cursor, secrets.long) != cursor:
         where = "into the cursor of the next page"
-    elif any(proof in success.body for proof in proofs):
+    elif proofs.stand_in(success.body):
         where = "into its answer"
     else:
         return None

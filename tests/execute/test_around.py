@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from typing import Any
 
@@ -172,6 +173,44 @@ async def test_no_answer_carries_the_credential_to_the_agent(
     assert failure.reason is Reason.BAD_PROVIDER_RESPONSE
     assert KEY not in str(failure)
     assert KEY not in str(house.trace.events)
+
+
+ODD_KEY = "ab/cd+ef==GHIJ0123456789xy"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        rb'{"me":"ab\/cd+ef==GHIJ0123456789xy"}',
+        rb'{"me":"ab/cd\u002Bef\u003d\u003dGHIJ0123456789xy"}',
+        b'{"next":"https://a/?k=ab%2Fcd%2Bef%3D%3DGHIJ0123456789xy"}',
+        b'{"next":"https://a/?k=ab/cd%2bef%3d%3dGHIJ0123456789xy"}',
+        b'{"page":"<a href=&quot;ab/cd&#43;ef==GHIJ0123456789xy&quot;>"}',
+        rb'{"log":"{\"me\":\"ab\\\/cd+ef==GHIJ0123456789xy\"}"}',
+        b'{"sent":"' + base64.b64encode(b"Bearer " + ODD_KEY.encode()) + b'"}',
+        b'{"sent":"' + ODD_KEY.encode().hex().encode() + b'"}',
+    ],
+)
+async def test_no_answer_carries_the_credential_in_another_spelling(body: bytes) -> None:
+    r"""Where PHP writes `\/` for a slash, or a link has the token encoded, whoever asked gets no answer either."""
+    house = House([httpx.Response(200, content=body)], connections=Connections(credential(token=ODD_KEY)))
+    failure = await house.failure("items.get")
+    assert failure.reason is Reason.BAD_PROVIDER_RESPONSE
+    assert "wrote the credential into its answer" in failure.detail
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        rb'{"me":"ab\/cd+ef==GHIJ0123456789x"}',
+        rb'{"me":"ab\u002Fcd-","k":"GHIJ0123456789xy"}',
+        b'{"k":"a%2Fb%2Bc","me":"GHIJ0123456789xy"}',
+    ],
+)
+async def test_an_answer_with_a_part_of_the_credential_is_a_success(body: bytes) -> None:
+    """What looks like it, or names its last characters, proves nothing."""
+    house = House([httpx.Response(200, content=body)], connections=Connections(credential(token=ODD_KEY)))
+    assert (await house.success("items.get")).body == body
 
 
 async def test_a_cursor_counts_against_the_size_of_a_reply() -> None:

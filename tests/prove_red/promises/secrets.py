@@ -40,12 +40,19 @@ ROWS = (
     Row(
         promise="An answer that repeats the credential is not handed to the agent.",
         file="sidecar/core/refusal.py",
-        good="any(proof in success.body for proof in proofs)",
-        bad="False",
+        good="elif proofs.stand_in(success.body):",
+        bad="elif False:",
         tests=(
             "tests/execute/test_around.py::test_no_answer_carries_the_credential_to_the_agent",
             "tests/canary/test_canary.py::test_no_secret_is_seen_anywhere",
         ),
+    ),
+    Row(
+        promise="An answer that repeats the credential escaped is not handed to the agent either.",
+        file="sidecar/core/refusal.py",
+        good="elif proofs.stand_in(success.body):",
+        bad="elif any(proof.encode() in success.body for proof in proofs):",
+        tests=("tests/execute/test_around.py::test_no_answer_carries_the_credential_in_another_spelling",),
     ),
     Row(
         promise="What a person came back with does not show itself.",
