@@ -59,6 +59,10 @@ class Hidden(tuple[str, ...]):  # noqa: SLOT001  # its spellings need a place
         return [kept.encode() for kept in self.kept]
 
     @cached_property
+    def kept_lower(self) -> list[str]:
+        return [kept.lower() for kept in self.kept]
+
+    @cached_property
     def long(self) -> Hidden:
         """Those that are found wherever they stand."""
         return Hidden(secret for secret in self if len(secret) >= SHORT)
@@ -80,9 +84,9 @@ def redact_headers(headers: Iterable[tuple[str | bytes, str | bytes]], secrets: 
     for name, value in headers:
         if len(name) <= LONGEST_NAME and (known := _shown(name)):
             shown[known] = value if isinstance(value, str) else _text(value)
-    hidden, words = _hidden(secrets), " ".join(shown.values())
-    if any(map(words.__contains__, hidden.kept)):
-        shown = {name: _cut(value, hidden) for name, value in shown.items()}
+    hidden, words = _hidden(secrets), " ".join((*shown, *shown.values())).lower()
+    if any(map(words.__contains__, hidden.kept_lower)):
+        shown = {_cut_name(name, hidden): _cut(value, hidden) for name, value in shown.items()}
     if len(words) <= LONGEST_VALUE:
         return shown
     return {name: value[:LONGEST_VALUE] for name, value in shown.items()}
@@ -152,6 +156,16 @@ def _cut(text: str, hidden: Hidden) -> str:
         if spelling.kept in text:
             text = spelling.in_text.sub(REDACTED, text)
     return text
+
+
+def _cut_name(name: str, hidden: Hidden) -> str:
+    """A header's name, in lower case: what is not ours to say of it."""
+    if name in SHOWN_HEADERS:
+        return name
+    for spelling in hidden.spellings:
+        if spelling.kept.lower() in name:
+            name = spelling.in_name.sub(REDACTED, name)
+    return name
 
 
 def _text(header: bytes) -> str:

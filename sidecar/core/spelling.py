@@ -56,6 +56,11 @@ class Spelling:
     def in_bytes(self) -> re.Pattern[bytes]:
         return re.compile(self._source.encode())
 
+    @cached_property
+    def in_name(self) -> re.Pattern[str]:
+        """In the name of a header, which has no case."""
+        return re.compile(self._source, re.IGNORECASE)
+
     @property
     def _source(self) -> str:
         if self._any_case:

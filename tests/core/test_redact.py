@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
+from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import msgspec
@@ -147,6 +148,19 @@ def test_a_harmless_header_that_echoes_the_credential_is_cut() -> None:
     shown = redact_headers([("WWW-Authenticate", f"Bearer error={PLAIN_CANARY}"), ("Via", "v" * 2_000)], [PLAIN_CANARY])
     assert PLAIN_CANARY not in str(shown)
     assert len(shown["via"]) == 512
+
+
+@pytest.mark.parametrize("write", [str, str.lower, quote])
+def test_a_name_of_a_header_is_cut_as_its_value_is(write: Callable[[str], str]) -> None:
+    """Where a name tells the rest of it, that may be the credential, in any case."""
+    secret = "Canary-5D41+402abc4b2a76"
+    shown = redact_headers([(f"X-RateLimit-{write(secret)}", "1"), ("X-RateLimit-Limit", "2")], [secret])
+    assert shown == {f"x-ratelimit-{REDACTED}": "1", "x-ratelimit-limit": "2"}
+
+
+def test_a_known_name_is_shown_though_a_secret_is_called_so() -> None:
+    """A user name may be a word that every answer has."""
+    assert redact_headers([("Date", "today"), ("Via", "a date")], ["date"]) == {"date": "today", "via": f"a {REDACTED}"}
 
 
 def test_headers_are_shown_as_they_came() -> None:

@@ -76,6 +76,13 @@ ROWS = (
         tests=(f"{REDACT}::test_headers_are_shown_by_an_allow_list",),
     ),
     Row(
+        promise="A header's name is shown without the credential.",
+        file="sidecar/core/redact.py",
+        good="{_cut_name(name, hidden): _cut(value, hidden) for",
+        bad="{name: _cut(value, hidden) for",
+        tests=(f"{REDACT}::test_a_name_of_a_header_is_cut_as_its_value_is",),
+    ),
+    Row(
         promise="A secret is cut out however it is written.",
         file="sidecar/core/spelling.py",
         good="(_character(rest, also.get(rest)) if escaped else rest)",
