@@ -31,6 +31,7 @@ from sidecar.adapters.nats_jetstream import (
     API,
     NO_ROOM,
     SECOND_NS,
+    STATUS,
     WRONG_LAST_SEQUENCE,
     Answer,
     ApiRefused,
@@ -38,6 +39,7 @@ from sidecar.adapters.nats_jetstream import (
     ask,
     decode,
     delivery,
+    description,
 )
 from sidecar.adapters.nats_streams import LATER, QUEUE
 from sidecar.ports import (
@@ -90,8 +92,9 @@ class NatsQueue:
 
     hold_seconds = HOLD_SECONDS
 
-    def __init__(self, bus: JetStreamBus, prefix: str) -> None:
+    def __init__(self, bus: JetStreamBus, prefix: str, *, pull_seconds: float = PULL_SECONDS) -> None:
         self._bus = bus
+        self._pull_seconds = pull_seconds
         self._prefix = prefix
         self._lines: dict[tuple[str, bool], _Line] = {}
 
@@ -187,7 +190,7 @@ class NatsQueue:
                 now = anyio.current_time()
                 if now >= line.asked_until:
                     await self._ask_for_one(line, tenant, LATER if later else QUEUE)
-                    line.asked_until = now + PULL_SECONDS + LATE_SECONDS
+                    line.asked_until = now + self._pull_seconds + LATE_SECONDS
                 with anyio.move_on_after(max(0.0, line.asked_until - now)):
                     word = await self._word(await line.receiver.receive(), line, tenant, later=later)
                     if word is not None:
@@ -195,16 +198,22 @@ class NatsQueue:
         return None
 
     async def _ask_for_one(self, line: _Line, tenant: str, stream: str) -> None:
-        body = msgspec.json.encode({"batch": 1, "expires": round(PULL_SECONDS * SECOND_NS)})
+        body = msgspec.json.encode({"batch": 1, "expires": round(self._pull_seconds * SECOND_NS)})
         try:
             self._bus.publish(f"{API}.CONSUMER.MSG.NEXT.{stream}.{tenant}", body, reply=line.inbox)
         except BusError as error:
             raise StoreUnavailable(str(error)) from error
 
     async def _word(self, message: Message, line: _Line, tenant: str, *, later: bool) -> Word | None:
-        """The word of a message; None for a status, and for what another tenant's sidecar had said here."""
+        """The word of a message; None where the question has waited its time, and for what another tenant's sidecar had
+        said here. Raises StoreUnavailable where it was not let wait: asked again at once, the answer would be the same.
+        """
+        unused = line.asked_until - LATE_SECONDS - anyio.current_time()
         line.asked_until = -math.inf
         if message.subject == line.inbox or not message.reply:
+            if unused > self._pull_seconds / 2:
+                headers = message.headers or {}
+                raise StoreUnavailable(f"no word is given: {headers.get(STATUS)} {description(headers)}")
             return None
         word = Word(message.data, delivery(message).times, message.reply, timely=later)
         said_by = (message.headers or {}).get(SCHEDULER, "")
@@ -251,6 +260,7 @@ class NatsQueue:
             for line in lines.values():
                 group.start_soon(line.subscription.drain)
         for (tenant, later), line in lines.items():
+            line.asked_until = -math.inf
             with contextlib.suppress(anyio.WouldBlock):
                 while True:
                     word = await self._word(line.receiver.receive_nowait(), line, tenant, later=later)

@@ -11,7 +11,8 @@ import pytest
 from sidecar.adapters.nats_bus import NatsBus
 from sidecar.adapters.nats_queue import NatsQueue
 from sidecar.adapters.nats_streams import LATER, QUEUE, provision, required
-from sidecar.ports import QueueFull, StoreUnavailable, Word
+from sidecar.ports import Message, QueueFull, StoreUnavailable, Word
+from tests.fixtures_nats import until
 
 pytestmark = pytest.mark.anyio
 
@@ -158,3 +159,54 @@ async def test_a_queue_that_is_not_there(empty_bus: NatsBus) -> None:
     ):
         with pytest.raises(StoreUnavailable):
             await asked
+
+
+@pytest.mark.parametrize("gone", [pytest.param(False, id="while it waits"), pytest.param(True, id="before it asks")])
+async def test_a_question_that_is_not_let_wait_is_not_asked_again(
+    queue: NatsQueue, empty_bus: NatsBus, gone: bool
+) -> None:
+    """Where nobody gives words any more, who takes them is told so, and can open what is gone."""
+    async with anyio.create_task_group() as group:
+        if gone:
+            await delete_consumer(empty_bus)
+        else:
+            group.start_soon(delete_when_asked, empty_bus)
+        with pytest.raises(StoreUnavailable, match=r"no word is given: (503|409)"):
+            await queue.take("acme", later=False, within=5)
+    await queue.open("acme")
+    await queue.put("acme", b"x", message_id="m")
+    assert (await taken(queue)).body == b"x"
+
+
+async def test_a_question_that_waited_its_time_is_asked_anew(queue: NatsQueue, empty_bus: NatsBus) -> None:
+    """That nothing was there is no fault: who takes words waits on."""
+    questions: list[Message] = []
+    await empty_bus.subscribe("$JS.API.CONSUMER.MSG.NEXT.>", questions.append)
+    patient = NatsQueue(empty_bus, "sidecar", pull_seconds=0.2)
+    async with anyio.create_task_group() as group:
+
+        async def put() -> None:
+            await until(lambda: len(questions) > 2)
+            await patient.put("acme", b"x", message_id="m")
+
+        group.start_soon(put)
+        assert (await taken(patient)).body == b"x"
+    await patient.close()
+
+
+async def test_the_end_tells_only_words(queue: NatsQueue, empty_bus: NatsBus) -> None:
+    """A consumer that is gone by then does not keep the queue from its end."""
+    assert await queue.take("acme", later=False, within=0.05) is None  # its question stays open
+    await delete_consumer(empty_bus)
+    await empty_bus.round_trip(5)
+    assert await queue.close() == []
+
+
+async def delete_consumer(bus: NatsBus) -> None:
+    await bus.request(f"$JS.API.CONSUMER.DELETE.{QUEUE}.acme", b"", timeout=5)
+
+
+async def delete_when_asked(bus: NatsBus) -> None:
+    while b'"num_waiting":1' not in (await bus.request(f"$JS.API.CONSUMER.INFO.{QUEUE}.acme", b"", timeout=5)).data:
+        pass
+    await delete_consumer(bus)

@@ -99,6 +99,13 @@ ROWS = (
         tests=(f"{NATS}::test_a_place_for_later_is_taken_once",),
     ),
     Row(
+        promise="A question for words that is refused at once is not asked again at once.",
+        file="sidecar/adapters/nats_queue.py",
+        good="            if unused > self._pull_seconds / 2:\n",
+        bad="            if unused > 2 * self._pull_seconds:\n",
+        tests=(f"{NATS}::test_a_question_that_is_not_let_wait_is_not_asked_again",),
+    ),
+    Row(
         promise="What another tenant's schedule says at our subjects is thrown away.",
         file="sidecar/adapters/nats_queue.py",
         good='        if later and not said_by.startswith(f"{self._prefix}.later.{tenant}.at."):',
