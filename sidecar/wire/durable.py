@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
@@ -14,6 +15,8 @@ from sidecar.wire.request import Arrival, decode_request
 from sidecar.wire.subject import CALL_ID, ResultAddress, call_subject, encode_token, parse_submit
 
 MOST_AHEAD = 90 * 24 * 3600  # seconds
+# Python takes weeks, commas and missing parts, too. https://www.rfc-editor.org/rfc/rfc3339#section-5.6
+RFC_3339 = re.compile(r"[0-9-]{10}T[0-9:]{8}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})", re.IGNORECASE)
 
 
 class SubmitReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,13 +123,12 @@ def _due(text: str | None, wall: float) -> float | Failure | None:
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        due = datetime.fromisoformat(text.upper()).timestamp() if RFC_3339.fullmatch(text) else None
     except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+        due = None
+    if due is None:
         detail = f"Not-Before must be a moment of RFC 3339, such as 2026-11-21T20:00:00Z, not {text[:40]!r}"
         return Failure(reason=Reason.MALFORMED, detail=detail)
-    due = moment.astimezone(UTC).timestamp()
     if due - wall > MOST_AHEAD:
         return Failure(reason=Reason.MALFORMED, detail="Not-Before is more than 90 days ahead, the longest there is")
     return due if due > wall else None
