@@ -56,7 +56,9 @@ class HttpSender(Protocol):
 
 
 class Message(Protocol):
-    """One message received from NATS. `headers` has the names as the sender wrote them, or is None."""
+    """One message received from NATS. `headers` has the names as the sender wrote them, or is None. Of a name that came
+    with different values the last one stands there, and the name, in lower case, in the value of "".
+    """
 
     subject: str
     reply: str

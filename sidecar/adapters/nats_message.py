@@ -32,7 +32,7 @@ class Received:
     @property
     def headers(self) -> dict[str, str] | None:
         if self._block:
-            self._headers, self._block = Client._parse_header_lines(self._block) or None, b""  # noqa: SLF001 - the one reader
+            self._headers, self._block = _headers(self._block) or None, b""
         return self._headers
 
 
@@ -84,3 +84,17 @@ def hand_over(data: bytes, receivers: Receivers) -> int:
         at = after + 2
         receiver(message)
     return at
+
+
+def _headers(block: bytes) -> dict[str, str]:
+    """The headers of these lines. nats-py keeps the last value of a name."""
+    headers = Client._parse_header_lines(block)  # noqa: SLF001 - the one reader
+    lines = block.strip(b"\r\n").split(b"\r\n")
+    if len(lines) > len(headers):
+        values: dict[str, set[bytes]] = {}
+        for line in lines:
+            name, _, value = line.partition(b":")
+            values.setdefault(name.strip().lower().decode("ascii", "replace"), set()).add(value.strip())
+        if unclear := [name for name, several in values.items() if len(several) > 1]:
+            headers[""] = " ".join(unclear)
+    return headers

@@ -21,11 +21,21 @@ CATALOG_HASH = "Catalog-Hash"
 CONTENT_TYPE = "Content-Type"
 ERROR_CODE = "Nats-Service-Error-Code"
 ERROR = "Nats-Service-Error"
+UNCLEAR = ""  # no header's name: `ports.Message` tells under it the names that came with different values
 
 
 def by_lower_case(headers: Mapping[str, str] | None) -> dict[str, str]:
-    """The headers by lower-case name. Of two that differ only by case the last one counts."""
-    return {name.lower(): value.strip() for name, value in headers.items()} if headers else {}
+    """The headers by lower-case name. What came with different values is left out, and named under UNCLEAR."""
+    if not headers:
+        return {}
+    given = {name.lower(): value.strip() for name, value in headers.items()}
+    if len(given) == len(headers) and UNCLEAR not in given:
+        return given
+    unclear = set(given.get(UNCLEAR, "").split())
+    unclear |= {name.lower() for name, value in headers.items() if given[name.lower()] != value.strip()}
+    if unclear:
+        given[UNCLEAR] = " ".join(sorted(unclear))
+    return {name: value for name, value in given.items() if name not in unclear}
 
 
 def one_line(text: str, limit: int = 512) -> str:

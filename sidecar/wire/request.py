@@ -20,6 +20,18 @@ VARIANT = "89ab"  # RFC 9562 section 4.1: the two bits above are 10
 IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
+# Of each of these a call has one. A `tracestate` may come in several lines: https://www.w3.org/TR/trace-context/
+ONCE = (
+    header.IDEMPOTENCY_KEY,
+    header.CALL_ID,
+    header.TIMEOUT_MS,
+    header.DRY_RUN,
+    header.CURSOR,
+    header.NOT_BEFORE,
+    header.FIELDS,
+    header.TRACEPARENT,
+)
+
 # What a later version will honour. Until then it is refused: a caller who sends it relies on it.
 UNSUPPORTED = {
     header.FIELDS: (
@@ -139,6 +151,11 @@ def decode_cursor(word: str) -> str | None:
 
 def _said(given: Mapping[str, str], arrival: Arrival) -> _Said | Failure:
     """What the headers say, by lower-case name; or what is wrong with the first that is."""
+    unclear = given.get(header.UNCLEAR, "").split()
+    twice = next((name for name in ONCE if name.lower() in unclear), None)
+    if twice is not None:
+        detail = f"{twice} came more than once, with different values; send the one that is meant"
+        return Failure(reason=Reason.MALFORMED, detail=detail)
     refused = next((name for name in UNSUPPORTED if name.lower() in given), None)
     if refused is not None:
         reason, detail = UNSUPPORTED[refused]

@@ -112,6 +112,27 @@ def test_a_subject_is_one_word(number: int, subject: str, cut: int) -> None:
     assert connection.seen == [(number, subject, "", b"x", None)]
 
 
+@pytest.mark.parametrize(
+    ("lines", "headers"),
+    [
+        pytest.param(b"K: v\r\n\r\n", {"K": "v"}, id="one"),
+        pytest.param(b"K: v\r\nL:w\r\n\r\n", {"K": "v", "L": "w"}, id="two"),
+        pytest.param(b"K: v\r\nK:  v \r\n\r\n", {"K": "v"}, id="the same value twice"),
+        pytest.param(b"K: v\r\nK: w\r\n\r\n", {"K": "w", "": "k"}, id="two values"),
+        pytest.param(b"K: v\r\nK: w\r\n", {"K": "w", "": "k"}, id="two values and no end"),
+        pytest.param(b"K: v\r\nK: w", {"K": "w", "": "k"}, id="two values and no end of a line"),
+        pytest.param(b"\r\nK: v\r\nK: w", {"K": "w", "": "k"}, id="two values behind an empty line"),
+        pytest.param(b"K: v\r\nk: w\r\nK: v\r\n\r\n", {"K": "v", "k": "w", "": "k"}, id="two spellings"),
+        pytest.param(b"K: v\r\nL: w\r\nK: w\r\nL: v\r\n\r\n", {"K": "w", "L": "v", "": "k l"}, id="two names"),
+        pytest.param(b"K: v\r\nnothing\r\n\r\n", {"K": "v"}, id="a line that is no header"),
+        pytest.param(b"\r\n", None, id="none"),
+    ],
+)
+def test_a_name_with_two_values_is_told(lines: bytes, headers: dict[str, str] | None) -> None:
+    """Who reads the headers can refuse it: the last value alone would look as if it were the only one."""
+    assert Received("a", "", b"", None, lines).headers == headers
+
+
 def test_a_whole_message_waits_for_no_turn_of_the_loop() -> None:
     """It is handed over while the socket is read; nats-py's parser never sees it."""
 

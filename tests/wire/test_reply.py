@@ -241,8 +241,10 @@ def test_a_header_value_is_always_one_line(text: str) -> None:
 
 
 def test_header_names_are_read_without_case_and_values_without_edges() -> None:
-    """Of two names that differ by case alone the last one counts."""
-    assert by_lower_case({"Call-ID": " a ", "call-id": "b\t"}) == {"call-id": "b"}
+    """Of what has two values none counts, and its name is told."""
+    assert by_lower_case({"Call-ID": " a ", "call-id": "a\t", "X": "b"}) == {"call-id": "a", "x": "b"}
+    assert by_lower_case({"Call-ID": "a", "call-id": "b", "X": "c"}) == {"x": "c", "": "call-id"}
+    assert by_lower_case({"Call-ID": "a", "x": "b", "X": "c", "": "call-id"}) == {"": "call-id x"}
     assert by_lower_case(None) == {}
 
 

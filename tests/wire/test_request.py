@@ -119,6 +119,25 @@ def test_what_cannot_be_honoured_is_refused(name: str, reason: Reason, value: st
     assert name.lower() in failure.detail.lower()
 
 
+ONCE = ["Idempotency-Key", "Call-Id", "Timeout-Ms", "Dry-Run", "Cursor", "Not-Before", "Fields", "traceparent"]
+
+
+@pytest.mark.parametrize("name", ONCE)
+def test_a_header_with_two_values_is_refused(name: str) -> None:
+    """Whichever were taken, its caller may rely on the other one; two that say the same are one."""
+    for headers in ({name: "1", name.swapcase(): "2"}, {name: "2", "": f"x-other {name.lower()}"}):
+        failure = refusal(headers)
+        assert failure.reason is Reason.MALFORMED
+        assert failure.detail.startswith(f"{name} came more than once")
+    assert call({"Timeout-Ms": "1500", "timeout-ms": " 1500"}).deadline == 101.5
+
+
+def test_what_is_not_ours_may_have_two_values() -> None:
+    """Nobody here reads it. Of `tracestate` the standard itself allows several lines."""
+    assert call({"X-Team": "a", "x-team": "b", "Timeout-Ms": "1500"}).deadline == 101.5
+    assert call({"": "x-team tracestate", "Timeout-Ms": "1500"}).deadline == 101.5
+
+
 @pytest.mark.parametrize("key", ["k", "!~", "0" * 255, "run-4711/step:notify"])
 def test_an_idempotency_key_is_kept(key: str) -> None:
     """As its caller made it, whatever is visible in ASCII."""

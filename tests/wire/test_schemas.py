@@ -31,7 +31,7 @@ from sidecar.wire.subject import (
 )
 
 CALL_ID = "0190a8b0-1234-7abc-8def-0123456789ab"
-HEADERS = {value for name, value in vars(header).items() if name.isupper() and isinstance(value, str)}
+HEADERS = {value for name, value in vars(header).items() if name.isupper() and isinstance(value, str) and value}
 DOCUMENT = asyncapi()
 
 

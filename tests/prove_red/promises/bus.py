@@ -186,6 +186,13 @@ ROWS = (
         tests=(f"{BUS}::test_a_request_ends_with_its_connection",),
     ),
     Row(
+        promise="A header with two values does not look as if it had one.",
+        file="sidecar/adapters/nats_message.py",
+        good="    if len(lines) > len(headers):\n",
+        bad="    if len(lines) > 3 * len(headers):\n",
+        tests=(f"{MESSAGE}::test_a_name_with_two_values_is_told",),
+    ),
+    Row(
         promise="A subject of a peer cannot name another subscription as its receiver.",
         file="sidecar/adapters/nats_client.py",
         good='parser.MSG_RE = re.compile(rb"\\AMSG[ \\t]+([^ \\t\\r\\n]+)',

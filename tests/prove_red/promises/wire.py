@@ -12,8 +12,8 @@ ROWS = (
     Row(
         promise="Header names are read without regard to case.",
         file="sidecar/wire/header.py",
-        good="return {name.lower(): value.strip() for name",
-        bad="return {name: value.strip() for name",
+        good="given = {name.lower(): value.strip() for name",
+        bad="given = {name: value.strip() for name",
         tests=(f"{REQUEST}::test_header_names_have_no_case",),
     ),
     Row(
@@ -29,6 +29,13 @@ ROWS = (
         good="    if key is None or IDEMPOTENCY_KEY.fullmatch(key):",
         bad="    if not key or IDEMPOTENCY_KEY.fullmatch(key):",
         tests=(f"{REQUEST}::test_a_key_that_is_none_is_refused",),
+    ),
+    Row(
+        promise="A header of ours with two values is refused: none of them is taken.",
+        file="sidecar/wire/request.py",
+        good="    if twice is not None:\n",
+        bad="    if twice == header.CURSOR:\n",
+        tests=(f"{REQUEST}::test_a_header_with_two_values_is_refused",),
     ),
     Row(
         promise="No two subjects name one connection: a token has one spelling.",
