@@ -56,8 +56,10 @@ class HttpSender(Protocol):
 
 
 class Message(Protocol):
-    """One message received from NATS. `headers` has the names as the sender wrote them, or is None. Of a name that came
-    with different values the last one stands there, and the name, in lower case, in the value of "".
+    """One message received from NATS. `headers` has the names as the sender wrote them, or is None.
+
+    Of a name that came with different values the last one stands there, and the name, in lower case, in the value of
+    "". That value is empty where the headers cannot be read.
     """
 
     subject: str

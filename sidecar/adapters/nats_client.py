@@ -24,7 +24,7 @@ from nats.aio.subscription import Subscription
 from nats.protocol import command, parser
 
 from sidecar.adapters.nats_events import BusCounts, Malformed, cancelled, plain
-from sidecar.adapters.nats_message import PLAIN_BLOCK, Received, read_at_once
+from sidecar.adapters.nats_message import PLAIN_BLOCK, Received, read_at_once, read_block
 from sidecar.adapters.tls import on_any_python
 
 # nats-py splits a MSG line at any whitespace, the server only at space and tab. With \v or \f in a subject any agent
@@ -236,7 +236,9 @@ class SturdyClient(Client):
             read_at_once(reader, self, self._handed_over)
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
-        """A subject that is not UTF-8 or a header block of one byte ended the read loop: such a message is dropped."""
+        """A subject that is not UTF-8 or a header block of one byte ended the read loop: a message without a subject is
+        dropped, one without headers that can be read is handed over, as its sender waits for a reply.
+        """
         try:
             callback = self._handed_over.get(sid)
             if callback is None:
@@ -246,7 +248,7 @@ class SturdyClient(Client):
                 if headers and headers.startswith(PLAIN_BLOCK):
                     block = headers[len(PLAIN_BLOCK) :]
                 elif headers:  # with a status, or malformed
-                    told = await self._process_headers(headers)
+                    told = read_block(headers)
                 callback(Received(subject.decode(), reply.decode(), data, told, block))
         except Exception as error:  # noqa: BLE001 - whatever a message provokes, the connection outlives it
             await self._error_cb(Malformed(f"dropped a malformed message on {subject[:200]!r}: {error}"))

@@ -86,6 +86,19 @@ def hand_over(data: bytes, receivers: Receivers) -> int:
     return at
 
 
+def read_block(block: bytes) -> dict[str, str]:
+    """The headers of a whole block, and the status that may stand in its first line.
+    https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-4.md
+    """
+    first, ended, lines = block.partition(b"\r\n")
+    version, _, status = first.partition(b" ")
+    if version != b"NATS/1.0" or not ended or not status.isascii():
+        return {"": ""}
+    number, _, description = status.decode().partition(" ")
+    told = {"Status": number, "Description": description}
+    return {name: value for name, value in told.items() if value} | _headers(lines)
+
+
 def _headers(block: bytes) -> dict[str, str]:
     """The headers of these lines. nats-py keeps the last value of a name."""
     headers = Client._parse_header_lines(block)  # noqa: SLF001 - the one reader

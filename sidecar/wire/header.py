@@ -21,7 +21,7 @@ CATALOG_HASH = "Catalog-Hash"
 CONTENT_TYPE = "Content-Type"
 ERROR_CODE = "Nats-Service-Error-Code"
 ERROR = "Nats-Service-Error"
-UNCLEAR = ""  # no header's name: `ports.Message` tells under it the names that came with different values
+UNCLEAR = ""  # no header's name: `ports.Message` tells under it what could not be read
 
 
 def by_lower_case(headers: Mapping[str, str] | None) -> dict[str, str]:

@@ -152,6 +152,9 @@ def decode_cursor(word: str) -> str | None:
 def _said(given: Mapping[str, str], arrival: Arrival) -> _Said | Failure:
     """What the headers say, by lower-case name; or what is wrong with the first that is."""
     unclear = given.get(header.UNCLEAR, "").split()
+    if not unclear and header.UNCLEAR in given:
+        detail = "the block of headers cannot be read: it is the line `NATS/1.0`, then lines of `Name: value`"
+        return Failure(reason=Reason.MALFORMED, detail=detail)
     twice = next((name for name in ONCE if name.lower() in unclear), None)
     if twice is not None:
         detail = f"{twice} came more than once, with different values; send the one that is meant"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nats.protocol.parser import Parser
 
 import sidecar.adapters.nats_client  # noqa: F401 - it mends nats-py's parser
-from sidecar.adapters.nats_message import Received, hand_over, read_at_once
+from sidecar.adapters.nats_message import Received, hand_over, read_at_once, read_block
 
 OURS, THEIRS = 7, 8  # subscriptions
 
@@ -131,6 +131,27 @@ def test_a_subject_is_one_word(number: int, subject: str, cut: int) -> None:
 def test_a_name_with_two_values_is_told(lines: bytes, headers: dict[str, str] | None) -> None:
     """Who reads the headers can refuse it: the last value alone would look as if it were the only one."""
     assert Received("a", "", b"", None, lines).headers == headers
+
+
+@pytest.mark.parametrize(
+    ("block", "headers"),
+    [
+        (b"NATS/1.0 503\r\n\r\n", {"Status": "503"}),
+        (b"NATS/1.0 404 No Messages\r\n\r\n", {"Status": "404", "Description": "No Messages"}),
+        (b"NATS/1.0 100 Idle\r\nK: v\r\n\r\n", {"Status": "100", "Description": "Idle", "K": "v"}),
+        (b"NATS/1.0 100\r\nK: v\r\nK: w\r\n\r\n", {"Status": "100", "K": "w", "": "k"}),
+        (b"NATS/1.0\r\nK: v\r\n\r\n", {"K": "v"}),
+        (b"NATS/1.0", {"": ""}),
+        (b"NATS/1.0 503", {"": ""}),
+        (b"NATS/1.1\r\nK: v\r\n\r\n", {"": ""}),
+        (b"NATS/1.0 \xff\r\n\r\n", {"": ""}),
+        (b"\r\n\r\n", {"": ""}),
+        (b"N", {"": ""}),
+    ],
+)
+def test_every_block_of_headers_says_something(block: bytes, headers: dict[str, str]) -> None:
+    """Also one that cannot be read: its sender waits for a reply as everybody does."""
+    assert read_block(block) == headers
 
 
 def test_a_whole_message_waits_for_no_turn_of_the_loop() -> None:

@@ -132,6 +132,13 @@ def test_a_header_with_two_values_is_refused(name: str) -> None:
     assert call({"Timeout-Ms": "1500", "timeout-ms": " 1500"}).deadline == 101.5
 
 
+def test_headers_that_cannot_be_read_are_refused() -> None:
+    """Whatever stood in them, its caller relies on it."""
+    failure = refusal({"": ""})
+    assert failure.reason is Reason.MALFORMED
+    assert "header" in failure.detail
+
+
 def test_what_is_not_ours_may_have_two_values() -> None:
     """Nobody here reads it. Of `tracestate` the standard itself allows several lines."""
     assert call({"X-Team": "a", "x-team": "b", "Timeout-Ms": "1500"}).deadline == 101.5

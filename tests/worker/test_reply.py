@@ -83,6 +83,7 @@ async def test_a_reply_does_not_wait_for_the_story_of_its_call() -> None:
         (READ, b"{}", {"idempotency-key": "a key"}, "MALFORMED"),
         (READ, b"{}", {"Fields": "id"}, "HEADER_UNSUPPORTED"),
         (READ, b"{}", {"Call-Id": "1"}, "MALFORMED"),
+        (READ, b"{}", {"": ""}, "MALFORMED"),
         (READ, b"{}", None, "VALIDATION"),
         (f"{READ}.more", b"{}", None, "UNKNOWN_OPERATION"),
         (WRITE.replace("write", "read"), b"{}", None, "ACCESS_MISMATCH"),
