@@ -24,15 +24,17 @@ from sidecar.submit import Submission
 from sidecar.wire.durable import decode_result_request, decode_submit
 from sidecar.wire.interest import Interest, Kind, denied, interests
 from sidecar.wire.reply import Asked
-from sidecar.wire.request import Arrival, decode_input, decode_request
+from sidecar.wire.request import Arrival, asked_of, decode_input, decode_request
 from sidecar.wire.subject import (
     EVERY,
     CancelAddress,
     parse_admin,
+    parse_call,
     parse_cancel,
     parse_catalog,
     parse_connect,
     parse_result_get,
+    parse_submit,
 )
 from sidecar.withdraw import Withdrawals
 
@@ -112,7 +114,8 @@ class Answers:
         arrival = Arrival(accepted, self._clock.wall(), self._random.token(34), self._max_timeout_ms)
         call = decode_request(self._prefix, message.subject, message.headers, message.data, arrival)
         if isinstance(call, Failure):
-            return Answer(Asked(), call, "malformed")
+            address = parse_call(self._prefix, message.subject)
+            return Answer(asked_of(address, message.headers, arrival), call, "malformed")
         # Before the first await: a cancel that comes right behind its call finds it.
         named = CancelAddress(call.tenant, call.connection, call.call_id)
         refusal = denied(self._scope, call.tenant, call.connection, call.provider)
@@ -149,7 +152,8 @@ class Answers:
         arrival = Arrival(accepted, self._clock.wall(), self._random.token(34), self._max_timeout_ms)
         submitted = decode_submit(self._prefix, message.subject, message.headers, message.data, arrival)
         if isinstance(submitted, Failure):
-            return Answer(Asked(), submitted, "malformed")
+            address = parse_submit(self._prefix, message.subject)
+            return Answer(asked_of(address, message.headers, arrival), submitted, "malformed")
         call = submitted.call
         refusal = denied(self._scope, call.tenant, call.connection, call.provider)
         if refusal is not None or self._submission is None:

@@ -12,7 +12,8 @@ import msgspec
 
 from sidecar.model import Call, Failure, Reason, TraceContext
 from sidecar.wire import header
-from sidecar.wire.subject import CALL_ID, parse_call
+from sidecar.wire.reply import Asked
+from sidecar.wire.subject import CALL_ID, Address, parse_call
 
 DEFAULT_TIMEOUT_MS = 30_000
 MAX_CURSOR = 8_192
@@ -93,6 +94,21 @@ def decode_request(
         dry_run=said.dry_run,
         idempotency_key=said.idempotency_key,
     )
+
+
+def asked_of(address: Address | Failure, headers: Mapping[str, str] | None, arrival: Arrival) -> Asked:
+    """What is known of a call that was refused for its subject or a header: what of it is right."""
+    given = header.by_lower_case(headers)
+    call_id = _call_id(given)
+    trace = trace_context(given, arrival.dice[10:18], arrival.dice[18:34])
+    known = Asked(
+        call_id=None if isinstance(call_id, Failure) else call_id,
+        trace=None if trace.parent_span_id is None else trace,
+    )
+    if isinstance(address, Failure):
+        return known
+    place = {"provider": address.provider, "operation": address.operation, "access": address.access}
+    return msgspec.structs.replace(known, **place)
 
 
 def decode_input(payload: bytes) -> dict[str, Any] | Failure:

@@ -12,6 +12,7 @@ from sidecar.model import Access, Call, Failure, Reason, SideEffect
 from sidecar.wire.request import (
     MAX_CURSOR,
     Arrival,
+    asked_of,
     call_id_at,
     decode_cursor,
     decode_input,
@@ -19,10 +20,13 @@ from sidecar.wire.request import (
     encode_cursor,
     trace_context,
 )
+from sidecar.wire.subject import parse_call
 
 SUBJECT = "sidecar.read.acme.alice.github.issues.list"
 ARRIVAL = Arrival(now=100.0, wall=1_795_255_200.0, dice=bytes(range(1, 35)), max_timeout_ms=300_000)
 TRACE_ID, SPAN_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+TRACEPARENT = f"00-{TRACE_ID}-{SPAN_ID}-01"
+CALL_ID = "0190a8b0-1234-7abc-8def-0123456789ab"
 
 
 def decode(headers: dict[str, str] | None = None, payload: bytes = b"{}", subject: str = SUBJECT) -> Call | Failure:
@@ -130,6 +134,28 @@ def test_a_header_with_two_values_is_refused(name: str) -> None:
         assert failure.reason is Reason.MALFORMED
         assert failure.detail.startswith(f"{name} came more than once")
     assert call({"Timeout-Ms": "1500", "timeout-ms": " 1500"}).deadline == 101.5
+
+
+@pytest.mark.parametrize(
+    ("headers", "call_id", "trace_id"),
+    [
+        (None, None, None),
+        ({"call-id": CALL_ID.upper(), "Traceparent": TRACEPARENT}, CALL_ID, TRACE_ID),
+        ({"Call-Id": "mine", "traceparent": TRACEPARENT}, None, TRACE_ID),
+        ({"Call-Id": CALL_ID, "traceparent": "mine"}, CALL_ID, None),
+        ({"Call-Id": CALL_ID, "call-id": CALL_ID[:-1] + "0", "traceparent": TRACEPARENT}, None, TRACE_ID),
+    ],
+)
+def test_of_a_refused_call_is_told_what_is_right(
+    headers: dict[str, str] | None, call_id: str | None, trace_id: str | None
+) -> None:
+    """Its address where there is one, its id and its trace where these are valid; nothing is made up."""
+    asked = asked_of(parse_call("sidecar", SUBJECT), headers, ARRIVAL)
+    assert (asked.provider, asked.operation, asked.access) == ("github", "issues.list", Access.READ)
+    assert (asked.call_id, asked.trace and asked.trace.trace_id) == (call_id, trace_id)
+    nowhere = asked_of(parse_call("sidecar", "sidecar.read.acme"), headers, ARRIVAL)
+    assert (nowhere.provider, nowhere.operation, nowhere.access) == (None, None, Access.WRITE)
+    assert nowhere.call_id == call_id
 
 
 def test_headers_that_cannot_be_read_are_refused() -> None:

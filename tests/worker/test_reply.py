@@ -108,6 +108,19 @@ async def test_what_is_wrong_is_answered(
     assert reply.headers["Nats-Service-Error"].startswith(f"{reason}: ")
 
 
+async def test_a_refusal_names_what_was_asked() -> None:
+    """By the id and the trace that its caller gave it: the reply is found again among thousands."""
+    house = House()
+    await house.start()
+    trace_id, call_id = "4bf92f3577b34da6a3ce929d0e0e4736", "0190a8b0-1234-7abc-8def-0123456789ab"
+    said = {"Timeout-Ms": "0", "Call-Id": call_id.upper(), "traceparent": f"00-{trace_id}-00f067aa0ba902b7-01"}
+    reply = await house.ask(READ, b"{}", headers=said)
+    assert (reply.body["provider"], reply.body["operation"], reply.body["call_id"]) == ("acme", "items.get", call_id)
+    assert reply.headers["Call-Id"] == call_id
+    assert reply.headers["traceparent"].startswith(f"00-{trace_id}-")
+    assert house.trace.events == []
+
+
 async def test_a_defect_is_answered(caplog: pytest.LogCaptureFixture) -> None:
     """A bug below the worker: one reply, one record in the log, counted as an error, and the worker goes on."""
     house = House()
