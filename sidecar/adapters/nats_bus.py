@@ -231,6 +231,7 @@ class NatsBus:
             await self._wait_up(subject, timeout)
         left = max(0.001, give_up - loop.time())
         try:
+            self._client.fit(payload, headers)
             with self._hears_denial(subject):
                 return await self._client.request(subject, payload, left, headers=dict(headers) if headers else None)
         except nats.errors.NoRespondersError:

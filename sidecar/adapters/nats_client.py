@@ -96,12 +96,11 @@ class SturdyClient(Client):
         if self._status == Client.DRAINING_PUBS:
             raise errors.ConnectionDrainingError
         size = len(payload)
-        if size > self._max_payload:
-            raise errors.MaxPayloadError
         if headers:
             if headers != self._said:  # of thousands that are refused together all are told the same
                 self._said, self._block = dict(headers), _header_block(headers)
             block = self._block
+            self._fit(len(block) + size)
             line = b"HPUB %b%d %d\r\n%b%b\r\n" % (
                 _destination(subject, reply),
                 len(block),
@@ -110,6 +109,7 @@ class SturdyClient(Client):
                 payload,
             )
         else:
+            self._fit(size)
             line = b"PUB %b%d\r\n%b\r\n" % (_known_destination(subject, reply), size, payload)
         if not later:
             self.stats["out_msgs"] += 1
@@ -119,6 +119,16 @@ class SturdyClient(Client):
         if not self._aside:
             asyncio.get_running_loop().call_later(LATER, self.take_aside)
         self._aside.append(line)
+
+    def fit(self, payload: bytes, headers: Mapping[str, str] | None) -> None:
+        """Raise errors.MaxPayloadError for more than the server takes, which would end the connection. It counts
+        headers, too.
+        """
+        self._fit(len(payload) + (len(_header_block(headers)) if headers else 0))
+
+    def _fit(self, size: int) -> None:
+        if size > self._max_payload:
+            raise errors.MaxPayloadError
 
     def take_aside(self) -> None:
         """Publish what was put aside."""

@@ -21,7 +21,9 @@ from sidecar.wire import header
 
 FAILURE_TYPE = "urn:connector-sidecar:failure:"
 MOST_HEADERS = 16 * 1024  # bytes; a cursor has 8 KiB, a content type 2, and the rest is short
-SHORT = 200  # characters of a text of a failure that would not fit
+SHORT = 200  # characters of a text of a failure that would not fit; fewer where the server takes very little
+
+replace = msgspec.structs.replace
 
 
 class FailureReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,8 +130,12 @@ def encode_reply(asked: Asked, outcome: Outcome, max_payload: int) -> Reply:
 
 def encode_failure(asked: Asked, failure: Failure, max_payload: int) -> Reply:
     """The reply of a failure. It is never too large: what explains least is left out before the reply would be."""
-    reply = _failure(asked, failure)
-    return reply if _fits(reply, max_payload) else _failure(asked, _shortened(failure))
+    reply, most = _failure(asked, failure), SHORT
+    while most and not _fits(reply, max_payload):
+        operation = asked.operation and asked.operation[:most]
+        reply = _failure(replace(asked, operation=operation), _shortened(failure, most))
+        most //= 2
+    return reply
 
 
 def failure_reply(asked: Asked, failure: Failure) -> FailureReply:
@@ -188,16 +194,16 @@ def _failure(asked: Asked, failure: Failure) -> Reply:
     return Reply(msgspec.json.encode(body), headers)
 
 
-def _shortened(failure: Failure) -> Failure:
-    """The failure without its single problems (`detail` sums them up), every text cut."""
-    return msgspec.structs.replace(
+def _shortened(failure: Failure, most: int) -> Failure:
+    """The failure without its single problems (`detail` sums them up), every text cut to so many characters."""
+    return replace(
         failure,
-        detail=failure.detail[:SHORT],
-        hint=failure.hint and failure.hint[:SHORT],
+        detail=failure.detail[:most],
+        hint=failure.hint and failure.hint[:most],
         problems=(),
-        bucket=failure.bucket and failure.bucket[:SHORT],
-        provider_code=failure.provider_code and failure.provider_code[:SHORT],
-        provider_request_id=failure.provider_request_id and failure.provider_request_id[:SHORT],
+        bucket=failure.bucket and failure.bucket[:most],
+        provider_code=failure.provider_code and failure.provider_code[:most],
+        provider_request_id=failure.provider_request_id and failure.provider_request_id[:most],
     )
 
 

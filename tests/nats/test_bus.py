@@ -121,10 +121,20 @@ async def test_a_request_ends_in_time(bus: NatsBus, fresh_name: str) -> None:
 
 
 async def test_max_payload_is_the_servers(bus: NatsBus, fresh_name: str) -> None:
-    """What is larger than the server takes is refused before it is sent, and the connection stays."""
+    """What is larger than the server takes, its headers counted, is refused before it is sent; the connection stays."""
+    received = await inbox_of(bus, fresh_name)
+    headers = {"A": "b"}
+    block = len(b"NATS/1.0\r\nA: b\r\n\r\n")
     with pytest.raises(BusError, match="maximum payload exceeded"):
         bus.publish(fresh_name, bytes(bus.max_payload + 1))
+    with pytest.raises(BusError, match="maximum payload exceeded"):
+        bus.publish(fresh_name, bytes(bus.max_payload + 1 - block), headers=headers)
+    with pytest.raises(BusError, match="maximum payload exceeded"):
+        await bus.request(fresh_name, bytes(bus.max_payload + 1 - block), headers=headers, timeout=5)
+    bus.publish(fresh_name, bytes(bus.max_payload - block), headers=headers)
+    bus.publish(fresh_name, bytes(bus.max_payload))
     await bus.round_trip(2)
+    assert [len(message.data) for message in received] == [bus.max_payload - block, bus.max_payload]
     assert bus.counts.reconnects == 0
 
 

@@ -311,12 +311,15 @@ def test_a_write_whose_answer_is_too_large_was_done(access: Access, attempts: in
     ],
     ids=["detail", "hint", "pointer", "allowed", "code", "request id"],
 )
-def test_a_failure_always_fits(failure: Failure) -> None:
+@pytest.mark.parametrize("most", [1_024, 2_048, 8_192])
+@pytest.mark.parametrize("operation", ["issues.create", "o" * 3_200])
+def test_a_failure_always_fits(failure: Failure, most: int, operation: str) -> None:
     """Exactly one reply, however long the explanation: what explains least is left out before the reply is."""
-    reply, body = failed(failure, max_payload=8_192)
-    assert size(reply) <= 8_192
+    reply, body = failed(failure, msgspec.structs.replace(ASKED, operation=operation), max_payload=most)
+    assert size(reply) <= most
     assert body.reason is failure.reason
     assert body.detail
+    assert body.call_id == CALL_ID
 
 
 def test_a_failure_that_fits_is_not_cut() -> None:

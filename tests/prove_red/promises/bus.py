@@ -151,6 +151,13 @@ ROWS = (
         tests=(f"{BUS}::test_an_illegal_subject_is_refused",),
     ),
     Row(
+        promise="What is larger than the server takes is not sent, its headers counted: it would end the connection.",
+        file="sidecar/adapters/nats_client.py",
+        good="            self._fit(len(block) + size)\n",
+        bad="            self._fit(size)\n",
+        tests=(f"{BUS}::test_max_payload_is_the_servers",),
+    ),
+    Row(
         promise="No value of a header ends its line.",
         file="sidecar/adapters/nats_client.py",
         good='if block.count("\\r") + block.count("\\n") > 2 * (len(headers) + 2):',

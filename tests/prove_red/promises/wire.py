@@ -101,6 +101,13 @@ ROWS = (
         tests=(f"{REPLY}::test_an_output_that_does_not_fit_is_a_failure",),
     ),
     Row(
+        promise="A failure always fits one NATS message, whatever it has to name.",
+        file="sidecar/wire/reply.py",
+        good="        operation = asked.operation and asked.operation[:most]\n",
+        bad="        operation = asked.operation\n",
+        tests=(f"{REPLY}::test_a_failure_always_fits",),
+    ),
+    Row(
         promise="A write whose answer is too large was done.",
         file="sidecar/wire/reply.py",
         good="side_effect=SideEffect.DONE if done else SideEffect.NONE,",
