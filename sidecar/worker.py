@@ -101,7 +101,7 @@ class Worker:
                 await (asyncio.wait(pending) if pending else asyncio.sleep(0))
         self._over = True
         for arrived in self._gate.send_away():
-            self._refuse(arrived.message, CLOSING, "shutting_down")
+            self._refuse(arrived.message, CLOSING, "shutting_down", arrived.endpoint)
         given_up = [stop.tell(Reason.SHUTTING_DOWN) for stop in self._tasks.values()]
         with anyio.move_on_after(LAST_SECONDS):
             while pending := self._tasks.keys() | self._others:
@@ -167,11 +167,11 @@ class Worker:
 
     def _admit(self, message: Message, answer: Answerer, endpoint: Endpoint, *, call: bool) -> None:
         if self._over:
-            self._refuse(message, CLOSING, "shutting_down")
+            self._refuse(message, CLOSING, "shutting_down", endpoint)
             return
         refused = self._gate.admit(message, answer, endpoint, self._clock.now(), call=call)
         if refused is not None:
-            self._refuse(message, refused, refused.reason.lower())
+            self._refuse(message, refused, refused.reason.lower(), endpoint)
 
     def _start(self, arrived: Arrived) -> None:
         stop = Stop(arrived.turn)
@@ -179,8 +179,9 @@ class Worker:
         self._tasks[task] = stop
         self._counters.in_flight(len(self._tasks))
 
-    def _refuse(self, message: Message, failure: Failure, why: str) -> None:
+    def _refuse(self, message: Message, failure: Failure, why: str, endpoint: Endpoint) -> None:
         self._counters.refused(why)
+        endpoint.count(0.0, failure.reason)
         self._replies.refuse(message, failure)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 
+import httpx
 import pytest
 
+from sidecar.gate import Admission
 from sidecar.model import VERSION
-from tests.worker.house import House, Letter
+from tests.worker.house import House, Letter, StuckSender
 
 pytestmark = pytest.mark.anyio
 
@@ -77,3 +79,25 @@ async def test_stats_count() -> None:
     assert seen["read_acme"] == (2, 2, "MALFORMED")
     assert seen["catalog"] == (1, 0, "")
     assert seen["write_acme"] == (0, 0, "")
+
+
+async def test_stats_count_what_is_refused_at_the_door() -> None:
+    """A sidecar that is full, or ends, does not look like one that nobody asks."""
+    sender = StuckSender([httpx.Response(200, json={"id": 1})])
+    house = House(sender, admission=Admission(max_in_flight=1, max_waiting=0))
+    await house.start()
+    for number in range(5):
+        house.bus.hand_in(Letter(READ, b'{"id": "7"}', reply=f"_INBOX.{number}"))
+    await house.settled()
+    [asked] = [item for item in house.service.endpoints if item.num_requests]
+    assert (asked.name, asked.num_requests, asked.num_errors) == ("read_acme", 4, 4)
+    assert (asked.last_error, asked.processing_time) == ("QUEUE_FULL", 0)
+    sender.gate.set()
+    await house.settled()
+    assert (asked.num_requests, asked.num_errors) == (5, 4)
+    house.worker.hurry()
+    await house.worker.stop(0)
+    for line in house.bus.lines:
+        if line.subject.startswith("sidecar.read."):
+            line.callback(Letter(READ, b'{"id": "7"}'))
+    assert (asked.num_requests, asked.num_errors, asked.last_error) == (6, 5, "SHUTTING_DOWN")
