@@ -19,6 +19,7 @@ NAME = "connector-sidecar"
 QUEUE = "sidecar"  # the queue group never varies: two names would do every call twice
 DESCRIPTION = "Calls third-party APIs as the right end user, within their quotas, and explains every call."
 VERBS = ("PING", "INFO", "STATS")
+LONG = 4  # one entry of the metadata has at most such a part of an answer that would not fit
 
 
 def metadata(
@@ -73,21 +74,37 @@ class Service:
         """The three subjects of a verb: everybody, everybody of our name, this process."""
         return f"$SRV.{verb}", f"$SRV.{verb}.{NAME}", f"$SRV.{verb}.{NAME}.{self.id}"
 
-    def answer(self, verb: str) -> bytes:
-        about = {"name": NAME, "id": self.id, "version": VERSION, "metadata": self.metadata}
+    def answer(self, verb: str, most: int) -> bytes:
+        """The answer, of at most so many bytes. What does not fit is left out, and told in the metadata: what is long
+        there, and the endpoints that are asked least.
+        """
+        busiest = [] if verb == "PING" else sorted(self.endpoints, key=lambda item: -item.num_requests)
+        whole = self._encoded(verb, self.metadata, self.endpoints)
+        if len(whole) <= most:
+            return whole
+        known = {name: value for name, value in self.metadata.items() if len(value) <= most // LONG}
+        longest = [name for name in self.metadata if name not in known]
+        shown = busiest
+        while True:
+            endpoints = [f"{len(busiest) - len(shown)} endpoints"] if shown != busiest else []
+            left_out = {"left_out": ", ".join(longest + endpoints)}
+            part = self._encoded(verb, {**known, **left_out}, shown)
+            if len(part) <= most or not shown:
+                return part
+            shown = shown[: len(shown) // 2]
+
+    def _encoded(self, verb: str, metadata: Mapping[str, str], endpoints: Iterable[Endpoint]) -> bytes:
+        about = {"name": NAME, "id": self.id, "version": VERSION, "metadata": metadata}
         match verb:
             case "PING":
                 body: dict[str, object] = {"type": "io.nats.micro.v1.ping_response", **about}
             case "INFO":
-                described = {
-                    "description": DESCRIPTION,
-                    "endpoints": [self._described(item) for item in self.endpoints],
-                }
+                described = {"description": DESCRIPTION, "endpoints": [self._described(item) for item in endpoints]}
                 body = {"type": "io.nats.micro.v1.info_response", **about, **described}
             case _:
                 counted = {
                     "started": timestamp(self.started_wall),
-                    "endpoints": [self._counted(item) for item in self.endpoints],
+                    "endpoints": [self._counted(item) for item in endpoints],
                 }
                 body = {"type": "io.nats.micro.v1.stats_response", **about, **counted}
         return msgspec.json.encode(body)

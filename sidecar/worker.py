@@ -148,7 +148,7 @@ class Worker:
     async def _subscribe_protocol(self, verb: str, subject: str) -> None:
         def hand_over(message: Message) -> None:
             if self._may_answer(message):
-                self._replies.publish(message, Reply(self._service.answer(verb), {}))
+                self._replies.publish(message, Reply(self._service.answer(verb, self._bus.max_payload), {}))
 
         self._subscriptions.append(await self._bus.subscribe(subject, hand_over))
 

@@ -67,7 +67,8 @@ PLAIN: dict[str, dict[str, Any]] = {
     "ServiceInfo": _service(
         "info",
         "What the process serves; `metadata` has the catalogue hash, the providers, and `tenant` and `connections` "
-        "(tokens) where it serves no others; `public_url`: where accounts are connected; `sandbox`: nothing is real.",
+        "(tokens) where it serves no others; `public_url`: where accounts are connected; `sandbox`: nothing is real; "
+        "`left_out`: of what an answer says that would not fit one message.",
         description=TEXT,
         endpoints={
             "type": "array",

@@ -97,7 +97,7 @@ def test_the_service_protocol_fits(verb: str) -> None:
     endpoint = Endpoint("read_acme", "sidecar.read.*.*.acme.>")
     endpoint.count(0.5, "VALIDATION")
     service = Service("id1", 1_795_255_200.0, {"catalog_hash": "5f2c9c1e0b7d4a63"}, [endpoint])
-    assert problems(f"Service{verb.capitalize()}", msgspec.json.decode(service.answer(verb))) == []
+    assert problems(f"Service{verb.capitalize()}", msgspec.json.decode(service.answer(verb, 1_048_576))) == []
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -12,6 +12,8 @@ import pytest
 
 from sidecar.gate import Admission
 from sidecar.model import VERSION
+from sidecar.scope import Scope
+from sidecar.wire.subject import encode_token
 from tests.worker.house import House, Letter, StuckSender
 
 pytestmark = pytest.mark.anyio
@@ -101,3 +103,28 @@ async def test_stats_count_what_is_refused_at_the_door() -> None:
         if line.subject.startswith("sidecar.read."):
             line.callback(Letter(READ, b'{"id": "7"}'))
     assert (asked.num_requests, asked.num_errors, asked.last_error) == (6, 5, "SHUTTING_DOWN")
+
+
+@pytest.mark.parametrize("most", [1_048_576, 65_536, 4_096])
+@pytest.mark.parametrize("verb", ["PING", "INFO", "STATS"])
+async def test_an_answer_always_fits(verb: str, most: int) -> None:
+    """However many connections a sidecar is for, it answers: with the endpoints that are asked most, and says what is
+    left out.
+    """
+    connections = tuple(f"user{number}@example.com" for number in range(400))
+    house = House(scope=Scope("acme", connections))
+    house.bus.max_payload = most
+    house.service.metadata = {"catalog_hash": "digest", "connections": ",".join(map(encode_token, connections))}
+    await house.start()
+    house.service.endpoints[1_000].count(0.1, None)
+    reply = await house.ask(f"$SRV.{verb}")
+    assert len(reply.payload) <= most
+    told = reply.body["metadata"]
+    assert told["catalog_hash"] == "digest"
+    endpoints = reply.body.get("endpoints", [])
+    missing = [] if "connections" in told else ["connections"]
+    if verb != "PING" and len(endpoints) < len(house.service.endpoints):
+        missing.append(f"{len(house.service.endpoints) - len(endpoints)} endpoints")
+        assert endpoints[0]["name"] == house.service.endpoints[1_000].name
+    assert told.get("left_out", "") == ", ".join(missing)
+    assert ("connections" in told) == (most > 4_096)
