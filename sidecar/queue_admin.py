@@ -144,7 +144,11 @@ def _success(found: Queue | QueuedCall) -> Success:
 
 def _decode(payload: bytes) -> QueueRequest | Failure:
     try:
-        return msgspec.json.decode(payload or b"{}", type=QueueRequest)
+        asked = msgspec.json.decode(payload or b"{}", type=QueueRequest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         detail = str(error) if isinstance(error, msgspec.ValidationError) else "the payload is not JSON"
         return Failure(reason=Reason.MALFORMED, detail=f'{detail}; send {{"act": "list"}}')
+    if asked.act != "list" and asked.call_id is None:
+        detail = f'`call_id` says which call to {asked.act}; send {{"act": "{asked.act}", "call_id": "..."}}'
+        return Failure(reason=Reason.MALFORMED, detail=detail)
+    return asked

@@ -177,9 +177,10 @@ def cancel_reply(asked: Asked, outcome: Outcome) -> CancelReply:
 def too_large(access: Access, success: Success, attempts: int, most: int) -> Failure:
     """The failure in place of an output that does not fit one message."""
     done = access is Access.WRITE and attempts > 0
+    size = f"{len(success.body):,} bytes, with the reply's headers more than the {most:,}"
     return Failure(
         reason=Reason.RESPONSE_TOO_LARGE,
-        detail=f"the output has {len(success.body):,} bytes; one NATS message here holds {most:,}",
+        detail=f"the output has {size} that one NATS message here holds",
         side_effect=SideEffect.DONE if done else SideEffect.NONE,
         hint="ask for fewer or smaller items (a limit, a page, fewer fields), or raise max_payload of the NATS server",
         provider_status=success.provider_status,

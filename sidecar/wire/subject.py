@@ -151,14 +151,7 @@ def _call(prefix: str, subject: str) -> Address | Failure:
         return malformed(
             subject, f"a call's subject is {prefix}.<read or write>.<tenant>.<connection>.<provider>.<operation>"
         )
-    kind, tenant, connection, provider, *operation = tokens
-    names = _names(subject, tenant, connection)
-    if isinstance(names, Failure):
-        return names
-    name = ".".join(operation)
-    if not NAME.fullmatch(provider) or not OPERATION.fullmatch(name):
-        return malformed(subject, "provider and operation are lower-case words of [a-z0-9_], separated by dots")
-    return Address(CALL_KINDS[kind], *names, provider, name)
+    return _address(subject, CALL_KINDS[tokens[0]], tokens[1:])
 
 
 _known_call = lru_cache(maxsize=4_096)(_call)
@@ -166,13 +159,23 @@ _known_call = lru_cache(maxsize=4_096)(_call)
 
 def parse_submit(prefix: str, subject: str) -> Address | Failure:
     """The address of a durable call's subject; its access is not in it, and stands as `write` until it is looked up."""
-    head = f"{prefix}.submit."
-    tokens = subject.removeprefix(head)
-    if not subject.startswith(head) or tokens.count(".") < 3:  # noqa: PLR2004
+    tokens = _tokens(prefix, subject)
+    if tokens is None or len(tokens) < 5 or tokens[0] != "submit":  # noqa: PLR2004
         return malformed(
             subject, f"the subject of a durable call is {prefix}.submit.<tenant>.<connection>.<provider>.<operation>"
         )
-    return parse_call(prefix, f"{prefix}.{Access.WRITE}.{tokens}")
+    return _address(subject, Access.WRITE, tokens[1:])
+
+
+def _address(subject: str, access: Access, tokens: list[str]) -> Address | Failure:
+    tenant, connection, provider, *operation = tokens
+    names = _names(subject, tenant, connection)
+    if isinstance(names, Failure):
+        return names
+    name = ".".join(operation)
+    if not NAME.fullmatch(provider) or not OPERATION.fullmatch(name):
+        return malformed(subject, "provider and operation are lower-case words of [a-z0-9_], separated by dots")
+    return Address(access, *names, provider, name)
 
 
 def parse_result_get(prefix: str, subject: str) -> tuple[str, str] | Failure:

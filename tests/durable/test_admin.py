@@ -107,9 +107,12 @@ async def test_one_that_cannot_be_put_in_stays_dead() -> None:
     assert (await told(house, act="show", call_id=call_id))["stage"] == "dead"
 
 
-@pytest.mark.parametrize("request_", [{"act": "drop"}, {"limit": 0}, {"stage": "lost"}, {"who": "me"}])
+@pytest.mark.parametrize(
+    "request_", [{"act": "drop"}, {"limit": 0}, {"stage": "lost"}, {"who": "me"}, {"act": "show"}, {"act": "redrive"}]
+)
 async def test_what_makes_no_sense_is_refused(request_: dict[str, Any]) -> None:
-    """In words that name the field."""
+    """In words that name the field, or the one that is missing."""
     outcome = await asked(House(), **request_)
     assert isinstance(outcome, Failure)
     assert outcome.reason is Reason.MALFORMED
+    assert ("call_id" if request_.get("act") in ("show", "redrive") else str(*request_)) in outcome.detail

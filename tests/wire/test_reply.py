@@ -267,6 +267,15 @@ def test_an_output_that_does_not_fit_is_a_failure(room: int) -> None:
         assert reply.payload == body
 
 
+def test_what_is_told_of_an_output_that_does_not_fit_is_true() -> None:
+    """Also where it is its headers that make it too large."""
+    reply = encode_reply(ASKED, Success(body=b"x" * 4_000, provider_status=200), 4_096)
+    body = msgspec.json.decode(reply.payload, type=FailureReply)
+    assert body.detail == (
+        "the output has 4,000 bytes, with the reply's headers more than the 4,096 that one NATS message here holds"
+    )
+
+
 def test_headers_that_are_not_counted_fit() -> None:
     """Far below the limit headers are taken for as large as they can be: no reply has larger ones."""
     asked = msgspec.structs.replace(ASKED, replayed="a" * 36, catalog_hash="f" * 64, attempts=1_000)

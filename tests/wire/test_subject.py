@@ -26,6 +26,7 @@ from sidecar.wire.subject import (
     parse_call,
     parse_cancel,
     parse_catalog,
+    parse_submit,
     trace_subject,
 )
 
@@ -307,3 +308,20 @@ def test_what_is_remembered_of_calls_is_bounded() -> None:
     assert isinstance(found, Address)
     assert found.connection == "a" * MAX_TOKEN
     assert remembered().misses + remembered().hits == before
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "sidecar.submit.acme.alice@example.github.issues.create",
+        "sidecar.submit.acme.-.github.issues.create",
+        "sidecar.submit.acme.bob.GitHub.issues.create",
+        "sidecar.submit.acme.bob.github",
+        "sidecar.write.acme.bob.github.issues.create",
+    ],
+)
+def test_a_refusal_names_the_subject_that_was_used(subject: str) -> None:
+    """A caller finds the line of its own that is wrong."""
+    refused = parse_submit("sidecar", subject)
+    assert isinstance(refused, Failure)
+    assert refused.detail.startswith(f"subject '{subject}': ")
