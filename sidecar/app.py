@@ -95,22 +95,22 @@ async def sidecar(
         closing.push_async_callback(sender.aclose)
         metrics = Metrics(lambda provider, name: catalogue.operation(provider, name) is not None, catalogue.digest)
         metrics.watch(bus)
-        parts = wired(
-            Ground(
-                settings,
-                bus=bus,
-                keys=keys,
-                catalogue=catalogue,
-                sender=sender,
-                metrics=metrics,
-                base_urls=base_urls,
-            )
+        ground = Ground(
+            settings,
+            bus=bus,
+            keys=keys,
+            catalogue=catalogue,
+            sender=sender,
+            metrics=metrics,
+            base_urls=base_urls,
         )
+        parts = wired(ground)
         lifetime = Lifetime()
         lifetime.hurry = parts.hurry
         addresses = await _listening(closing, settings, parts, lifetime, metrics, bus)
         background = await closing.enter_async_context(anyio.create_task_group())
         closing.callback(background.cancel_scope.cancel)
+        await ground.trace.prove(bus.new_inbox())
         await _started(parts, background)
         await bus.round_trip(READY_SECONDS)  # the server has our subscriptions before anybody is told that we serve
         lifetime.serving = True

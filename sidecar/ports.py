@@ -91,7 +91,7 @@ class Bus(Protocol):
     """Core NATS. `publish` puts a message into the client's buffer: nothing in it waits. Raises BusError.
 
     Messages that may come `later` are gathered for some milliseconds: to be woken for one costs everybody more than the
-    message. They stay in order among themselves.
+    message. They stay in order among themselves, and of those that go out together the last one alone has its `reply`.
     """
 
     @property

@@ -54,6 +54,7 @@ class SturdyClient(Client):
         self.queued = 0  # bytes that were put so far
         self._woken = False  # what waits is written in the loop's next turn
         self._aside: list[bytes] = []
+        self._asks: tuple[str, str, bytes] | None = None  # the last of them as it would be with its reply
         self._said: dict[str, str] = {}  # the headers published last, and their bytes
         self._block = b""
         self._counts = counts
@@ -96,6 +97,7 @@ class SturdyClient(Client):
         if self._status == Client.DRAINING_PUBS:
             raise errors.ConnectionDrainingError
         size = len(payload)
+        asks, reply = (reply, "") if later else ("", reply)
         if headers:
             if headers != self._said:  # of thousands that are refused together all are told the same
                 self._said, self._block = dict(headers), _header_block(headers)
@@ -119,6 +121,7 @@ class SturdyClient(Client):
         if not self._aside:
             asyncio.get_running_loop().call_later(LATER, self.take_aside)
         self._aside.append(line)
+        self._asks = (subject, asks, payload) if asks and not headers else None
 
     def fit(self, payload: bytes, headers: Mapping[str, str] | None) -> None:
         """Raise errors.MaxPayloadError for more than the server takes, which would end the connection. It counts
@@ -133,6 +136,10 @@ class SturdyClient(Client):
     def take_aside(self) -> None:
         """Publish what was put aside."""
         lines, self._aside = self._aside, []
+        if self._asks is not None:
+            subject, reply, payload = self._asks
+            lines[-1] = b"PUB %b%d\r\n%b\r\n" % (_destination(subject, reply), len(payload), payload)
+            self._asks = None
         size = sum(map(len, lines))
         self.stats["out_msgs"] += len(lines)
         self.stats["out_bytes"] += size

@@ -62,7 +62,9 @@ class Metrics:
         )
         self._refused = Counted("sidecar_refused", "Messages refused before they became a call.", "why")
         self._replies_lost = Counted("sidecar_replies_lost", "Replies that could not be published.")
-        self._trace_dropped = Counted("sidecar_trace_dropped", "Trace events that could not be published.")
+        self._trace_dropped = Counted(
+            "sidecar_trace_dropped", "Trace events that were not published, or that JetStream may not have."
+        )
         self._admin = Counted("sidecar_admin", "Admin requests by verb and outcome.", "verb", "outcome")
         self._refreshes = Counted(
             "sidecar_refreshes",
@@ -115,8 +117,8 @@ class Metrics:
     def reply_lost(self) -> None:
         self._replies_lost.add()
 
-    def trace_dropped(self) -> None:
-        self._trace_dropped.add()
+    def trace_dropped(self, number: int = 1) -> None:
+        self._trace_dropped.add(by=number)
 
     def watch(self, bus: WatchedBus) -> None:
         """Show the figures of this bus from now on."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from sidecar.model import Access
 from sidecar.ports import Bus, BusError
+from sidecar.trace.proof import Proof
 from sidecar.wire.event import Admin, Attempt, Auth, Event, Finished, Started, Wait, encoder, event_name
 from sidecar.wire.subject import trace_subject
 
@@ -28,7 +29,7 @@ class Counters(Protocol):
 
     def refreshed(self, provider: str, outcome: str) -> None: ...
 
-    def trace_dropped(self) -> None: ...
+    def trace_dropped(self, number: int = 1) -> None: ...
 
 
 def _is_promised(event: Event) -> bool:
@@ -48,12 +49,15 @@ def _why_waited(event: Wait) -> str:
 
 
 class TracePublisher:
-    """Core publishes into a subject that the trace stream captures: 1 us each, lost only with the connection."""
+    """Core publishes into a subject that the trace stream captures: 1 us each. After `prove` those count as lost, too,
+    that JetStream does not say to have.
+    """
 
     def __init__(self, bus: Bus, prefix: str, counters: Counters) -> None:
         self._bus = bus
         self._prefix = prefix
         self._counters = counters
+        self._proof: Proof | None = None
         self._behind: list[Callable[[], None]] = []
         self._count: dict[type[Event], Callable[[Any], None]] = {
             Attempt: self._attempted,
@@ -63,17 +67,28 @@ class TracePublisher:
             Auth: self._refreshed,
         }
 
+    async def prove(self, inbox: str) -> None:
+        """Listen to JetStream below this inbox, which is nobody else's."""
+        proof = Proof(self._bus, inbox, self._counters.trace_dropped)
+        await proof.listen()
+        self._proof = proof
+
     def emit(self, event: Event) -> bool:
         """Count it and hand it to the bus; false when it is lost."""
         count = self._count.get(type(event))
         if count is not None:
             count(event)
+        proof = self._proof
         try:
             subject = trace_subject(self._prefix, event.tenant, event.connection, event.provider, event_name(event))
-            self._bus.publish(subject, encoder.encode(event), later=not _is_promised(event))
+            later = not _is_promised(event)
+            reply = proof.reply if later and proof is not None else ""
+            self._bus.publish(subject, encoder.encode(event), reply=reply, later=later)
         except (BusError, ValueError, TypeError):  # not taken, or words that cannot be written
             self._counters.trace_dropped()
             return False
+        if proof is not None:
+            proof.count(asked=later)
         return True
 
     def later(self, tell: Callable[[], None]) -> None:

@@ -89,6 +89,24 @@ async def test_what_may_come_later_keeps_its_place(bus: NatsBus, fresh_name: str
     assert [m.data for m in received] == [b"1", b"2", b"3"]
 
 
+async def test_of_what_comes_later_together_the_last_one_asks(bus: NatsBus, fresh_name: str) -> None:
+    """One answer for all of them; where the last one does not ask, none does."""
+    received = await inbox_of(bus, f"{fresh_name}.*")
+    for replies in (("r.1", "r.2"), ("r.3", "")):
+        for number, reply in enumerate(replies):
+            bus.publish(f"{fresh_name}.{number}", b"%d" % number, reply=reply, later=True)
+        with pytest.raises(BusError):
+            bus.publish(fresh_name, bytes(bus.max_payload + 1), reply="r.9", later=True)
+        bus._client.take_aside()
+    await bus.round_trip(2)
+    assert [(m.subject[-1], m.data, m.reply) for m in received] == [
+        ("0", b"0", ""),
+        ("1", b"1", "r.2"),
+        ("0", b"0", ""),
+        ("1", b"1", ""),
+    ]
+
+
 async def test_what_may_come_later_is_not_lost_at_the_end(own_server: EmbeddedServer, fresh_name: str) -> None:
     """Closing the bus publishes it."""
     closing = await connect(own_server.url)

@@ -50,8 +50,8 @@ class Counts:
     def refreshed(self, provider: str, outcome: str) -> None:
         self.seen.append((provider, outcome))
 
-    def trace_dropped(self) -> None:
-        self.seen.append(("dropped",))
+    def trace_dropped(self, number: int = 1) -> None:
+        self.seen += [("dropped",)] * number
 
 
 class TornBus(ScriptedBus):

@@ -86,6 +86,16 @@ ROWS = (
         tests=("tests/trace/test_publish.py::test_what_is_lost_is_said_and_counted",),
     ),
     Row(
+        promise="An event that NATS took and JetStream does not have is counted.",
+        file="sidecar/trace/proof.py",
+        good="            if not taken:\n",
+        bad="            if not taken and self._known:\n",
+        tests=(
+            "tests/trace/test_proof.py::test_what_nobody_took_is_counted_once",
+            "tests/trace/test_proof.py::test_events_without_a_stream_are_counted",
+        ),
+    ),
+    Row(
         promise="`started` counts as handed over only while NATS is there.",
         file="sidecar/trace/publish.py",
         good="        return self._bus.connected\n",
