@@ -90,7 +90,7 @@ class Attempts:
 
     def _meaning(self, run: Run, answer: httpx.Response | Failure) -> Outcome:
         if not isinstance(answer, Failure):
-            return outcome(run.provider, run.operation, answer, self._clock.wall())
+            return outcome(run.provider, run.operation, answer, self._clock.wall(), run.secrets)
         if run.operation.access is Access.READ:  # a read changes nothing, whatever was sent of it
             return msgspec.structs.replace(answer, side_effect=SideEffect.NONE)
         return answer

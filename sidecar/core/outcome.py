@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,7 +13,7 @@ import msgspec
 from sidecar.core.dig import SEVERAL, dig, dig_text, find
 from sidecar.core.page import BadCursor, next_cursor, reads_body, secret_parameters
 from sidecar.core.quota.observe import limits_said, until_reset
-from sidecar.core.redact import redact_text
+from sidecar.core.redact import beginning, redact_text
 from sidecar.core.render import CONTENT_TYPES
 from sidecar.core.retry import THROTTLED
 from sidecar.core.wait import provider_clock, retry_after, usual_reset
@@ -58,21 +58,25 @@ UNREAD = object()  # in place of a body that nobody has decoded yet
 PASSED_ON = msgspec.json.Decoder(msgspec.Raw)
 
 
-def outcome(provider: Provider, operation: Operation, response: httpx.Response, wall: float) -> Outcome:
-    """The outcome of an attempt that was answered. `wall` is Unix seconds, for dates in the answer."""
+def outcome(
+    provider: Provider, operation: Operation, response: httpx.Response, wall: float, secrets: Sequence[str] = ()
+) -> Outcome:
+    """The outcome of an attempt that was answered. `wall` is Unix seconds, for dates in the answer. The secrets are cut
+    out of what it shortens, since they would not be known afterwards; the rest is left to `redact_failure`.
+    """
     status = response.status_code
     if not 200 <= status < 300:  # noqa: PLR2004
-        return _failed(provider, operation, response, wall)
+        return _failed(provider, operation, response, wall, secrets)
     test = provider.manifest.success
     if test is None or status in NO_CONTENT:
-        return _succeeded(provider, operation, response, UNREAD)
+        return _succeeded(provider, operation, response, UNREAD, secrets)
     body = _decoded(response.content)
     any_form = operation.raw or operation.fact.returns == "bytes"
     if isinstance(body, _Broken) and not any_form:
-        return _senseless(provider, operation, response, _not_json(response, body))
+        return _senseless(provider, operation, response, _not_json(response, body, secrets), secrets)
     if not _passes(test, body, any_form=any_form):
-        return _failed(provider, operation, response, wall)
-    return _succeeded(provider, operation, response, body)
+        return _failed(provider, operation, response, wall, secrets)
+    return _succeeded(provider, operation, response, body, secrets)
 
 
 class _Broken(msgspec.Struct, frozen=True):
@@ -88,7 +92,9 @@ def _passes(test: SuccessTest, body: Any, *, any_form: bool) -> bool:
     return bool(same) or (any_form and value is None)
 
 
-def _succeeded(provider: Provider, operation: Operation, response: httpx.Response, body: Any) -> Outcome:
+def _succeeded(
+    provider: Provider, operation: Operation, response: httpx.Response, body: Any, secrets: Sequence[str]
+) -> Outcome:
     """The success that the answer is; `body` is what it says, where that was read already."""
     fact, status, content = operation.fact, response.status_code, response.content
     if fact.returns == "nothing" or status in NO_CONTENT or (operation.raw and not content):
@@ -97,10 +103,12 @@ def _succeeded(provider: Provider, operation: Operation, response: httpx.Respons
         content_type = response.headers.get("content-type", "")
         if fact.returns == "bytes" or not JSON_TYPE.match(content_type):
             return Success(body=content, content_type=content_type or CONTENT_TYPES["raw"], provider_status=status)
-    return _json(provider, operation, response, body)
+    return _json(provider, operation, response, body, secrets)
 
 
-def _json(provider: Provider, operation: Operation, response: httpx.Response, body: Any) -> Outcome:
+def _json(
+    provider: Provider, operation: Operation, response: httpx.Response, body: Any, secrets: Sequence[str]
+) -> Outcome:
     """The success whose answer must be JSON: passed on as it is, or the part or shape that the operation promises."""
     fact, content, cursor = operation.fact, response.content, None
     shaped = fact.output is not None or operation.output_hook is not None
@@ -111,16 +119,16 @@ def _json(provider: Provider, operation: Operation, response: httpx.Response, bo
             content = HALF_OR_ESCAPE.sub(_whole_escape, content)
             body = read(content)
     if isinstance(body, _Broken):
-        return _senseless(provider, operation, response, _not_json(response, body))
+        return _senseless(provider, operation, response, _not_json(response, body, secrets), secrets)
     if fact.paging is not None:
         try:
             cursor = next_cursor(fact.paging, response.headers.get("link"), body, secret_parameters(provider))
         except BadCursor as bad:
-            return _senseless(provider, operation, response, f"the answer has {bad}")
+            return _senseless(provider, operation, response, f"the answer has {bad}", secrets)
     if fact.output is not None:
         found = find(body, fact.output)
         if not found:
-            return _senseless(provider, operation, response, f"the answer has no {fact.output}")
+            return _senseless(provider, operation, response, f"the answer has no {fact.output}", secrets)
         body = found[0]
     if operation.output_hook is not None:
         body = operation.output_hook(body)
@@ -135,16 +143,18 @@ def _whole_escape(found: re.Match[bytes]) -> bytes:
     return REPLACEMENT if found[2] else found[0]
 
 
-def _not_json(response: httpx.Response, broken: _Broken) -> str:
-    kind = response.headers.get("content-type", "").partition(";")[0].strip()[:80]
+def _not_json(response: httpx.Response, broken: _Broken, secrets: Sequence[str]) -> str:
+    kind = beginning(response.headers.get("content-type", "").partition(";")[0].strip(), 80, secrets)
     return f"{kind} where JSON is due" if kind and "json" not in kind else broken.why
 
 
-def _failed(provider: Provider, operation: Operation, response: httpx.Response, wall: float) -> Failure:
+def _failed(
+    provider: Provider, operation: Operation, response: httpx.Response, wall: float, secrets: Sequence[str]
+) -> Failure:
     """The failure that the answer tells: the manifest's rules first, then the table by status."""
     status, headers = response.status_code, response.headers
     if 300 <= status < 400 and status != NOT_MODIFIED:  # noqa: PLR2004
-        return _redirected(operation, response)
+        return _redirected(operation, response, secrets)
     told, failed = explain(provider, response)
     rule = _rule(provider, response, told)
     wait = retry_after((), headers, None, wall)
@@ -155,7 +165,7 @@ def _failed(provider: Provider, operation: Operation, response: httpx.Response, 
     unsure = reason in UNCERTAIN or (rule is None and status < 300)  # noqa: PLR2004
     uncertain = operation.access is Access.WRITE and unsure
     # Apart: a code such as M_UNKNOWN_TOKEN before a colon would look like the name of a secret.
-    words = ": ".join(_shown(part) for part in (told.code, told.message) if part)
+    words = ": ".join(_shown(part, secrets) for part in (told.code, told.message) if part)
     said = f"{provider.manifest.title} answered {status}" + (f": {words[:SAID_LIMIT]}" if words else "")
     if "lost" in response.extensions:
         said += ", and what it said did not come whole"
@@ -167,10 +177,10 @@ def _failed(provider: Provider, operation: Operation, response: httpx.Response, 
         hint=rule.hint if rule else None,
         bucket=rule.quota if rule else None,
         done_before=rule.done_before if rule else False,
-        problems=tuple(_shown_problem(problem) for problem in told.problems[:MAX_PROBLEMS]),
+        problems=tuple(_shown_problem(problem, secrets) for problem in told.problems[:MAX_PROBLEMS]),
         provider_status=status,
-        provider_code=told.code and told.code[:CODE_LIMIT],
-        provider_request_id=request_id(provider, headers),
+        provider_code=told.code and beginning(told.code, CODE_LIMIT, secrets),
+        provider_request_id=request_id(provider, headers, secrets),
         cause=failed,
     )
 
@@ -190,13 +200,14 @@ def _wait(
     return rule.wait_seconds if rule and wait is None else wait
 
 
-def _shown(text: str) -> str:
+def _shown(text: str, secrets: Sequence[str]) -> str:
     """What a provider said, short and without anybody's secrets; cut first, since it may be megabytes."""
-    return redact_text(text[: 2 * SAID_LIMIT])[:SAID_LIMIT]
+    return redact_text(beginning(text, 2 * SAID_LIMIT, secrets))[:SAID_LIMIT]
 
 
-def _shown_problem(problem: Problem) -> Problem:
-    return msgspec.structs.replace(problem, pointer=problem.pointer[:SAID_LIMIT], detail=_shown(problem.detail))
+def _shown_problem(problem: Problem, secrets: Sequence[str]) -> Problem:
+    pointer = beginning(problem.pointer, SAID_LIMIT, secrets)
+    return msgspec.structs.replace(problem, pointer=pointer, detail=_shown(problem.detail, secrets))
 
 
 def error_rule(provider: Provider, response: httpx.Response) -> ErrorRule | None:
@@ -222,9 +233,10 @@ def explain(provider: Provider, response: httpx.Response) -> tuple[Explained, Ho
     return Explained(dig_text(known, errors.code), dig_text(known, errors.message)), failed
 
 
-def request_id(provider: Provider, headers: httpx.Headers) -> str | None:
+def request_id(provider: Provider, headers: httpx.Headers, secrets: Sequence[str]) -> str | None:
     """The provider's own id of this exchange, for its support."""
-    return next((headers[name][:CODE_LIMIT] for name in provider.manifest.errors.request_id if name in headers), None)
+    known = next((headers[name] for name in provider.manifest.errors.request_id if name in headers), None)
+    return known and beginning(known, CODE_LIMIT, secrets)
 
 
 def _reason(status: int, wait: float | None) -> Reason:
@@ -252,9 +264,9 @@ def _matches(rule: ErrorRule, status: int, headers: Mapping[str, str], told: Exp
     return all(headers.get(name) == value for name, value in rule.header.items())
 
 
-def _redirected(operation: Operation, response: httpx.Response) -> Failure:
+def _redirected(operation: Operation, response: httpx.Response, secrets: Sequence[str]) -> Failure:
     """A redirect is never followed: it would carry the credential to where an answer says."""
-    place = _host(response.headers.get("location", ""))
+    place = beginning(_host(response.headers.get("location", "")), 100, secrets)
     where = f" to host {place}" if place else ""
     uncertain = operation.access is Access.WRITE and response.status_code in SEE_OTHER
     return Failure(
@@ -266,21 +278,23 @@ def _redirected(operation: Operation, response: httpx.Response) -> Failure:
     )
 
 
-def _host(url: str) -> str | None:
+def _host(url: str) -> str:
     try:
-        return (urlsplit(url.strip()).hostname or "")[:100] or None
+        return urlsplit(url.strip()).hostname or ""
     except ValueError:
-        return None
+        return ""
 
 
-def _senseless(provider: Provider, operation: Operation, response: httpx.Response, why: str) -> Failure:
+def _senseless(
+    provider: Provider, operation: Operation, response: httpx.Response, why: str, secrets: Sequence[str]
+) -> Failure:
     """A status of success whose body is not what it must be: never told as a success."""
     return Failure(
         reason=Reason.BAD_PROVIDER_RESPONSE,
         detail=f"{provider.manifest.title} answered {response.status_code}, but {why}",
         side_effect=SideEffect.UNKNOWN if operation.access is Access.WRITE else SideEffect.NONE,
         provider_status=response.status_code,
-        provider_request_id=request_id(provider, response.headers),
+        provider_request_id=request_id(provider, response.headers, secrets),
     )
 
 

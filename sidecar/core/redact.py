@@ -120,6 +120,18 @@ def without_secrets(text: str, secrets: Sequence[str]) -> str:
     return _cut(text, _hidden(secrets))
 
 
+def beginning(text: str, most: int, secrets: Sequence[str]) -> str:
+    """The first characters of the text without the secrets given. They are cut out first: what is left of one that is
+    cut in two is not known.
+    """
+    hidden = _hidden(secrets)
+    if len(text) <= most:
+        return _cut(text, hidden)
+    longest = max(map(len, hidden.spellings), default=1)
+    shown = _cut(text[: 2 * most + longest], hidden)
+    return shown[: min(most, len(shown) - longest)] if len(text) > 2 * most + longest else shown[:most]
+
+
 def redact_failure(failure: Failure, secrets: Sequence[str]) -> Failure:
     """The failure without the secrets given, in whatever the provider said."""
     hidden = _hidden(secrets)

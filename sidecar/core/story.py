@@ -142,19 +142,22 @@ def _answered(
         return {"said": _cut(without_secrets(answer.detail, secrets))}
     content = answer.content
     first_byte = answer.extensions.get("first_byte")
-    known_there = request_id(provider, answer.headers)
-    lost: Failure | None = answer.extensions.get("lost")
-    words = said(content, secrets) if lost is None else _cut(without_secrets(lost.detail, secrets))
     return {
         "status": answer.status_code,
         "response_headers": redact_headers(answer.headers.raw, secrets),
         "response_bytes": len(content),
         "response_sha256": _sha256(content),
-        "provider_request_id": known_there and without_secrets(known_there, secrets),
+        "provider_request_id": request_id(provider, answer.headers, secrets),
         "first_byte_ms": None if first_byte is None else _ms(first_byte),
         "reused": answer.extensions.get("reused"),
-        "said": words if failure else None,
+        "said": _said(answer, secrets) if failure else None,
     }
+
+
+def _said(answer: httpx.Response, secrets: Sequence[str]) -> str | None:
+    """Its words, or why there are none."""
+    lost: Failure | None = answer.extensions.get("lost")
+    return said(answer.content, secrets) if lost is None else _cut(without_secrets(lost.detail, secrets))
 
 
 def _valid_seconds(credential: Credential, wall: float) -> float | None:

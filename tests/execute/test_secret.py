@@ -89,6 +89,22 @@ async def test_of_a_basic_pair_that_is_echoed() -> None:
     assert "who is" in shown(here, ended)
 
 
+@pytest.mark.parametrize("before", [70, 90, 190, 390, 790])
+@pytest.mark.parametrize("status", [200, 302, 403])
+async def test_of_an_answer_that_is_shortened_within_it(before: int, status: int) -> None:
+    """Where a message, code, id, type or host is longer than what is shown of it, no half of the credential is left."""
+    form = "-" * before + PLAIN + "-" * 1_000
+    headers = {"x-request-id": form, "content-type": f"text/{form}", "location": f"https://{form}/"}
+    answer = httpx.Response(status, json={"code": form, "message": form}, headers=headers)
+    if status == 200:
+        answer = httpx.Response(status, content=b"[", headers=headers)
+    errors = {"code": ["code"], "message": ["message"], "request_id": ["x-request-id"]}
+    here = House([answer] * 3, {"acme": provider(errors=errors)}, Connections(credential(token=PLAIN)))
+    ended = await here.run("items.get")
+    assert isinstance(ended.outcome, Failure)
+    assert PLAIN[:6] not in shown(here, ended)
+
+
 RAISES_INPUT = "def shape(values):\n    raise KeyError('{}')\n"
 RAISES_OUTPUT = "def shape(body):\n    raise KeyError(body['echo'])\n"
 

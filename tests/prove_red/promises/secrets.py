@@ -12,15 +12,15 @@ ROWS = (
     Row(
         promise="What a provider says reaches the trace without the credential.",
         file="sidecar/core/story.py",
-        good="words = said(content, secrets) if lost is None",
-        bad="words = said(content) if lost is None",
+        good="return said(answer.content, secrets) if lost is None",
+        bad="return said(answer.content) if lost is None",
         tests=(f"{SECRET}::test_of_an_answer_that_echoes_it",),
     ),
     Row(
         promise="The trace holds no body of a success.",
         file="sidecar/core/story.py",
-        good='"said": words if failure else None',
-        bad='"said": words',
+        good='"said": _said(answer, secrets) if failure else None',
+        bad='"said": _said(answer, secrets)',
         tests=("tests/execute/test_told.py::test_of_a_success_no_word_of_its_body",),
     ),
     Row(
@@ -105,6 +105,13 @@ ROWS = (
         good="        text = text[: -max(map(len, hidden.spellings), default=1)]\n",
         bad="        text = text[:-1]\n",
         tests=(f"{REDACT}::test_no_part_of_a_secret_shows_on_an_edge",),
+    ),
+    Row(
+        promise="No part of a secret shows where what a provider said is shortened.",
+        file="sidecar/core/redact.py",
+        good="    shown = _cut(text[: 2 * most + longest], hidden)\n",
+        bad="    return _cut(text[:most], hidden)\n",
+        tests=(f"{SECRET}::test_of_an_answer_that_is_shortened_within_it",),
     ),
     Row(
         promise="A user name and password are as secret in the form of their header.",
