@@ -25,6 +25,7 @@ CONTROLS = bytes({*range(0x20), 0x7F} - {0x09})  # never part of a field value, 
 UNCODED = frozenset({b"", b"identity", b"none", b"utf-8", b"aws-chunked"})
 KEEP_ALIVE = re.compile(rb"(?:.*[,;\s])?timeout\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 VERSIONS = {"1.1": b"HTTP/1.1", "1.0": b"HTTP/1.0"}
+LONGEST_NAME = 64  # bytes of a header's name that is remembered: strangers' names are many, and may have 16 KiB each
 
 
 class _Sent(Enum):
@@ -52,7 +53,7 @@ def request_head(request: httpx.Request, size: int) -> bytes | str:
     agent = b"User-Agent: " + USER_AGENT
     lines = [b"%b %b HTTP/1.1" % (method, target), b"Host: " + host]
     for name, value in request.headers.raw:
-        start = _start(name)
+        start = _known_start(name) if len(name) <= LONGEST_NAME else _start(name)
         if isinstance(start, bytes):
             lines.append(start + value)
         elif start is _Sent.USER_AGENT:
@@ -79,7 +80,6 @@ def _method(method: str) -> bytes | None:
     return sent if TOKEN.fullmatch(sent) and method.isascii() and method != "CONNECT" else None
 
 
-@lru_cache(maxsize=4096)
 def _start(name: bytes) -> bytes | _Sent:
     """What stands before the value of a header that is sent as it is, else what becomes of it."""
     if not TOKEN.fullmatch(name):
@@ -91,6 +91,9 @@ def _start(name: bytes) -> bytes | _Sent:
             return _Sent.USER_AGENT
         case lower:
             return _Sent.DROPPED if lower in DROPPED else name + b": "
+
+
+_known_start = lru_cache(maxsize=4096)(_start)
 
 
 class Framing(msgspec.Struct, frozen=True):
@@ -114,7 +117,7 @@ def response_framing(version: str, headers: Iterable[tuple[bytes, bytes]]) -> Fr
         return f"HTTP version {version}"
     said: dict[bytes, bytes] = {}
     for name, value in headers:
-        key = _received(name)
+        key = _known_received(name) if len(name) <= LONGEST_NAME else _received(name)
         if key is not None:
             said[key] = said[key] + b"," + value if key in said else value
     if not said:
@@ -144,10 +147,12 @@ def _idle(said: bytes) -> float | None:
     return float(found[1]) if found else None
 
 
-@lru_cache(maxsize=4096)
 def _received(name: bytes) -> bytes | None:
     """The lower-case name where it matters here, `b""` where the name is broken, None where it does not matter."""
     lower = name.lower()
     if lower in {b"content-length", b"content-encoding", b"transfer-encoding", b"keep-alive"}:
         return lower
     return b"" if name != name.strip() else None
+
+
+_known_received = lru_cache(maxsize=4096)(_received)

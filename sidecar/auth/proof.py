@@ -21,6 +21,8 @@ from sidecar.model import Request
 from sidecar.raw_headers import RawHeaders
 from sidecar.secret import SHOWN
 
+LONGEST_URL = 1_024  # characters of a URL that is remembered: callers and providers say many, of up to 64 KiB
+
 
 class Proof:
     """What a credential comes to. `secrets` are what nobody is shown, also where the provider says it; `proofs` what no
@@ -95,7 +97,8 @@ def authorise(request: Request, proof: Proof, user_agent: str) -> httpx.Request:
     headers.append((b"user-agent", user_agent.encode("ascii")))
     headers += carried
     if not query:
-        return Authorised(request.method, _parsed(request.url), headers, request.content)
+        parsed = _known_url(request.url) if len(request.url) <= LONGEST_URL else httpx.URL(request.url)
+        return Authorised(request.method, parsed, headers, request.content)
     joint = "&" if "?" in request.url else "?"
     return Authorised(request.method, httpx.URL(f"{request.url}{joint}{query}"), headers, request.content)
 
@@ -118,7 +121,4 @@ def _raw(name: str, value: str) -> tuple[bytes, bytes]:
     return name.encode("ascii"), value.encode("ascii")
 
 
-# A URL with a key in it is not kept.
-@lru_cache(maxsize=1_024)
-def _parsed(url: str) -> httpx.URL:
-    return httpx.URL(url)
+_known_url = lru_cache(maxsize=1_024)(httpx.URL)  # a URL with a key in it is not kept

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 
 import msgspec
 import pytest
 
-from sidecar.auth.proof import Proof, authorise, proof_of
+from sidecar.auth.proof import LONGEST_URL, Proof, authorise, proof_of
 from sidecar.credential import Credential, Tokens
 from sidecar.kinds import ApiKey, Basic, Bearer, KeyPart, OAuth2
 from sidecar.model import Request
@@ -118,3 +119,12 @@ def test_the_body_is_there_at_once() -> None:
     request = authorise(Request("POST", "https://api.acme.example/", (), b"body"), proof(credential()), "agent")
     assert request.content == b"body"
     assert request.read() == b"body"
+
+
+@pytest.mark.parametrize(("longer", "remembered"), [(0, True), (1, False)])
+def test_a_long_url_is_not_remembered(longer: int, *, remembered: bool) -> None:
+    """URLs that callers and providers make as long as they like are gone from memory with their calls."""
+    url = "https://api.acme.example/".ljust(LONGEST_URL + longer, "x")
+    before = sys.getrefcount(url)
+    authorise(Request("GET", url), proof(credential()), "agent")
+    assert (sys.getrefcount(url) > before) is remembered

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+
 import httpx
 import pytest
 
-from sidecar.adapters.http1 import Framing, request_head, response_framing
+from sidecar.adapters.http1 import LONGEST_NAME, Framing, request_head, response_framing
 
 URL = "https://api.test:8443/a?b=c"
 
@@ -110,3 +113,21 @@ def test_what_a_head_says(headers: list[tuple[bytes, bytes]], framing: Framing) 
 def test_a_head_of_two_meanings_is_refused(version: str, headers: list[tuple[bytes, bytes]]) -> None:
     """What two readers could frame in two ways is refused with its rule."""
     assert isinstance(response_framing(version, headers), str)
+
+
+def sent(name: bytes) -> None:
+    request_head(httpx.Request("GET", URL, headers=[(name, b"1")]), 0)
+
+
+def received(name: bytes) -> None:
+    response_framing("1.1", [(name, b"1")])
+
+
+@pytest.mark.parametrize("use", [sent, received])
+@pytest.mark.parametrize(("longer", "remembered"), [(0, True), (1, False)])
+def test_a_long_name_is_not_remembered(use: Callable[[bytes], None], longer: int, *, remembered: bool) -> None:
+    """A stranger's names of 16 KiB, another one each time, are gone from memory with their exchange."""
+    name = bytes([ord("x")]) * (LONGEST_NAME + longer)
+    before = sys.getrefcount(name)
+    use(name)
+    assert (sys.getrefcount(name) > before) is remembered
