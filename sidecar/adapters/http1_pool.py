@@ -46,10 +46,6 @@ class Pooled(Connection):
         self.reused = False
         self.until = 0.0
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as streams have it
-        super().connection_made(transport)
-        self.pool.made(self)
-
     def lost(self) -> None:
         self.pool.lost(self)
 
@@ -123,11 +119,6 @@ class Pool:
         connection.cut()
         self._release(connection.line)
 
-    def made(self, connection: Pooled) -> None:
-        """A connection has come about."""
-        self._open.add(connection)
-        connection.until = monotonic() + self._keep_alive
-
     def lost(self, connection: Pooled) -> None:
         """A connection has ended; one that is lent is still to be given back."""
         self._open.discard(connection)
@@ -166,6 +157,10 @@ class Pool:
             if isinstance(opened, Pooled):
                 self.drop(opened)
             return _closed()
+        if isinstance(opened, Pooled):
+            # Not before: uvloop ends an opening that is cancelled without telling the connection that came about in it.
+            self._open.add(opened)
+            opened.until = monotonic() + self._keep_alive
         return opened
 
     async def _turn(self, line: Line) -> Pooled | None:

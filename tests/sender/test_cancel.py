@@ -71,6 +71,27 @@ def descriptors() -> int:
     return sum(1 for _ in Path("/dev/fd").iterdir())
 
 
+async def silent(served: Served, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Takes whatever comes and never answers."""
+    await reader.read()
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+async def test_closing_waits_for_no_opening_that_was_cancelled(
+    small: Http1Sender, authority: Authority, *, tls: bool
+) -> None:
+    """Cancelled at any turn while their connections come about, exchanges leave none: closing has nothing to do."""
+    async with serving(silent, authority.server_context("api.test") if tls else None) as served:
+        url = f"https://api.test:{served.port}/" if tls else served.url
+        for n in range(10 * STAGES):
+            assert await cancelled_after(n % STAGES, small, url)
+        for _ in range(STAGES):
+            await asyncio.sleep(0)
+        closing = asyncio.ensure_future(small.aclose())
+        await asyncio.sleep(0)
+        assert closing.done()
+
+
 @pytest.mark.parametrize(("tls", "cancellations"), [(False, 10_000), (True, 500)], ids=["plain", "tls"])
 async def test_a_storm_of_cancellations(
     small: Http1Sender, authority: Authority, *, tls: bool, cancellations: int

@@ -218,6 +218,13 @@ ROWS = (
         tests=(f"{POOLED}::test_closing_ends_a_look_up",),
     ),
     Row(
+        promise="An opening that was cancelled leaves no connection for which closing would wait.",
+        file=POOL,
+        good="lambda: Pooled(self, line, self._loop))\n",
+        bad="lambda: self._open.add(new := Pooled(self, line, self._loop)) or new)\n",
+        tests=("tests/sender/test_cancel.py::test_closing_waits_for_no_opening_that_was_cancelled",),
+    ),
+    Row(
         promise="A server that closes its side is known to have ended now, not when our body has left.",
         file="sidecar/adapters/http1_connection.py",
         good='is known now, not when our own bytes have left."""\n        self._ended(None)\n',
