@@ -28,11 +28,12 @@ BODY_DETAILS = {
 class Exchange:
     """One exchange, and how far it came: that decides what a failure says about the provider's side."""
 
-    __slots__ = ("_answer", "_connection", "_max_body", "_pool", "_request", "_started", "sent")
+    __slots__ = ("_answer", "_connection", "_deadline", "_max_body", "_pool", "_request", "_started", "sent")
 
-    def __init__(self, pool: Pool, request: httpx.Request, max_body: int) -> None:
+    def __init__(self, pool: Pool, request: httpx.Request, *, deadline: float, max_body: int) -> None:
         self._pool = pool
         self._request = request
+        self._deadline = deadline
         self._max_body = max_body
         self._started = monotonic()
         self._answer: Answer | None = None
@@ -53,12 +54,17 @@ class Exchange:
             return connection
         # No await from here to the write: whoever counts on this moment is asked when nothing can delay it any more.
         may_send = request.extensions.get("may_send")
-        if may_send is not None and not may_send():
-            pool.put_back(connection)
-            return self._failed(Reason.BEFORE_SEND, "its turn was over before the connection was there")
+        try:
+            if monotonic() >= self._deadline:  # the loop stood still: neither its own clock nor our timer has moved yet
+                return self.past_deadline(None)
+            if may_send is not None and not may_send():
+                return self._failed(Reason.BEFORE_SEND, "its turn was over before the connection was there")
+            self.sent = True
+        finally:
+            if not self.sent:
+                pool.put_back(connection)
         answer = self._answer = Answer(to_head=request.method == "HEAD", max_body=self._max_body)
         self._connection = connection
-        self.sent = True
         try:
             await connection.ask(head, content, answer)
             outcome = self._response(answer, connection) if answer.broken is None else self._broken(answer.broken)

@@ -57,7 +57,7 @@ class Http1Sender(httpx.AsyncBaseTransport):
 
     async def send(self, request: httpx.Request, *, deadline: float, max_body: int) -> httpx.Response | Failure:
         """As `ports.HttpSender.send`."""
-        exchange = Exchange(self._pool, request, max_body)
+        exchange = Exchange(self._pool, request, deadline=deadline, max_body=max_body)
         if deadline <= self._loop.time():
             return exchange.past_deadline(None)
         try:

@@ -40,6 +40,16 @@ async def test_without_leave_nothing_is_sent(sender: Http1Sender) -> None:
         assert (served.connections, len(served.requests)) == (1, 1)
 
 
+async def test_a_question_that_fails_loses_no_connection(sender: Http1Sender) -> None:
+    """Who asks for leave with a defect sees it raised; nothing is sent, and the connection serves the next one."""
+    async with serving(answering(OK)) as served:
+        request, _ = post(served.url)  # nobody left to answer
+        with pytest.raises(IndexError):
+            await answered(sender, request)
+        assert (await answered(sender, post(served.url, True)[0])).content == b"ok"
+        assert (served.connections, len(served.requests)) == (1, 1)
+
+
 async def test_leave_is_asked_behind_the_handshake(sender: Http1Sender, tmp_path: Path) -> None:
     """A handshake that fails uses no leave: it is asked when TLS is ready."""
     stranger = Authority(tmp_path)

@@ -7,10 +7,12 @@ import socket
 import ssl
 from collections.abc import Sequence
 from contextlib import suppress
+from time import monotonic
 
 import httpx
 import pytest
 
+from sidecar.adapters import http1_exchange
 from sidecar.adapters.http1_sender import Http1Sender
 from sidecar.model import Reason, SideEffect
 from tests.authority import Authority
@@ -144,6 +146,23 @@ async def test_a_deadline_that_has_passed_makes_no_connection(sender: Http1Sende
         failure = await failing(sender, post(served.url), within=0.0)
     assert (failure.reason, failure.side_effect) == (Reason.BEFORE_SEND, SideEffect.NONE)
     assert served.connections == 0
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["new", "kept"])
+async def test_nothing_is_sent_after_the_deadline(
+    sender: Http1Sender, monkeypatch: pytest.MonkeyPatch, *, kept: bool
+) -> None:
+    """A loop that stood still while the deadline passed writes no request any more; the connection serves the next."""
+    async with serving(answering(OK)) as served:
+        if kept:
+            await answered(sender, post(served.url))
+        with monkeypatch.context() as later:
+            later.setattr(http1_exchange, "monotonic", lambda: monotonic() + 60)  # the loop's own clock has not moved
+            failure = await failing(sender, post(served.url), within=30)
+        assert (failure.reason, failure.side_effect) == (Reason.BEFORE_SEND, SideEffect.NONE)
+        assert len(served.requests) == kept
+        await answered(sender, post(served.url))
+        assert served.connections == 1
 
 
 async def test_waiting_for_a_connection_sent_nothing(authority: Authority) -> None:

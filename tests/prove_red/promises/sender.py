@@ -94,9 +94,16 @@ ROWS = (
     Row(
         promise="A request that was read and not answered is unknown.",
         file="sidecar/adapters/http1_exchange.py",
-        good="        self.sent = True\n",
-        bad="",
+        good="side_effect = SideEffect.UNKNOWN if self.sent else SideEffect.NONE",
+        bad="side_effect = SideEffect.NONE",
         tests=(f"{SENT}::test_a_server_that_reads_and_closes_saw_one_request",),
+    ),
+    Row(
+        promise="No request is written after its deadline, however long the loop stood still before it.",
+        file="sidecar/adapters/http1_exchange.py",
+        good="        if monotonic() >= self._deadline:",
+        bad="        if pool.closed:",
+        tests=(f"{SENT}::test_nothing_is_sent_after_the_deadline",),
     ),
     Row(
         promise="A status without its whole body was done.",
