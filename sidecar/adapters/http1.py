@@ -25,6 +25,7 @@ CONTROLS = bytes({*range(0x20), 0x7F} - {0x09})  # never part of a field value, 
 UNCODED = frozenset({b"", b"identity", b"none", b"utf-8", b"aws-chunked"})
 KEEP_ALIVE = re.compile(rb"(?:.*[,;\s])?timeout\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 VERSIONS = {"1.1": b"HTTP/1.1", "1.0": b"HTTP/1.0"}
+LONGEST_LENGTH = 20  # digits of a Content-Length, which has 64 bits at most; of thousands Python makes no number
 LONGEST_NAME = 64  # bytes of a header's name that is remembered: strangers' names are many, and may have 16 KiB each
 
 
@@ -128,12 +129,20 @@ def response_framing(version: str, headers: Iterable[tuple[bytes, bytes]]) -> Fr
     if transfer.lower() != b"chunked" or (version == "1.0" and b"transfer-encoding" in said):
         return f"transfer encoding {transfer[:80]!r} in HTTP/{version} (RFC 9112 section 6.1)"
     length = said.get(b"content-length", b"")
+    if len(length) > LONGEST_LENGTH:
+        return f"a Content-Length of more than {LONGEST_LENGTH} digits"
     return Framing(
         coding=_coding(said[b"content-encoding"]) if b"content-encoding" in said else b"",
         length=int(length) if length.isdigit() else None,
         chunked=b"transfer-encoding" in said,
         idle=_idle(said[b"keep-alive"]) if b"keep-alive" in said else None,
     )
+
+
+def says_close(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether the connection ends with this answer; `close` decides also beside `keep-alive`, RFC 9112 section 9.3."""
+    said = b",".join(value for name, value in headers if name.lower() == b"connection")
+    return b"close" in {option.strip() for option in said.lower().split(b",")}
 
 
 def _coding(said: bytes) -> bytes:

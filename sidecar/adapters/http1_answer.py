@@ -12,7 +12,7 @@ import msgspec
 from httptools import HttpParserCallbackError, HttpParserError, HttpResponseParser
 
 from sidecar.adapters.bounded_body import GzipBody, PlainBody
-from sidecar.adapters.http1 import PLAIN, response_framing
+from sidecar.adapters.http1 import PLAIN, response_framing, says_close
 from sidecar.model import Reason
 
 MAX_LINE = 16 * 1024  # bytes of the status line's text
@@ -179,6 +179,8 @@ class Answer:
         self.headers, self._headers = self._headers, []  # what comes now are trailers, which nobody asked for
         self.reason_phrase = self._phrase
         self.kept = self._parser.should_keep_alive()
+        if self.kept and version == "1.0" and says_close(self.headers):  # which llhttp does not look for there
+            self.kept = False
         if self._to_head:
             self.ended = True
         elif (framing.length or 0) > self._max_body and not framing.coding and status not in BODILESS:

@@ -172,6 +172,23 @@ def test_an_answer_to_head_ends_with_its_head(segments: tuple[bytes, ...], *, ke
     assert (answer.broken is None and answer.kept) is kept
 
 
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+@pytest.mark.parametrize(
+    ("connection", "kept"),
+    [
+        (b"keep-alive", True),
+        (b"Keep-Alive, X-Close", True),
+        (b"keep-alive, close", False),
+        (b"close, keep-alive", False),
+        (b"keep-alive\r\nConnection: Close", False),
+    ],
+)
+def test_who_says_close_is_believed(version: bytes, connection: bytes, *, kept: bool) -> None:
+    """`close` decides also beside `keep-alive`, in one header or two and in HTTP/1.0 (RFC 9112 section 9.3)."""
+    answer = read(b"HTTP/%b 200 OK\r\nConnection: %b\r\nContent-Length: 2\r\n\r\nok" % (version, connection))
+    assert (answer.broken, answer.body, answer.kept) == (None, b"ok", kept)
+
+
 def test_more_than_the_answer_in_one_piece_is_refused() -> None:
     """Two answers to one request: it is not known whose the first is, so neither is taken."""
     answer = read(OK + OK)

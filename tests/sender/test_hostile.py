@@ -56,6 +56,7 @@ REFUSED: dict[str, bytes] = {
     "length with a space": with_headers(b"Content-Length: 2 2"),
     "empty length": with_headers(b"Content-Length: "),
     "huge length": with_headers(b"Content-Length: 99999999999999999999999"),
+    "a length of thousands of digits": with_headers(b"Content-Length: " + b"0" * 5000 + b"2"),
     "white space before the colon": with_headers(b"Content-Length : 2"),
     "a tab before the colon": with_headers(b"Content-Length\t: 2"),
     "no colon": with_headers(b"Content-Length 2"),
