@@ -121,7 +121,8 @@ class Connector:
                     self._opening.discard(limit)
         except (EgressBlocked, NotResolved, OSError, RuntimeError) as error:  # uvloop has RuntimeErrors of its own
             return self._not_connected(origin.name, error)
-        if connection.closed:
+        if connection.closed or not (origin.tls or connection.is_clear()):
+            connection.cut()
             detail = f"{origin.name} closed the connection, or spoke, before anything was asked"
             return Failure(reason=Reason.CONNECT_FAILED, detail=detail)
         return connection

@@ -50,7 +50,7 @@ class Connection(asyncio.Protocol):
         """Whether another request may be written: nothing was said or ended, and there is room in the socket.
 
         The socket itself is asked: the loop may not have looked yet, TLS tells of an end turns of the loop late, and
-        what TLS has encrypted and not sent is counted nowhere. Not for a new connection: TLS says something of its own.
+        what TLS has encrypted and not sent is counted nowhere. Not for a new one with TLS: that says something too.
         """
         if self.closed or self.transport.is_closing():
             return False

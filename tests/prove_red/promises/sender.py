@@ -127,6 +127,13 @@ ROWS = (
         tests=("tests/sender/test_hostile.py::test_bytes_nobody_asked_for_answer_no_request",),
     ),
     Row(
+        promise="What a server says before it was asked is not the answer, also on a new connection.",
+        file=CONNECT,
+        good="if connection.closed or not (origin.tls or connection.is_clear()):",
+        bad="if connection.closed:",
+        tests=("tests/sender/test_new.py::test_a_server_that_is_done_before_it_was_asked_gets_no_request",),
+    ),
+    Row(
         promise="A server that says when it closes is believed.",
         file=POOL,
         good="min(self._keep_alive, idle - IDLE_MARGIN)",
