@@ -1,7 +1,7 @@
 """One answer as it arrives: httptools (llhttp) reads it, this bounds it and refuses what has two meanings. No I/O here.
 
 Each answer has a parser of its own, so nothing of one exchange can colour the next. A body is counted and decoded while
-it comes: what is held is bounded by `max_body`, so the socket never has to be held back.
+it comes: what is held is bounded by `max_body`, so the socket is held back for no longer than one turn of the loop.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ MAX_LINE = 16 * 1024  # bytes of the status line's text
 MAX_HEADER = 16 * 1024  # bytes of one header, name and value
 MAX_HEADERS = 200  # of one head, and of one trailer section
 MAX_HEAD = 128 * 1024  # bytes between two things that mean something: of a head, a chunk's line, the trailers
+CRUMB = 16  # bytes; a piece of a body that is smaller costs more to take than it holds
+MAX_CRUMBS = 65_536  # of one body
 MAX_INFORMATIONAL = 16  # 1xx answers before the real one, RFC 9110 section 15.2
 CONTINUE, SWITCHING, FINAL = 100, 101, 200
 BODILESS = frozenset({204, 304})  # RFC 9112 section 6.3
@@ -51,6 +53,7 @@ class Answer:
     __slots__ = (
         "_coming",
         "_counted",
+        "_crumbs",
         "_headers",
         "_informational",
         "_loose",
@@ -76,6 +79,7 @@ class Answer:
         self._phrase = b""
         self._coming: PlainBody | None = None
         self._counted = False
+        self._crumbs = 0
         self._informational = 0
         self._loose = 0
         self.status: int | None = None
@@ -195,6 +199,11 @@ class Answer:
         self._loose = 0
         if self._coming is None:
             self._coming = self._begin_body()
+        if len(chunk) < CRUMB:
+            self._crumbs += 1
+            if self._crumbs > MAX_CRUMBS:
+                detail = f"a body in more than {MAX_CRUMBS} pieces of less than {CRUMB} bytes"
+                raise _Stop(Reason.BAD_PROVIDER_RESPONSE, detail)
         reason = self._coming.feed(chunk)
         if reason is not None:
             raise _Stop(reason)

@@ -9,6 +9,7 @@ from time import monotonic
 from sidecar.adapters.http1_answer import Answer
 
 JOINED = 64 * 1024  # bytes of a request up to which head and body are written as one
+MUCH = 64 * 1024  # bytes at once behind which others get their turn: libuv reads on up to 8 MB as long as there is some
 
 
 class Connection(asyncio.Protocol):
@@ -93,6 +94,13 @@ class Connection(asyncio.Protocol):
         else:
             if ended:
                 self._tell(None)
+            elif len(data) >= MUCH:
+                self.transport.pause_reading()
+                self._loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if not self.closed and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def eof_received(self) -> None:
         """The server says no more; what it says by that is known now, not when our own bytes have left."""

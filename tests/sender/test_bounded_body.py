@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.adapters.bounded_body import PIECE, SLICE, GzipBody, PlainBody
+from sidecar.adapters.bounded_body import MAX_MEMBERS, PIECE, SLICE, GzipBody, PlainBody
 from sidecar.model import Reason
 
 
@@ -48,15 +48,41 @@ def test_empty_members_are_bounded_too() -> None:
     assert fed(GzipBody(1000), gzip.compress(b"") * 10_000, 4096) is Reason.RESPONSE_TOO_LARGE
 
 
-class Counted:
-    """zlib's decompressor, and how many bytes such were given: of them it copies what is behind its member."""
+@pytest.mark.parametrize(("more", "taken"), [(0, True), (1, False)])
+def test_so_many_members_and_no_more(more: int, *, taken: bool) -> None:
+    """A member costs the same whatever it holds, so their number has a limit of its own."""
+    packed = gzip.compress(b"", mtime=0) * (MAX_MEMBERS + more)
+    assert fed(GzipBody(PIECE * 100), packed, 4096) == (b"" if taken else Reason.RESPONSE_TOO_LARGE)
 
+
+@pytest.mark.parametrize("step", [1, 7, 1 << 20])
+def test_a_body_that_is_flushed_at_every_byte_is_whole(step: int) -> None:
+    """A server that flushes each byte sends seven for one: what counts is the body that comes of it."""
+    packing = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
+    flushed = [packing.compress(b"%d" % (n % 10)) + packing.flush(zlib.Z_SYNC_FLUSH) for n in range(20_000)]
+    packed = b"".join(flushed) + packing.flush()
+    assert len(packed) > 6 * 20_000
+    assert fed(GzipBody(20_000), packed, step) == b"0123456789" * 2_000
+
+
+def test_flushes_of_nothing_are_bounded() -> None:
+    """A stream that goes on and never holds anything ends when it is larger than any body may be."""
+    packing = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
+    packed = packing.compress(b"x") + packing.flush(zlib.Z_SYNC_FLUSH) + b"\0\0\0\xff\xff" * 20_000
+    assert fed(GzipBody(1000), packed, 4096) is Reason.RESPONSE_TOO_LARGE
+
+
+class Counted:
+    """zlib's decompressor: how often such were asked, and what they were given. They copy what is behind a member."""
+
+    asked = 0
     given = 0
 
     def __init__(self, kind: int) -> None:
         self._known = decompressobj(kind)
 
     def decompress(self, encoded: bytes, most: int) -> bytes:
+        Counted.asked += 1
         Counted.given += len(encoded)
         return self._known.decompress(encoded, most)
 
@@ -71,6 +97,16 @@ def test_a_crowd_of_members_costs_what_its_bytes_cost(monkeypatch: pytest.Monkey
     monkeypatch.setattr(Counted, "given", 0)
     assert fed(GzipBody(250_000), member * number, 250_000) == b""
     assert Counted.given <= number * SLICE
+
+
+def test_a_body_in_single_bytes_is_decoded_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces are put together before they are decoded: one by one they cost forty times what their bytes do."""
+    noise = random.Random(1).randbytes(5 * SLICE)
+    packed = gzip.compress(noise)
+    monkeypatch.setattr(zlib, "decompressobj", Counted)
+    monkeypatch.setattr(Counted, "asked", 0)
+    assert fed(GzipBody(len(noise)), packed, 1) == noise
+    assert Counted.asked == len(packed) // SLICE + 1
 
 
 @pytest.mark.parametrize("cut", range(1, 28))

@@ -6,14 +6,17 @@ import asyncio
 import hashlib
 import socket
 import struct
+from collections import Counter
 
 import httpx
 import pytest
+from httptools import HttpResponseParser
 
+from sidecar.adapters import http1_answer
 from sidecar.adapters.http1_sender import Http1Sender
 from sidecar.model import Failure, Reason, SideEffect
 from tests.authority import Authority
-from tests.sender.servers import OK, Served, answered, failing, send, serving
+from tests.sender.servers import OK, Served, answered, answering, failing, send, serving
 
 pytestmark = pytest.mark.anyio
 MEBIBYTE = 1024 * 1024
@@ -46,6 +49,34 @@ async def test_large_bodies_come_and_go_whole(sender: Http1Sender, authority: Au
             response = await answered(sender, request, within=30, max_body=len(LARGE))
             assert hashlib.sha256(response.content).digest() == hashlib.sha256(LARGE).digest()
     assert served.connections == 1
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+async def test_a_large_answer_lets_others_have_their_turn(
+    sender: Http1Sender, authority: Authority, monkeypatch: pytest.MonkeyPatch, *, tls: bool
+) -> None:
+    """However much has arrived, of one answer no more than half a MiB is read in one turn of the loop."""
+    turn, read = 0, Counter[int]()
+
+    class Counted(HttpResponseParser):
+        def feed_data(self, data: bytes) -> None:  # type: ignore[override]  # it takes more kinds
+            read[turn] += len(data)
+            super().feed_data(data)
+
+    async def tick() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(http1_answer, "HttpResponseParser", Counted)
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(LARGE), LARGE)
+    ticking = asyncio.ensure_future(tick())
+    async with serving(answering(answer), authority.server_context("api.test") if tls else None) as served:
+        request = httpx.Request("GET", address(served, tls=tls))
+        assert (await answered(sender, request, within=30, max_body=len(LARGE))).content == LARGE
+    ticking.cancel()
+    assert max(read.values()) <= MEBIBYTE // 2
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])

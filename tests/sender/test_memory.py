@@ -39,7 +39,7 @@ HOSTILE: dict[str, tuple[bytes, bytes, str]] = {
     "crumbs": (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"2\r\nxx\r\n" * 9999,
-        Reason.RESPONSE_TOO_LARGE,
+        Reason.BAD_PROVIDER_RESPONSE,
     ),
     "trailer": (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-A: ",

@@ -171,9 +171,30 @@ ROWS = (
     Row(
         promise="A body of tiny gzip members does not stop the loop.",
         file="sidecar/adapters/bounded_body.py",
-        good="range(0, len(chunk), SLICE):\n                reason = self._decode(chunk[start : start + SLICE])",
-        bad="range(1):\n                reason = self._decode(chunk[start:])",
+        good="range(0, len(encoded), SLICE):\n                part = encoded[start : start + SLICE]\n",
+        bad="range(1):\n                part = encoded[start:]\n",
         tests=("tests/sender/test_bounded_body.py::test_a_crowd_of_members_costs_what_its_bytes_cost",),
+    ),
+    Row(
+        promise="A body in gzip that comes in single bytes is not decoded byte by byte.",
+        file="sidecar/adapters/bounded_body.py",
+        good="return self._decode() if len(self._waiting) >= SLICE else None",
+        bad="return self._decode()",
+        tests=("tests/sender/test_bounded_body.py::test_a_body_in_single_bytes_is_decoded_in_slices",),
+    ),
+    Row(
+        promise="However much of an answer has arrived, the other calls get their turn.",
+        file=CONNECTION,
+        good="                self.transport.pause_reading()\n",
+        bad="                pass\n",
+        tests=("tests/sender/test_flow.py::test_a_large_answer_lets_others_have_their_turn",),
+    ),
+    Row(
+        promise="A body in a hundred thousand crumbs is refused.",
+        file=ANSWER,
+        good="            if self._crumbs > MAX_CRUMBS:\n",
+        bad="            if self._crumbs > self._max_body:\n",
+        tests=(f"{ANSWERS}::test_every_limit_is_exact",),
     ),
     Row(
         promise="A NUL in a header is refused.",
