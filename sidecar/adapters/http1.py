@@ -23,6 +23,11 @@ CONTROLS = bytes({*range(0x20), 0x7F} - {0x09})  # never part of a field value, 
 # Said where nothing is encoded. The last three are no codings, but stores give back what an uploader said of an object
 # (S3: utf-8; others: aws-chunked), and some servers mean identity by none. https://github.com/curl/curl/pull/2298
 UNCODED = frozenset({b"", b"identity", b"none", b"utf-8", b"aws-chunked"})
+# What a detail may name; any other word could be a secret that lost its way.
+# https://www.iana.org/assignments/http-parameters/http-parameters.xhtml#content-coding
+REGISTERED = frozenset(
+    b"aes128gcm br chunked compress dcb dcz deflate exi gzip identity pack200-gzip x-compress x-gzip zstd".split()
+)
 KEEP_ALIVE = re.compile(rb"(?:.*[,;\s])?timeout\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 VERSIONS = {"1.1": b"HTTP/1.1", "1.0": b"HTTP/1.0"}
 LONGEST_LENGTH = 20  # digits of a Content-Length, which has 64 bits at most; of thousands Python makes no number
@@ -127,7 +132,7 @@ def response_framing(version: str, headers: Iterable[tuple[bytes, bytes]]) -> Fr
         return "white space between a header's name and its colon (RFC 9112 section 5.1)"
     transfer = said.get(b"transfer-encoding", b"chunked")
     if transfer.lower() != b"chunked" or (version == "1.0" and b"transfer-encoding" in said):
-        return f"transfer encoding {transfer[:80]!r} in HTTP/{version} (RFC 9112 section 6.1)"
+        return f"transfer encoding {named(transfer)} in HTTP/{version} (RFC 9112 section 6.1)"
     length = said.get(b"content-length", b"")
     if len(length) > LONGEST_LENGTH:
         return f"a Content-Length of more than {LONGEST_LENGTH} digits"
@@ -137,6 +142,12 @@ def response_framing(version: str, headers: Iterable[tuple[bytes, bytes]]) -> Fr
         chunked=b"transfer-encoding" in said,
         idle=_idle(said[b"keep-alive"]) if b"keep-alive" in said else None,
     )
+
+
+def named(codings: bytes) -> str:
+    """The codings as a detail may say them: no byte of the provider that is not a registered word."""
+    words = [word.strip() for word in codings.lower().split(b",")]
+    return b", ".join(words)[:80].decode("ascii") if REGISTERED.issuperset(words) else "(unknown)"
 
 
 def says_close(headers: Iterable[tuple[bytes, bytes]]) -> bool:

@@ -12,7 +12,7 @@ import msgspec
 from httptools import HttpParserCallbackError, HttpParserError, HttpResponseParser
 
 from sidecar.adapters.bounded_body import GzipBody, PlainBody
-from sidecar.adapters.http1 import PLAIN, response_framing, says_close
+from sidecar.adapters.http1 import PLAIN, named, response_framing, says_close
 from sidecar.model import Reason
 
 MAX_LINE = 16 * 1024  # bytes of the status line's text
@@ -223,7 +223,7 @@ class Answer:
             case b"gzip":
                 return GzipBody(self._max_body)
             case coding:
-                detail = f"content encoding {coding[:80]!r}, where one gzip at most was asked for"
+                detail = f"content encoding {named(coding)}, where one gzip at most was asked for"
                 raise _Stop(Reason.BAD_PROVIDER_RESPONSE, detail)
 
     def _inform(self, status: int) -> None:

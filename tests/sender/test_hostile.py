@@ -159,11 +159,25 @@ async def test_a_broken_answer_is_refused_byte_by_byte(sender: Http1Sender, name
 
 async def test_a_refusal_quotes_no_bytes_of_the_provider(sender: Http1Sender) -> None:
     """What is refused may hold a secret: the detail names host and rule, not what was sent."""
-    for answer in (with_headers(b"Set-Cookie: s3cret\x00"), b"s3cret", with_headers(b"X: s3cret" * 9000)):
+    for answer in (
+        with_headers(b"Set-Cookie: s3cret\x00"),
+        b"s3cret",
+        with_headers(b"X: s3cret" * 9000),
+        with_headers(b"Content-Encoding: gzip, s3cret"),
+        with_headers(b"Transfer-Encoding: s3cret"),
+    ):
         async with serving(answering(answer)) as served:
             failure = await failing(sender, post(served.url + "?token=s3cret"))
         assert "s3cret" not in failure.detail
         assert f"127.0.0.1:{served.port}" in failure.detail
+
+
+@pytest.mark.parametrize("header", [b"Content-Encoding: GZIP, br", b"Transfer-Encoding: gzip,br"])
+async def test_a_refused_coding_is_named_where_it_is_known(sender: Http1Sender, header: bytes) -> None:
+    """A registered word is no secret, and tells whoever reads the failure what the server does."""
+    async with serving(answering(with_headers(header))) as served:
+        failure = await failing(sender, post(served.url))
+    assert "encoding gzip, br" in failure.detail
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
