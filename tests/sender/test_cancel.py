@@ -114,9 +114,11 @@ async def test_deadlines_lose_nothing_either(small: Http1Sender) -> None:
     hanging = True
 
     async def script(served: Served, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if hanging:
-            await reader.read()
-        await unhurried(served, reader, writer)
+        while True:
+            await served.request(reader)
+            if hanging:
+                await reader.read()
+            writer.write(OK)
 
     async with serving(script) as served:
         late = [send(small, httpx.Request("GET", served.url), within=0.1) for _ in range(200)]
