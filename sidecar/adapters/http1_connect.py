@@ -121,6 +121,8 @@ class Connector:
                     self._opening.discard(limit)
         except (EgressBlocked, NotResolved, OSError, RuntimeError) as error:  # uvloop has RuntimeErrors of its own
             return self._not_connected(origin.name, error)
+        if origin.tls:
+            await _told(connection)
         if connection.closed or not (origin.tls or connection.is_clear()):
             connection.cut()
             detail = f"{origin.name} closed the connection, or spoke, before anything was asked"
@@ -190,6 +192,15 @@ class Connector:
             case _:
                 detail = f"could not connect to {name}: {type(error).__name__}"
         return Failure(reason=Reason.CONNECT_FAILED, detail=detail, cause=error)
+
+
+async def _told(connection: Connection) -> None:
+    """Wait until it was told what came with the handshake: uvloop does so a turn after the handshake's end."""
+    try:
+        await asyncio.sleep(0)
+    except asyncio.CancelledError:
+        connection.cut()
+        raise
 
 
 def _info(address: str, port: int) -> AddressInfo:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 from contextlib import suppress
 from typing import Self
@@ -14,6 +15,7 @@ import pytest
 from sidecar.adapters.http1_connect import AddressInfo
 from sidecar.adapters.http1_sender import Http1Sender
 from sidecar.model import Reason, SideEffect
+from tests.authority import Authority
 from tests.sender.servers import LOOPBACK, failing
 
 pytestmark = pytest.mark.anyio
@@ -85,3 +87,36 @@ async def test_a_server_that_is_done_before_it_was_asked_gets_no_request(how: st
         await sender.aclose()
         assert (failure.reason, failure.side_effect) == (Reason.CONNECT_FAILED, SideEffect.NONE)
         assert server.read() == b""
+
+
+class WithTheHandshake(asyncio.Protocol):
+    """A TLS server that speaks in the very segment that ends the handshake."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._came, self._goes = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._came, self._goes, server_side=True)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as streams have it
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._came.write(data)
+        with suppress(ssl.SSLError):
+            self._tls.do_handshake()
+            self._tls.write(POISON)
+        self.transport.write(self._goes.read())
+
+
+async def test_what_came_with_the_handshake_is_no_answer(sender: Http1Sender, authority: Authority) -> None:
+    """Over TLS too, what a server said before it was asked answers nothing, though the loop tells of it a turn late."""
+    context = authority.server_context("api.test")
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # there the server has the last word
+    server = await asyncio.get_running_loop().create_server(lambda: WithTheHandshake(context), "127.0.0.1", 0)
+    request = httpx.Request("POST", f"https://api.test:{server.sockets[0].getsockname()[1]}/", content=b"{}")
+    failure = await failing(sender, request)
+    assert (failure.reason, failure.side_effect) == (Reason.CONNECT_FAILED, SideEffect.NONE)
+    await sender.aclose()
+    server.close()
+    await server.wait_closed()
