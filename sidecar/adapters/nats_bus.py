@@ -56,10 +56,13 @@ async def connect(
     us, or when replies do not reach us on `inbox_prefix`, BusDenied when we may not hear them; the text says which, and
     never holds the password.
     """
+    try:
+        target = parse_url(url)
+    except ValueError as error:
+        raise BusError(f"could not connect to NATS: {error}") from None
     what = f"could not connect to NATS at {shown(url)}"
     bus = NatsBus(inbox_prefix, ConnectionLog(on_event), pace)
     try:
-        target = parse_url(url)
         login: dict[str, Any] = {"user_credentials": _readable(credentials)} if credentials else dict(target.login)
         with anyio.move_on_after(timeout) as scope:
             await bus.open(target, name, login, refused=scope.cancel)

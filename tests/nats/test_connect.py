@@ -74,6 +74,27 @@ async def test_a_url_that_is_none_is_told(url: str) -> None:
     assert "hunter2" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nats://u:SECRET#PW@127.0.0.1:1",
+        "nats://u:SECRET/PW@127.0.0.1:1",
+        "nats://u:SECRET?PW@127.0.0.1:1",
+        "nats://u:SECRET,PW@127.0.0.1:1",
+        "nats://u:1,SECRET@127.0.0.1:1",
+        "nats://SECRET,PW@127.0.0.1:1",
+        "nats://u:SECRET",
+        "u:SECRET[@127.0.0.1",
+        "nats://u:PW@127.0.0.1:SECRET",
+    ],
+)
+async def test_no_piece_of_a_password_is_shown(url: str) -> None:
+    """A character that ends the login of a URL early shows nothing of the URL, and what to do is told."""
+    with pytest.raises(BusError, match=r"not a NATS URL \(percent-encode # / \? , in the password\)") as refused:
+        await connect(url)
+    assert not any(piece in f"{refused.value} {shown(url)}" for piece in ("SECRET", "PW", "u:"))
+
+
 async def test_missing_credentials_are_told(nats_url: str, tmp_path: Path) -> None:
     """A credentials file that is not there is named."""
     with pytest.raises(BusError, match=r"no\.creds"):
