@@ -120,7 +120,8 @@ class Offline:
         successes = [case for case in self.cases if case.operation == operation.name and succeeds(case)]
         if not successes:
             return _wrong(404, f"no case of {operation.name} succeeds", operation.name)
-        case = min(successes, key=lambda case: len(case.exchanges))  # a plain one, before those of mended failures
+        # A plain one before those of mended failures, a first page before a later one.
+        case = min(successes, key=lambda case: (len(case.exchanges), case.cursor is not None))
         return Given(case.exchanges[-1].response, None, operation.name, case.name)
 
     def _refuse(self) -> Given:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -11,8 +14,9 @@ import pytest
 from sidecar.adapters.json_schema import compile_schema
 from sidecar.adapters.yaml_file import read_yaml
 from sidecar.catalogue.load import load_catalogue
+from sidecar.cli.call import HELP
 from sidecar.execute import Executor
-from sidecar.model import Call, Failure, Success, TraceContext
+from sidecar.model import Access, Call, Failure, Outcome, Success, TraceContext
 from sidecar.ports import Formats
 from sidecar.run import Limits, Name
 from sidecar.sandbox.case import Case, succeeds
@@ -35,6 +39,17 @@ PLAIN = [
     for case in cases
     if succeeds(case) and len(case.exchanges) == 1 and case.auth is None
 ]
+README = (CONNECTORS.parent / "README.md").read_text(encoding="utf-8")
+EXAMPLE = re.compile(r"(?:sidecar call |\.default\.alice\.)(\w+)\.([\w.]+) '(\{.*?\})'")
+FIRST = [
+    *dict.fromkeys(EXAMPLE.findall(README + HELP)),
+    *(
+        (name, operation.name, "{}")
+        for name, provider in CATALOGUE.providers.items()
+        for operation in provider.operations.values()
+        if operation.access is Access.READ and not operation.fact.required and not operation.raw
+    ),
+]
 
 
 class ToSandbox:
@@ -53,9 +68,40 @@ class ToSandbox:
 @pytest.mark.parametrize(("name", "case"), PLAIN)
 async def test_a_call_that_succeeds_in_its_case_succeeds_offline(name: str, case: Case) -> None:
     """The request is found again among all cases of the provider, and the output is the case's."""
+    sandbox, outcome, _ = await called(name, case.operation, case.input, case.cursor)
+    assert isinstance(outcome, Success), sandbox.received[0]
+    assert sandbox.received[0].wrong is None
+    if case.expect.output is not msgspec.UNSET:
+        # Two cases may tell two answers to one request; then the first answers.
+        alike = [
+            other.expect.output for other in CASES[name] if (other.input, other.cursor) == (case.input, case.cursor)
+        ]
+        assert msgspec.json.decode(outcome.body) in alike
+
+
+@pytest.mark.parametrize(("name", "operation", "given"), FIRST)
+async def test_what_somebody_tries_first_succeeds_at_once(name: str, operation: str, given: str) -> None:
+    """The examples of the README and of `call --help`, and what can be read without any input, meet no case of a limit
+    or a failure.
+    """
+    sandbox, outcome, slept = await called(name, operation, json.loads(given))
+    assert isinstance(outcome, Success), sandbox.received[0]
+    assert slept == []
+
+
+async def test_the_first_example_of_the_readme_has_items() -> None:
+    """An empty list would show nothing."""
+    assert ("github", "issues.list", '{"owner": "acme", "repo": "web"}') in FIRST
+    _, outcome, _ = await called("github", "issues.list", {"owner": "acme", "repo": "web"})
+    assert isinstance(outcome, Success)
+    assert len(msgspec.json.decode(outcome.body)) == 2
+
+
+async def called(name: str, wanted: str, given: Any, cursor: str | None = None) -> tuple[Sandbox, Outcome, list[float]]:
+    """The sandbox that was asked, what came of the call, and how long it waited."""
     sandbox = Sandbox(CATALOGUE, CASES)
     clock, sender = ManualClock(), ToSandbox(sandbox)
-    operation = CATALOGUE.operation(name, case.operation)
+    operation = CATALOGUE.operation(name, wanted)
     assert operation is not None
     executor = Executor(
         catalogue=CATALOGUE,
@@ -75,20 +121,13 @@ async def test_a_call_that_succeeds_in_its_case_succeeds_offline(name: str, case
         tenant="default",
         connection="default",
         provider=name,
-        operation=case.operation,
-        payload=msgspec.json.encode(case.input),
+        operation=wanted,
+        payload=msgspec.json.encode(given),
         accepted=clock.now(),
         deadline=clock.now() + 30,
         trace=TraceContext("1" * 32, "1" * 16),
-        cursor=case.cursor,
+        cursor=cursor,
     )
     ended = await executor.run(call)
     await sender.aclose()
-    assert isinstance(ended.outcome, Success), sandbox.received[0]
-    assert sandbox.received[0].wrong is None
-    if case.expect.output is not msgspec.UNSET:
-        # Two cases may tell two answers to one request; then the first answers.
-        alike = [
-            other.expect.output for other in CASES[name] if (other.input, other.cursor) == (case.input, case.cursor)
-        ]
-        assert msgspec.json.decode(ended.outcome.body) in alike
+    return sandbox, ended.outcome, clock.slept
