@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from sidecar.adapters.nats_directory import in_use
 from sidecar.adapters.nats_url import shown
 from sidecar.app import FORMATS, Sidecar, finished, provider_folders_of, until_end
 from sidecar.cli import BEGAN
@@ -43,7 +44,7 @@ class Started(msgspec.Struct, frozen=True):
     data_dir: str
     embedded: bool
     sandbox: bool
-    elsewhere: bool
+    reached: str | None  # what lets commands in another terminal find it, where they would not by themselves
     ready_seconds: float
     providers: tuple[str, ...]
     example: str | None
@@ -86,7 +87,7 @@ async def _dev(
             data_dir=settings.data_dir,
             embedded=settings.nats_url is None,
             sandbox=sandbox,
-            elsewhere=elsewhere,
+            reached=_reached(settings, url, sandbox=sandbox, elsewhere=elsewhere),
             ready_seconds=time.perf_counter() - BEGAN,
             providers=tuple(sorted(running.catalogue.providers)),
             example=operation and ".".join(operation),
@@ -99,6 +100,16 @@ async def _dev(
         tell = partial(put_json, as_facts(started, running)) if as_json else partial(put, greeting(started))
         await until_end(running, tell)
     finished(running)
+
+
+def _reached(settings: Settings, url: str, *, sandbox: bool, elsewhere: bool) -> str | None:
+    """The setting by which commands reach this one: of a folder that only we know, or beside another one of it."""
+    if settings.nats_url is not None and not elsewhere:
+        return None
+    folder = Path(settings.data_dir).expanduser().absolute()
+    if elsewhere or (sandbox and in_use(folder.parent)):
+        return f"SIDECAR_DATA_DIR={shlex.quote(str(folder))}"
+    return None if sandbox or not in_use(folder / SANDBOX) else f"SIDECAR_NATS_URL={shlex.quote(url)}"
 
 
 def example(catalogue: Catalogue) -> tuple[str, str] | None:
@@ -129,7 +140,7 @@ def greeting(started: Started) -> str:
 def first_steps(started: Started) -> list[str]:
     """What to type next, in another terminal."""
     who = _options(started)
-    steps = [f"export SIDECAR_DATA_DIR={shlex.quote(started.data_dir)}"] if started.elsewhere else []
+    steps = [f"export {started.reached}"] if started.reached is not None else []
     if started.example is None or started.subject is None:
         return [*steps, "sidecar provider list"]
     if not started.sandbox:

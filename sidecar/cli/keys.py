@@ -13,9 +13,8 @@ from sidecar.cli.failure import EXIT_CODES, NOT_READY, USAGE, stop
 from sidecar.cli.key_batches import Total, in_rounds, listed
 from sidecar.cli.key_text import listed_text, made_text, rotated_text
 from sidecar.cli.options import json_option, named, provider_name, tenant_option
-from sidecar.cli.session import session, settings_here
+from sidecar.cli.session import key_places, session, settings_here
 from sidecar.cli.terminal import paint, put, put_json
-from sidecar.key_places import places_in_production, places_on_a_laptop
 from sidecar.ports import KeyUnavailable
 from sidecar.settings import Settings
 from sidecar.wire.subject import EVERY, AdminAddress
@@ -140,7 +139,7 @@ def _file(settings: Settings, file: str | None, tenant: str) -> Path:
     """The key file that is meant: named, or the tenant's of the settings, or of the data directory."""
     if file is not None:
         return Path(file).expanduser()
-    places = places_in_production(settings) or places_on_a_laptop(settings)
+    places = key_places(settings)
     try:
         return places.file_of(tenant)
     except KeyUnavailable as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,11 +21,13 @@ from sidecar.cli.failure import (
     NO_NATS,
     NO_REPLY,
     NO_SIDECAR,
+    NOT_READY,
     SETTINGS,
     CommandFailure,
     Stopped,
     stop,
 )
+from sidecar.key_places import KeyPlaces, places_in_production, places_on_a_laptop
 from sidecar.model import Reason, SideEffect
 from sidecar.ports import BusDenied, BusError, Message, NoResponders
 from sidecar.settings import Settings, SettingsError, load_settings
@@ -71,11 +74,13 @@ def nats_url(settings: Settings) -> tuple[str, bool]:
     folders = (data_dir, data_dir / SANDBOX)
     try:
         known = [(folder, url) for folder in folders if (url := read_url(folder)) is not None]
-        running = next((url for folder, url in known if in_use(folder)), None)
+        running = [url for folder, url in known if in_use(folder)]
     except OSError as error:
         raise stop(NO_NATS, f"the data directory {data_dir} cannot be read: {error.strerror}") from error
-    if running is not None:
-        return running, True
+    if len(running) > 1:
+        raise _either(data_dir)
+    if running:
+        return running[0], True
     why = f"`{START}` is not running" if known else f"`{START}` never ran"
     raise stop(
         NO_NATS,
@@ -85,10 +90,33 @@ def nats_url(settings: Settings) -> tuple[str, bool]:
 
 
 def folder_in_use(settings: Settings) -> Path:
-    """Where the `sidecar dev` of this machine keeps what is its own: that which runs, else the one of the settings."""
+    """Where the `sidecar dev` of this machine keeps what is its own: that which runs, else the one of the settings.
+    Stopped where two run.
+    """
     data_dir = Path(settings.data_dir).expanduser()
     sandbox = data_dir / SANDBOX
-    return sandbox if settings.nats_url is None and in_use(sandbox) and not in_use(data_dir) else data_dir
+    if settings.nats_url is not None or not in_use(sandbox):
+        return data_dir
+    if in_use(data_dir):
+        raise _either(data_dir)
+    return sandbox
+
+
+def key_places(settings: Settings) -> KeyPlaces:
+    """Where the key files are that the settings name, else those of the `sidecar dev` of this machine."""
+    return places_in_production(settings) or places_on_a_laptop(
+        msgspec.structs.replace(settings, data_dir=str(folder_in_use(settings)))
+    )
+
+
+def _either(data_dir: Path) -> Stopped:
+    """Real accounts and a sandbox are both there: nothing reaches the wrong one by chance."""
+    sandbox = shlex.quote(str((data_dir / SANDBOX).absolute()))
+    return stop(
+        NOT_READY,
+        f"`{START}` and `{START} --sandbox` both run on {data_dir}, and nothing says which is meant",
+        f"name it: export SIDECAR_DATA_DIR={sandbox}, or SIDECAR_NATS_URL with the URL that `{START}` printed",
+    )
 
 
 def credentials_file(settings: Settings) -> Path | None:

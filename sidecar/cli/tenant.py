@@ -16,9 +16,8 @@ from sidecar.cli.account import Connection
 from sidecar.cli.app_here import apps_folder
 from sidecar.cli.failure import EXIT_CODES, NATS_DENIED, NO_SIDECAR, NOT_READY, USAGE, Stopped, stop
 from sidecar.cli.options import json_option
-from sidecar.cli.session import LOGIN, Session, decoded, session, settings_here
+from sidecar.cli.session import LOGIN, Session, decoded, key_places, session, settings_here
 from sidecar.cli.terminal import paint, put, put_json, say
-from sidecar.key_places import places_in_production, places_on_a_laptop
 from sidecar.model import Reason
 from sidecar.permissions import BUCKETS, CALLS, FLOWS, KEYED, LATER_STREAM, QUEUE_STREAM, QUOTAS, TRACE_STREAM
 from sidecar.ports import KeyUnavailable, StoreDenied, StoreUnavailable
@@ -188,7 +187,7 @@ async def _forgotten(nats: Session, stream: str, subjects: str) -> int:
 def left_here(settings: Settings, tenant: str) -> list[str]:
     """The tenant's files on this machine that nothing but their owner deletes."""
     found: list[Path] = []
-    places = places_in_production(settings) or places_on_a_laptop(settings)
+    places = key_places(settings)
     with suppress(KeyUnavailable):
         found.append(places.file_of(tenant))
     token = encode_token(tenant).replace("%", ".")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,15 @@ def test_a_rotation_from_one_key_to_the_next(beside: Command, served: Served) ->
     again = beside("keys", "rotate", "--tenant", "rotating")
     assert "0 records of tenant rotating re-wrapped in" in again.stdout
     assert f"all 4 are under {newest}" in again.stdout
+
+
+def test_a_key_beside_a_sandbox(sidecar: Command, tmp_path: Path) -> None:
+    """Without FILE a new key goes where the sidecar that runs looks, which is the sandbox's where only that runs."""
+    sandbox = tmp_path / "data" / "sandbox"
+    sandbox.mkdir(parents=True)
+    (sandbox / "sidecar.lock").write_text(str(os.getpid()))
+    made = said(sidecar("keys", "new", "--json", env={"SIDECAR_DATA_DIR": str(tmp_path / "data")}))
+    assert made["file"] == str(sandbox / "keys" / "default")
 
 
 def test_a_record_that_no_key_opens(beside: Command, served: Served) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from sidecar.adapters.address import AddressError
 from sidecar.adapters.key_file import KeyFileError, create_key_file
-from sidecar.adapters.nats_directory import ServerError, in_use
+from sidecar.adapters.nats_directory import Login, ServerError, in_use, write_login
 from sidecar.adapters.nats_streams import StreamRefused
 from sidecar.app import Unfit
 from sidecar.catalogue.read import ManifestError
@@ -101,6 +101,41 @@ def test_the_sandbox_answers_and_keeps_to_itself(sidecar: Command, tmp_path: Pat
         assert (tmp_path / "data" / "sandbox" / "keys" / "default").stat().st_mode & 0o777 == 0o600
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=PATIENCE) == 0
+
+
+def test_a_sandbox_beside_real_accounts(sidecar: Command, tmp_path: Path) -> None:
+    """What a sandbox proposes reaches the sandbox, also while a `sidecar dev` runs on the same data directory; a
+    command that could mean either does nothing and names what decides.
+    """
+    here = {"SIDECAR_DATA_DIR": str(tmp_path / "data")}
+    running(tmp_path / "data")
+    with started("dev", "--sandbox", **here) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(7)]
+        chosen = f"SIDECAR_DATA_DIR={tmp_path / 'data' / 'sandbox'}"
+        assert any(line.rstrip() == f"try         export {chosen}" for line in lines)
+        for words in (["call", "github.users.me"], ["keys", "new"], ["connect", "gmail"]):
+            refused = sidecar(*words, env=here)
+            assert refused.exit_code == 64
+            assert "nothing says which is meant" in refused.stderr
+            assert f"export {chosen}" in refused.stderr
+        assert sidecar("call", "github.users.me", env=dict([chosen.split("=")])).exit_code == 0
+
+
+def test_real_accounts_beside_a_sandbox(tmp_path: Path) -> None:
+    """A `sidecar dev` that starts beside a sandbox of the same data directory says by what it is reached."""
+    running(tmp_path / "data" / "sandbox")
+    with started("dev", SIDECAR_DATA_DIR=str(tmp_path / "data")) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(7)]
+        assert any(line.startswith("try         export SIDECAR_NATS_URL=nats://sidecar:") for line in lines)
+
+
+def running(folder: Path) -> None:
+    """A `sidecar dev` there, as others see it."""
+    folder.mkdir(parents=True)
+    write_login(folder, Login("sidecar", "pw", 1, "nats://sidecar:pw@127.0.0.1:1"))
+    (folder / "sidecar.lock").write_text(str(os.getpid()))
 
 
 def test_a_scoped_sandbox(sidecar: Command, tmp_path: Path) -> None:
@@ -204,14 +239,14 @@ def test_a_defect_is_not_told_as_something_else(error: Exception) -> None:
 
 
 def greeted(
-    *, sandbox: bool = False, embedded: bool = True, elsewhere: bool = False, example: bool = True
+    *, sandbox: bool = False, embedded: bool = True, reached: str | None = None, example: bool = True
 ) -> list[str]:
     told = Started(
         url="nats://sidecar:pw@127.0.0.1:4222",
         data_dir="/data dir",
         embedded=embedded,
         sandbox=sandbox,
-        elsewhere=elsewhere,
+        reached=reached,
         ready_seconds=0.38,
         providers=("github", "slack"),
         example="github.users.me" if example else None,
@@ -244,6 +279,6 @@ def test_the_greeting_of_a_sandbox() -> None:
 
 def test_the_greeting_elsewhere() -> None:
     """Another data directory is named for the other terminal; a server of somebody else shows no password."""
-    assert "try         export SIDECAR_DATA_DIR='/data dir'" in greeted(elsewhere=True)
+    assert "try         export SIDECAR_DATA_DIR='/data dir'" in greeted(reached="SIDECAR_DATA_DIR='/data dir'")
     assert not any("pw" in line for line in greeted(embedded=False))
     assert "try         sidecar provider list" in greeted(example=False)
