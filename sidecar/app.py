@@ -19,6 +19,7 @@ from anyio.abc import TaskGroup
 from sidecar.adapters.http1_sender import Http1Sender
 from sidecar.adapters.json_schema import compile_schema
 from sidecar.adapters.nats_bus import NatsBus, connect
+from sidecar.adapters.nats_store import NatsStore
 from sidecar.adapters.nats_supervision import Pace
 from sidecar.adapters.prometheus_metrics import Metrics
 from sidecar.adapters.system import SystemClock
@@ -26,7 +27,7 @@ from sidecar.adapters.yaml_file import read_yaml
 from sidecar.admin import Administrator
 from sidecar.catalogue.load import load_catalogue, narrowed
 from sidecar.core.egress import parse_allow
-from sidecar.keys import keys_to_run
+from sidecar.keys import keys_to_run, unopened
 from sidecar.lifetime import Lifetime
 from sidecar.ports import BusError, Formats, Keys
 from sidecar.provider import Catalogue
@@ -184,6 +185,9 @@ async def run(settings: Settings, started: Callable[[Sidecar], None]) -> None:
         if not_there or isinstance(keys, str):
             wrong = [f"{what}; {MAKE}" for what in not_there]
             raise Unfit((*wrong, keys) if isinstance(keys, str) else tuple(wrong))
+        shut = await unopened(NatsStore(bus), keys, settings)
+        if shut:
+            raise Unfit(shut)
         async with sidecar(settings, bus=bus, keys=keys, catalogue=catalogue) as running:
             await until_end(running, partial(started, running))
     finished(running)

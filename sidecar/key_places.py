@@ -53,15 +53,22 @@ class KeyPlaces(msgspec.Struct, frozen=True, kw_only=True):
         found = self.folder.glob("*") if self.folder else ()
         return [*self.files.values(), *sorted(path for path in found if path.is_file())]  # `..data` is none
 
+    def tenants_there(self) -> list[str]:
+        """Whose files these are."""
+        if self.tenant is not None:
+            return [self.tenant]
+        named = {file_tenant(path.name) for path in self.files_there() if path.parent == self.folder}
+        return sorted({*self.files, *filter(None, named)})
+
 
 def file_name(tenant: str) -> str:
     """What the tenant's file is called in a folder of key files."""
     return encode_token(tenant).replace("%", ".")
 
 
-def is_file_name(name: str) -> bool:
-    """Whether it is the file name of some tenant."""
-    return "%" not in name and decode_token(name.replace(".", "%")) is not None
+def file_tenant(name: str) -> str | None:
+    """The tenant whose file is called so; None where no tenant's is."""
+    return None if "%" in name else decode_token(name.replace(".", "%"))
 
 
 def places_in_production(settings: Settings) -> KeyPlaces | None:

@@ -12,10 +12,11 @@ import msgspec
 
 from sidecar.adapters.address import AddressError, bind
 from sidecar.adapters.nats_server import embedded_server
+from sidecar.adapters.nats_store import NatsStore
 from sidecar.adapters.nats_streams import provision
 from sidecar.adapters.system import SystemClock
-from sidecar.app import Sidecar, catalogue_of, connected, sidecar
-from sidecar.keys import keys_on_a_laptop
+from sidecar.app import Sidecar, Unfit, catalogue_of, connected, sidecar
+from sidecar.keys import keys_gone, keys_on_a_laptop
 from sidecar.provider import Catalogue
 from sidecar.settings import Settings
 from sidecar.streams import streams_of
@@ -50,6 +51,9 @@ async def development(settings: Settings, sandbox: Sandbox | None) -> AsyncItera
         bus = await parts.enter_async_context(connected(settings, url))
         for done in await provision(bus, streams_of(settings)):
             log.info("%s", done)
+        gone = await keys_gone(NatsStore(bus), settings) if settings.nats_url is None else ()
+        if gone:
+            raise Unfit(gone)
         base_urls = await parts.enter_async_context(sandbox(catalogue)) if sandbox else None
         running = await parts.enter_async_context(
             sidecar(

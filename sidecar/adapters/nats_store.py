@@ -29,6 +29,7 @@ from sidecar.adapters.nats_jetstream import (
     ApiError,
     JetStreamBus,
     decode,
+    delivery,
     description,
 )
 from sidecar.adapters.nats_reader import HEARTBEAT_SECONDS, stored
@@ -131,6 +132,20 @@ class NatsStore:
         everything = stored(self._bus, f"KV_{bucket}", _subjects(bucket, pattern), options)
         async with contextlib.aclosing(everything) as messages:
             return sorted([_key(bucket, message) async for message in messages if not _deleted(message.headers or {})])
+
+    async def some(self, bucket: str, pattern: str, most: int) -> list[Entry]:
+        """Records whose keys match, oldest first, at most so many. Raises StoreUnavailable."""
+        found: list[Entry] = []
+        options = {"deliver_policy": "last_per_subject"}
+        everything = stored(self._bus, f"KV_{bucket}", _subjects(bucket, pattern), options)
+        async with contextlib.aclosing(everything) as messages:
+            async for message in messages:
+                headers, sequence = message.headers or {}, delivery(message).sequence
+                if not _deleted(headers):
+                    found.append(_entry(_key(bucket, message), message.data, headers, sequence))
+                if len(found) == most:
+                    break
+        return found
 
     async def watch(self, bucket: str, pattern: str, told: Callable[[Entry | None], None]) -> None:
         def changed(message: Message | None, sequence: int) -> None:

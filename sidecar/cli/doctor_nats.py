@@ -27,7 +27,7 @@ from sidecar.cli.failure import Stopped
 from sidecar.cli.session import RIGHTS, Session, decoded
 from sidecar.core.egress import EgressAllow, blocked, literal
 from sidecar.micro import NAME
-from sidecar.model import VERSION
+from sidecar.model import VERSION, Reason
 from sidecar.ports import BusError, Message, StoreDenied, StoreUnavailable
 from sidecar.settings import Settings
 from sidecar.streams import MAKE, lacking, streams_of
@@ -209,7 +209,7 @@ async def connection_lines(tenant: str, listed: list[Connection] | Line, allow: 
     counts = Counter(item.status for item in listed)
     lines = [ok("connections", f"tenant {tenant}: {', '.join(f'{count} {name}' for name, count in counts.items())}")]
     lines += [
-        fail("connections", f"{item.connection} of {item.provider}: {item.problem}", "import its credential again")
+        fail("connections", f"{item.connection} of {item.provider}: {item.problem}", _mending(item.problem))
         for item in listed
         if item.problem is not None
     ]
@@ -217,6 +217,12 @@ async def connection_lines(tenant: str, listed: list[Connection] | Line, allow: 
         line = await address_line(url, allow)
         lines += [line] if line is not None else []
     return lines
+
+
+def _mending(problem: str) -> str:
+    if problem.startswith(f"{Reason.KEY_UNAVAILABLE}:"):
+        return "put the key back into the key file of the sidecar; `sidecar keys list` says which keys are needed"
+    return "import its credential again, or upgrade the sidecar where a newer version wrote it"
 
 
 async def address_line(url: str, allow: EgressAllow) -> Line | None:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from sidecar.adapters.key_file import create_key_file
+from sidecar.cli.account import Connection
 from sidecar.cli.doctor_here import Here, key_lines, reply_lines
 from sidecar.cli.doctor_line import Level, Line, fail, lines_text, ok
-from sidecar.cli.doctor_nats import Sidecar, address_line, clock_line, sidecar_lines
+from sidecar.cli.doctor_nats import Sidecar, address_line, clock_line, connection_lines, sidecar_lines
 from sidecar.core.egress import EgressAllow, parse_allow
 from sidecar.model import VERSION
 from sidecar.provider import Catalogue
@@ -160,6 +161,21 @@ async def test_private_servers_of_connections(url: str, allowed: tuple[str, ...]
     """A connection's own server that no call may reach is told with the entry that would allow it."""
     line = await address_line(url, parse_allow(allowed) if allowed else EgressAllow())
     assert (line is None) if mend is None else (line is not None and line.mend.startswith(mend))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("problem", "mend"),
+    [
+        ("KEY_UNAVAILABLE: record cannot be opened: key 'k1' is not in the key file; put it back", "put the key back"),
+        ("CREDENTIAL_CORRUPT: record cannot be opened: the record was changed", "import its credential again"),
+    ],
+)
+async def test_what_mends_a_connection_fits_its_problem(problem: str, mend: str) -> None:
+    """A key that is missing is put back: nothing has to be imported for it."""
+    item = Connection(connection="shop", provider="acme", kind="unknown", status="unreadable", problem=problem)
+    lines = await connection_lines("default", [item], EgressAllow())
+    assert lines[1].mend.startswith(mend)
 
 
 def test_the_key_that_dev_made_is_found(tmp_path: Path) -> None:

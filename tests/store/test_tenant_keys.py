@@ -9,7 +9,7 @@ import pytest
 
 from sidecar.adapters.key_file import add_key, read_key_file
 from sidecar.adapters.tenant_keys import LOOK_SECONDS, TenantKeys
-from sidecar.key_places import KeyPlaces, file_name, is_file_name, places_in_production, places_on_a_laptop
+from sidecar.key_places import KeyPlaces, file_name, file_tenant, places_in_production, places_on_a_laptop
 from sidecar.ports import KeyUnavailable, SealBroken
 from sidecar.settings import Settings
 
@@ -186,13 +186,13 @@ def test_files_are_not_looked_at_on_every_call(keys: TenantKeys, tmp_path: Path)
 def test_file_names(tenant: str, name: str) -> None:
     """Legal as keys of a Kubernetes Secret, and no two tenants share one."""
     assert file_name(tenant) == name
-    assert is_file_name(name)
+    assert file_tenant(name) is not None
 
 
 @pytest.mark.parametrize("name", ["acme.pem", "a%20b", "acme corp", "a.2eb", "a.41", "..data", "."])
 def test_what_is_no_file_name(name: str) -> None:
     """It would never be looked for."""
-    assert not is_file_name(name)
+    assert file_tenant(name) is None
 
 
 def test_a_scoped_sidecar_holds_one_key(tmp_path: Path, now: Clock) -> None:
