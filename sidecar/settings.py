@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
@@ -30,6 +32,15 @@ LISTS = {
 MOST_WEIGHT = 100
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 INBOX = r"^[A-Za-z0-9_%-]{1,128}(\.[A-Za-z0-9_%-]{1,128})*$"
+REPLY_PREFIX = re.compile(r"(([^\s.*>{}]+|\{tenant\})\.)+")
+ADDRESS = re.compile(r".*:[0-9]{1,5}")
+MOST_PORT = 65_535
+CHOICE = re.compile(r"\^\(([a-z|]+)\)\$")
+# What the patterns of texts say, in words; a choice says it itself.
+IN_WORDS = {
+    "prefix": "1 to 32 letters, digits, `-` and `_`",
+    "inbox_prefix": "words of letters, digits, `-`, `_` and `%`, joined by single dots",
+}
 NAME_RULE = "a name is not empty, is not `-`, and has at most 256 characters as a token of a subject"
 
 
@@ -118,7 +129,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     connections_cached: Annotated[int, Meta(description="connections kept in memory", ge=1, le=1_000_000)] = 10_000
     reply_prefixes: Annotated[
         tuple[str, ...],
-        Meta(description="what a reply subject must start with; `{tenant}` is the token of the caller's tenant"),
+        Meta(
+            description="what a reply subject must start with, up to a dot; `{tenant}` is the token of the caller's"
+            " tenant"
+        ),
     ] = ("_INBOX.", "_R_.")
     grace_seconds: Annotated[float, Meta(description="time for calls in flight after SIGTERM", ge=0, le=600)] = 20.0
     heal_seconds: Annotated[
@@ -228,10 +242,31 @@ def _from_text(field: str, text: str) -> Any:
 
 def _check(values: Mapping[str, Any], where: str) -> None:
     """Each value against the rule of its setting. A wrong value is not repeated: it may be a misplaced secret."""
-    try:
-        msgspec.convert(values, Settings, strict=False)
-    except msgspec.ValidationError as error:
-        raise SettingsError(f"{where}: {error}; see the table of settings in the README") from error
+    for name, value in values.items():
+        if name not in Settings.__struct_fields__:
+            close = get_close_matches(name.lower(), Settings.__struct_fields__, n=1)
+            mend = f"did you mean {close[0]}?" if close else "see the table of settings in the README"
+            raise SettingsError(f"{where}: {name[:80]} is no setting; {mend}")
+        try:
+            msgspec.convert({name: value}, Settings, strict=False)
+        except msgspec.ValidationError:
+            what = where if where.endswith(name.upper()) else f"{where}: {name}"
+            raise SettingsError(f"{what} must be {_rule(name)}; see the table of settings in the README") from None
+
+
+def _rule(name: str) -> str:
+    """What the value of a setting may be, in words."""
+    kind = get_type_hints(Settings, include_extras=True)[name]
+    meta = next(item for item in kind.__metadata__ if isinstance(item, Meta))
+    choice = CHOICE.fullmatch(meta.pattern or "")
+    if choice:
+        return f"one of {', '.join(choice[1].split('|'))}"
+    form = get_args(kind)[0]
+    if form in (int, float):
+        above = f"above {meta.gt}" if meta.gt is not None else f"from {meta.ge}" if meta.ge is not None else ""
+        below = f" to {meta.le}" if meta.le is not None else ""
+        return f"a {'whole ' if form is int else ''}number {above}{below}".rstrip()
+    return "a list of texts" if get_origin(form) is tuple else IN_WORDS.get(name, "a text")
 
 
 def _check_together(settings: Settings) -> None:
@@ -250,11 +285,25 @@ def _check_together(settings: Settings) -> None:
     for name in settings.providers:
         if not PROVIDER.fullmatch(name):
             raise SettingsError("SIDECAR_PROVIDERS: a provider is a lower-case word of [a-z0-9_], such as github")
+    if not settings.reply_prefixes or not all(map(REPLY_PREFIX.fullmatch, settings.reply_prefixes)):
+        raise SettingsError(
+            "SIDECAR_REPLY_PREFIXES: beginnings of subjects without wildcards, each up to a dot, such as _INBOX.,_R_."
+        )
+    _check_addresses(settings)
     _check_pages(settings)
     if settings.kek_file is not None and settings.kek_dir is not None:
         raise SettingsError(
             "SIDECAR_KEK_FILE and SIDECAR_KEK_DIR are both set: name the file of one tenant, or the folder of all"
         )
+
+
+def _check_addresses(settings: Settings) -> None:
+    for name in ("operations_address", "connect_address"):
+        address = getattr(settings, name)
+        if address is not None and not (ADDRESS.fullmatch(address) and int(address.rpartition(":")[2]) <= MOST_PORT):
+            raise SettingsError(
+                f"{ENVIRONMENT}{name.upper()}: host:port, such as 127.0.0.1:8079, and 0 for a free port"
+            )
 
 
 def _check_pages(settings: Settings) -> None:

@@ -58,7 +58,7 @@ def test_a_wrong_value_names_its_variable(tmp_path: Path, name: str, text: str) 
     """And the table; the value itself is not repeated, it may be a secret in the wrong place."""
     with pytest.raises(SettingsError) as told:
         load_settings({name: text + "canary" if text == "many" else text}, tmp_path)
-    assert f"environment variable {name}: " in str(told.value)
+    assert f"environment variable {name} " in str(told.value)
     assert "canary" not in str(told.value)
 
 
@@ -84,6 +84,18 @@ def test_what_one_sidecar_serves(tmp_path: Path) -> None:
         ({"SIDECAR_TENANT": "\udc80"}, "SIDECAR_TENANT: a name"),
         ({"SIDECAR_TENANT": "acme", "SIDECAR_CONNECTIONS": "alice,-"}, "SIDECAR_CONNECTIONS: a name"),
         ({"SIDECAR_TENANT": "acme", "SIDECAR_PROVIDERS": "GitHub"}, "SIDECAR_PROVIDERS: a provider is a lower-case"),
+        *(
+            ({"SIDECAR_REPLY_PREFIXES": text}, "SIDECAR_REPLY_PREFIXES: beginnings of subjects without wildcards")
+            for text in (">", "*.", "_INBOX.>", "_INBOX", "_INBOX.,x", "a..", ".", "a b.", "_INBOX.x{tenant}.", ",")
+        ),
+        *(
+            (
+                {f"SIDECAR_{name}_ADDRESS": text, "SIDECAR_PUBLIC_URL": "https://a.example"},
+                f"SIDECAR_{name}_ADDRESS: host",
+            )
+            for name in ("OPERATIONS", "CONNECT")
+            for text in ("foo", "127.0.0.1:99999", "127.0.0.1:", "127.0.0.1:-1", ":http")
+        ),
         ({"SIDECAR_KEK_FILE": "/a", "SIDECAR_KEK_DIR": "/b"}, "SIDECAR_KEK_FILE and SIDECAR_KEK_DIR are both set"),
     ],
 )
@@ -124,6 +136,44 @@ def test_addresses_that_others_could_read_along(tmp_path: Path, environment: dic
     with pytest.raises(SettingsError) as refused:
         load_settings(environment, tmp_path)
     assert told in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["_INBOX.", "_INBOX.{tenant}.,_R_.", "{tenant}.replies.,$SRV-x."])
+def test_where_replies_may_go(tmp_path: Path, text: str) -> None:
+    """Whole words of subjects, of which one may be the caller's tenant."""
+    assert load_settings({"SIDECAR_REPLY_PREFIXES": text}, tmp_path).reply_prefixes == tuple(text.split(","))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("LOG_LEVEL", "INFO", "environment variable SIDECAR_LOG_LEVEL must be one of debug, info, warning, error;"),
+        ("LOG_FORMAT", "xml", "environment variable SIDECAR_LOG_FORMAT must be one of json, text, auto;"),
+        ("REPLICAS", "9", "environment variable SIDECAR_REPLICAS must be a whole number from 1 to 5;"),
+        ("GRACE_SECONDS", "soon", "environment variable SIDECAR_GRACE_SECONDS must be a number from 0 to 600;"),
+        (
+            "TRACE_MAX_AGE_HOURS",
+            "0",
+            "environment variable SIDECAR_TRACE_MAX_AGE_HOURS must be a number above 0 to 8760;",
+        ),
+        ("PREFIX", "a.b", "environment variable SIDECAR_PREFIX must be 1 to 32 letters, digits, `-` and `_`;"),
+    ],
+)
+def test_what_a_setting_may_be_is_told_in_words(tmp_path: Path, name: str, text: str, told: str) -> None:
+    """The values, not the types and patterns of the program."""
+    with pytest.raises(SettingsError) as refused:
+        load_settings({f"SIDECAR_{name}": text}, tmp_path)
+    assert str(refused.value).startswith(told)
+
+
+def test_a_misspelt_setting_of_the_file_is_told_with_the_nearest(tmp_path: Path) -> None:
+    """As one of the environment is by the doctor."""
+    (tmp_path / FILE).write_text("max_inflight = 7\n")
+    with pytest.raises(SettingsError, match=r"toml: max_inflight is no setting; did you mean max_in_flight\?"):
+        load_settings({}, tmp_path)
+    (tmp_path / FILE).write_text("connectors = 7\n")
+    with pytest.raises(SettingsError, match=r"toml: connectors must be a list of texts;"):
+        load_settings({}, tmp_path)
 
 
 def test_an_empty_tenant_in_the_file_is_refused(tmp_path: Path) -> None:
