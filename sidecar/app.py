@@ -22,6 +22,7 @@ from sidecar.adapters.nats_bus import NatsBus, connect
 from sidecar.adapters.nats_store import NatsStore
 from sidecar.adapters.nats_supervision import Pace
 from sidecar.adapters.prometheus_metrics import Metrics
+from sidecar.adapters.state_folder import folder_problem
 from sidecar.adapters.system import SystemClock
 from sidecar.adapters.yaml_file import read_yaml
 from sidecar.admin import Administrator
@@ -178,6 +179,7 @@ async def run(settings: Settings, started: Callable[[Sidecar], None]) -> None:
     """
     if settings.nats_url is None:
         raise Unfit(("SIDECAR_NATS_URL is not set: name the NATS server, such as nats://user:password@nats:4222",))
+    _check_folders(settings)
     catalogue = catalogue_of(settings)
     async with connected(settings, settings.nats_url) as bus:
         not_there = await lacking(bus, settings)
@@ -191,6 +193,19 @@ async def run(settings: Settings, started: Callable[[Sidecar], None]) -> None:
         async with sidecar(settings, bus=bus, keys=keys, catalogue=catalogue) as running:
             await until_end(running, partial(started, running))
     finished(running)
+
+
+def _check_folders(settings: Settings) -> None:
+    """Raises Unfit where a folder of the settings is none: what is lost by it would be noticed late."""
+    wrong: list[str] = []
+    if settings.apps_dir is not None and not Path(settings.apps_dir).expanduser().is_dir():
+        wrong.append(f"SIDECAR_APPS_DIR: {settings.apps_dir} is not a folder; make it, or leave the setting out")
+    if settings.state_dir is not None:
+        problem = folder_problem(Path(settings.state_dir).expanduser())
+        if problem is not None:
+            wrong.append(f"SIDECAR_STATE_DIR: nothing can be written in {settings.state_dir}: {problem}")
+    if wrong:
+        raise Unfit(tuple(wrong))
 
 
 class Unfit(Exception):

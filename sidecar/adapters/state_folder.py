@@ -14,6 +14,18 @@ SUFFIX = ".tokens"
 log = logging.getLogger("sidecar.auth")
 
 
+def folder_problem(folder: Path) -> str | None:
+    """Why nothing could be written there, or None; the folder is made if need be."""
+    probe = folder / f".{os.getpid()}"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+        probe.unlink()
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
 class StateFolder:
     """`ports.StateFiles` in one folder, made when it is first needed. A power cut takes nothing that was written."""
 

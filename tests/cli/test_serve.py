@@ -191,6 +191,26 @@ def test_run_tells_everything_that_is_missing_at_once(nats_url: str, tmp_path: P
     ("variables", "code", "told"),
     [
         ({}, 64, "SIDECAR_NATS_URL is not set"),
+        (
+            {"SIDECAR_NATS_URL": "nats://127.0.0.1:1", "SIDECAR_STATE_DIR": "/etc/passwd"},
+            64,
+            "SIDECAR_STATE_DIR: nothing can be written in /etc/passwd: File exists",
+        ),
+        (
+            {"SIDECAR_NATS_URL": "nats://127.0.0.1:1", "SIDECAR_STATE_DIR": "/etc/passwd/state"},
+            64,
+            "SIDECAR_STATE_DIR: nothing can be written in /etc/passwd/state: Not a directory",
+        ),
+        (
+            {"SIDECAR_NATS_URL": "nats://127.0.0.1:1", "SIDECAR_APPS_DIR": "/nosuch"},
+            64,
+            "SIDECAR_APPS_DIR: /nosuch is not a folder",
+        ),
+        (
+            {"SIDECAR_NATS_URL": "nats://127.0.0.1:1", "SIDECAR_OPERATIONS_ADDRESS": "foo"},
+            64,
+            "OPERATIONS_ADDRESS: host",
+        ),
         ({"SIDECAR_EGRESS_ALLOW": "https://x"}, 64, "egress entry 'https://x'"),
         ({"SIDECAR_NATS_URL": "nats://127.0.0.1:1", "SIDECAR_CONNECTORS": "/nowhere"}, 64, "/nowhere"),
         (
