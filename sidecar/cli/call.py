@@ -17,7 +17,7 @@ from sidecar.cli.failure import EXIT_CODES, NO_FILE, NOT_SERVED_YET, USAGE, Stop
 from sidecar.cli.key_option import KeyAsked, key_options
 from sidecar.cli.options import connection_option, finite, json_option, operation_name, tenant_option
 from sidecar.cli.session import Answer, Session, decoded, session, settings_here
-from sidecar.cli.terminal import JSON, paint, put, put_body, put_json, say
+from sidecar.cli.terminal import JSON, json_bytes, paint, put, put_body, put_json, say
 from sidecar.model import Access, Failure, Reason, SideEffect
 from sidecar.settings import Settings
 from sidecar.trace.line import Tone, counted, ending, plain, seconds
@@ -175,7 +175,7 @@ async def _call(settings: Settings, asked: Asked, as_json: bool) -> None:  # noq
         took = time.perf_counter() - began
     if as_json:
         put_json(answer.body if answer.content_type == JSON else in_json(answer))
-        say(msgspec.json.encode(facts(asked, answer, took)).decode())
+        say(json_bytes(facts(asked, answer, took)).decode())
     else:
         put_body(answer.body, answer.content_type)
         say(summary(asked, answer, took))

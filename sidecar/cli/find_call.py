@@ -140,7 +140,7 @@ async def _named(bus: NatsBus, subject: str, since: float) -> AsyncGenerator[tup
     """The events on a subject since a moment; what cannot be read is left out."""
     async with contextlib.aclosing(read_trace(bus, subject, since=max(0.0, since))) as entries:
         async for entry in entries:
-            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 yield entry.subject, msgspec.json.decode(entry.payload, type=_Named), entry.payload
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import click
 import msgspec
 
-from sidecar.trace.line import Tone, escaped
+from sidecar.trace.line import Tone
 
 STYLES: Mapping[Tone, Mapping[str, object]] = {
     Tone.GOOD: {"fg": "green"},
@@ -19,6 +19,7 @@ STYLES: Mapping[Tone, Mapping[str, object]] = {
 }
 MAX_SHOWN = 256 * 1024  # characters of an output that a terminal is given; a pipe gets all of it
 JSON = "application/json"
+BETWEEN = {*"\t\n\r", *map(chr, range(0xDC80, 0xDD00))}  # what is not within a string; bytes that are no text
 
 
 def colours(environment: Mapping[str, str]) -> bool | None:
@@ -42,8 +43,15 @@ def put(text: str) -> None:
 
 
 def put_json(value: object) -> None:
-    """Output for a machine: one JSON document."""
-    click.echo(value if isinstance(value, bytes) else msgspec.json.encode(value))
+    """Output for a machine: one JSON document. A person may read it on a terminal."""
+    click.echo(json_bytes(value))
+
+
+def json_bytes(value: object) -> bytes:
+    """The document, with what could steer a terminal as escapes that mean the same."""
+    text = (value if isinstance(value, bytes) else msgspec.json.encode(value)).decode(errors="surrogateescape")
+    odd = {ord(char): in_json(char) for char in set(text) if not char.isprintable() and char not in BETWEEN}
+    return text.translate(odd).encode(errors="surrogateescape")
 
 
 def put_body(body: bytes, content_type: str) -> None:
@@ -66,5 +74,7 @@ def readable(body: bytes, content_type: str) -> str:
 
 
 def in_json(char: str) -> str:
-    """The escape of a character that JSON knows too, as long as it has one."""
-    return char if char == "\t" else f"\\u{ord(char):04x}" if ord(char) <= 0xFFFF else escaped(char)  # noqa: PLR2004
+    """The escape of a character that JSON knows too."""
+    units = char.encode("utf-16-be", "surrogatepass")
+    escapes = (f"\\u{units[index : index + 2].hex()}" for index in range(0, len(units), 2))
+    return char if char == "\t" else "".join(escapes)

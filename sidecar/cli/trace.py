@@ -126,12 +126,12 @@ def _print(data: bytes, *, as_json: bool) -> None:
     if as_json:
         try:
             put_json(msgspec.json.format(data, indent=-1))
-        except msgspec.DecodeError:
-            say("an event that is no JSON was left out")
+        except (msgspec.DecodeError, RecursionError):
+            say("an event that is no JSON, or nested too deeply, was left out")
         return
     event = read_event(data)
     if event is None:
-        say("an event of a newer version cannot be shown; --json has all")
+        say("an event that this version does not know cannot be shown; --json has all")
     else:
         put(event_line(event, paint))
 

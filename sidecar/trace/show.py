@@ -28,7 +28,7 @@ def read_event(data: bytes) -> Event | None:
     """The event that these bytes hold; None where they hold none that this version knows."""
     try:
         event: Event = decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return event
 

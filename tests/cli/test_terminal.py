@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from sidecar.cli.terminal import MAX_SHOWN, colours, readable
+from sidecar.cli.terminal import MAX_SHOWN, colours, put_json, readable
 
 
 def test_json_is_indented() -> None:
@@ -20,6 +20,22 @@ def test_json_stays_json_without_controls() -> None:
     shown = readable(json.dumps(value, ensure_ascii=False).encode(), "application/json")
     assert all(char.isprintable() or char == "\n" for char in shown)
     assert json.loads(shown) == value
+
+
+@pytest.mark.parametrize("text", ["x\x9b31m", "a\u202eb", "\x7f", "\u2028", "\U000e0041", "läufer 👍"])
+def test_json_for_machines_steers_no_terminal(text: str, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    """What others wrote is in it as escapes where it cannot be printed, and means the same; the rest is as it was."""
+    for value in ({"name": text}, json.dumps({"name": text}, ensure_ascii=False).encode()):
+        put_json(value)
+        out = capsysbinary.readouterr().out
+        assert out.decode().rstrip("\n").isprintable()
+        assert json.loads(out) == {"name": text}
+
+
+def test_json_keeps_its_lines_and_what_is_no_text(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    """White space between values stays, and so do bytes that say nothing in UTF-8."""
+    put_json(b'{\n\t"a": "\xff"\r\n}')
+    assert capsysbinary.readouterr().out == b'{\n\t"a": "\xff"\r\n}\n'
 
 
 @pytest.mark.parametrize(

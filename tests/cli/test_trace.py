@@ -14,7 +14,7 @@ from anyio.from_thread import start_blocking_portal
 from sidecar.adapters.nats_bus import connect
 from sidecar.cli.find_call import Wanted, find, wanted_call
 from sidecar.cli.session import Session
-from sidecar.cli.trace import follow, pattern
+from sidecar.cli.trace import _print, follow, pattern
 from sidecar.wire.event import CallEvent, encoder
 from sidecar.wire.request import call_id_at
 from sidecar.wire.subject import trace_subject
@@ -22,6 +22,7 @@ from tests.cli.conftest import Command, Served, said
 from tests.late_trace import call_events, late, store
 
 MILK = '{"list": "home work", "title": "Milk"}'
+DEEP = b'{"call_id":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 Publish = Callable[..., None]
 
 
@@ -134,6 +135,25 @@ async def test_a_call_that_was_just_answered_is_shown_to_its_end(served: Served,
     found = await find(late(bus, events[1], reads=reads), wanted, pattern("sidecar", None, None, None), 0)
     assert [len(call.events) for call in found] == [stored + 1]
     await bus.close()
+
+
+def test_an_event_that_is_nested_too_deeply_hides_no_other(
+    beside: Command, served: Served, publish: Publish, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever may publish a trace event keeps nobody from finding a call: it is passed over."""
+    publish(*call_events("00000000-0000-4000-8000-0000000a11ce"))
+
+    async def nested() -> None:
+        bus = await connect(served.url)
+        for event in ("started", "finished"):
+            await bus.request(f"sidecar.trace.default.alice.told.{event}", DEEP, timeout=5)
+        await bus.close()
+
+    anyio.run(nested)
+    assert "finished ok" in beside("trace", "show", "0a11ce").stdout
+    for as_json in (False, True):
+        _print(DEEP, as_json=as_json)
+    assert capsys.readouterr().out == ""
 
 
 def test_filters_narrow_the_search(beside: Command, publish: Publish) -> None:
