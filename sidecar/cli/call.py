@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,11 @@ import anyio
 import click
 import msgspec
 
-from sidecar.cli.failure import EXIT_CODES, NO_FILE, NOT_SERVED_YET, USAGE, Stopped, stop
+from sidecar.cli.failure import EXIT_CODES, NOT_SERVED_YET, USAGE, Stopped, stop
 from sidecar.cli.key_option import KeyAsked, key_options
 from sidecar.cli.options import connection_option, finite, json_option, operation_name, tenant_option
 from sidecar.cli.session import Answer, Session, decoded, session, settings_here
+from sidecar.cli.stdin import STDIN, read_some
 from sidecar.cli.terminal import JSON, json_bytes, paint, put, put_body, put_json, say
 from sidecar.model import Access, Failure, Reason, SideEffect
 from sidecar.settings import Settings
@@ -141,16 +141,11 @@ def _read(given: str | None) -> bytes:
         return b"{}"
     if given != "-" and not given.startswith("@"):
         return given.encode(errors="surrogateescape")
-    try:
-        if given in {"-", "@-"}:
-            content = sys.stdin.buffer.read(MAX_INPUT + 1)
-        else:
-            with Path(given[1:]).expanduser().open("rb") as file:
-                content = file.read(MAX_INPUT + 1)
-    except OSError as error:
-        raise stop(NO_FILE, f"{given[1:] or 'stdin'}: {error.strerror}") from error
+    path = given.removeprefix("@")
+    content = read_some(path, MAX_INPUT)
     if len(content) > MAX_INPUT:
-        raise stop(Reason.REQUEST_TOO_LARGE, f"{given[1:] or 'stdin'} holds more than {MAX_INPUT:,} bytes")
+        where = "stdin" if path == STDIN else path
+        raise stop(Reason.REQUEST_TOO_LARGE, f"{where} holds more than {MAX_INPUT:,} bytes")
     return content
 
 
@@ -173,12 +168,13 @@ async def _call(settings: Settings, asked: Asked, as_json: bool) -> None:  # noq
                 say(await cancel(nats, asked, call_id))
             raise
         took = time.perf_counter() - began
-    if as_json:
-        put_json(answer.body if answer.content_type == JSON else in_json(answer))
-        say(json_bytes(facts(asked, answer, took)).decode())
-    else:
-        put_body(answer.body, answer.content_type)
-        say(summary(asked, answer, took))
+    try:
+        if as_json:
+            put_json(answer.body if answer.content_type == JSON else in_json(answer))
+        else:
+            put_body(answer.body, answer.content_type)
+    finally:  # what was done is told, wherever its output went
+        say(json_bytes(facts(asked, answer, took)).decode() if as_json else summary(asked, answer, took))
 
 
 async def _submit(settings: Settings, asked: Asked, as_json: bool) -> None:  # noqa: FBT001  # anyio.run has no keywords

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import anyio
@@ -19,6 +18,7 @@ from sidecar.cli.options import connection_option, json_option, provider_name, t
 from sidecar.cli.provider_text import Served
 from sidecar.cli.secret import Source
 from sidecar.cli.session import Session, decoded, session, settings_here
+from sidecar.cli.stdin import at_a_terminal
 from sidecar.cli.terminal import paint, put, put_json, say
 from sidecar.model import Reason
 from sidecar.settings import Settings
@@ -143,7 +143,7 @@ def _keep(settings: Settings, address: ConnectAddress, file: str) -> None:
 
 def _key_kind(served: Served, asked: Asked) -> str | None:
     """The kind of a key that somebody at this terminal can give instead of an app."""
-    if asked.kind is not None or asked.app is not None or not sys.stdin.isatty():
+    if asked.kind is not None or asked.app is not None or not at_a_terminal():
         return None
     return next((item.kind for item in served.auth if len(item.fields) == 1 and item.kind not in CONSENTED), None)
 
@@ -161,7 +161,7 @@ def _app_made(settings: Settings, address: ConnectAddress, served: Served, stopp
     tell = [*steps, f"Its redirect URI is {uri.split(';')[0]}" if uri else ""]
     for number, step in enumerate(filter(None, tell), 1):
         say(f"  {number}. {plain(step, 600)}")
-    if not sys.stdin.isatty():
+    if not at_a_terminal():
         others = [item.kind for item in served.auth if item.kind not in CONSENTED]
         more = f"; or without an app: --kind {' or '.join(others)}" if others else ""
         made = f"give it: sidecar connect {address.provider} --app FILE, as it was downloaded or with {SHAPE}"

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import click
 
-from sidecar.cli.failure import DEFECT, EXIT, USAGE, Stopped, exit_code, failure_text, stop
+from sidecar.cli.failure import DEFECT, EXIT, UNWRITTEN, USAGE, Stopped, exit_code, failure_text, stop
 from sidecar.cli.terminal import colours, paint, put_json, say
 from sidecar.model import Code
 
 INTERRUPTED = 130  # 128 + SIGINT
+NOBODY_READS = 1  # as click ends a command whose reader has gone
+UNWRITABLE = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 class Commands(click.Group):
@@ -55,9 +59,17 @@ class Commands(click.Group):
         extra.setdefault("color", colours(os.environ))
         if not standalone_mode:
             return super().main(words, prog_name, complete_var, standalone_mode=False, **extra)
+        try:
+            code = self._ended(words, prog_name or "sidecar", complete_var, extra)
+        except OSError as error:
+            code = _unwritten(error)
+        sys.exit(code)
+
+    def _ended(self, words: list[str], prog_name: str, complete_var: str | None, extra: dict[str, Any]) -> int:
+        """The exit code, once everything is said. Raises OSError where it cannot be written."""
         as_json = "--json" in words
         try:
-            code = super().main(words, prog_name or "sidecar", complete_var, standalone_mode=False, **extra)
+            code = super().main(words, prog_name, complete_var, standalone_mode=False, **extra)
         except click.exceptions.NoArgsIsHelpError as error:
             say(error.format_message())
             code = EXIT[Code.INVALID_ARGUMENT]
@@ -66,9 +78,32 @@ class Commands(click.Group):
         except (click.Abort, KeyboardInterrupt):
             say("interrupted")
             code = INTERRUPTED
-        except Exception as error:  # noqa: BLE001  # told by _stopped, or shown whole as the defect that it is
-            code = _stopped(error, as_json=as_json)
-        sys.exit(code or 0)
+        except Exception as error:
+            inner = innermost(error)
+            if isinstance(inner, OSError) and inner.errno in UNWRITABLE and inner.filename is None:
+                raise inner from error
+            code = _stopped(inner, as_json=as_json)  # told, or shown whole as the defect that it is
+        return code or 0
+
+
+def innermost(error: Exception) -> Exception:
+    """The one exception within the groups that task groups wrap it in."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _unwritten(error: OSError) -> int:
+    """Nobody reads on, which is no matter; or there is no room, which is told where that can be. What is left to be
+    written goes nowhere: at the end Python would try again.
+    """
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if error.errno == errno.EPIPE:
+        return NOBODY_READS
+    with suppress(OSError):
+        say(f"could not write to stdout: {error.strerror}")
+    return UNWRITTEN
 
 
 def _stopped(error: Exception, *, as_json: bool) -> int:

@@ -9,6 +9,7 @@ from sidecar.trace.line import Paint, Tone, columns, counted, plain, seconds, un
 from sidecar.wire.reply import FAILURE_TYPE
 
 OK = 0
+UNWRITTEN = 74
 EXIT: dict[str, int] = {
     Code.INVALID_ARGUMENT: 64,
     Code.OUT_OF_RANGE: 64,
@@ -42,6 +43,7 @@ Exit codes (the numbers of sysexits.h):
   66  not found: provider, operation, call, or the thing at the provider
   69  unavailable: no NATS, no sidecar, or the provider is down
   70  a defect of the sidecar
+  74  what was to be printed could not be written
   75  not now, or not known: a limit, a deadline, or the outcome of a write is unknown
   76  the answer of the provider, or of the sidecar, cannot be used
   77  not allowed: credential or permission

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import click
 import msgspec
 
 from sidecar.cli.failure import NO_FILE, USAGE, stop
+from sidecar.cli.stdin import at_a_terminal, read_some
 
 MAX_SECRET = 256 * 1024
 # Typed in the open, as at every login.
@@ -65,7 +64,7 @@ def ask_fields(title: str, kind: str, names: Sequence[str], file: Mapping[str, s
         if len(names) == 1:
             return {names[0]: read}
         raise stop(USAGE, f"a credential of kind {kind} has {len(names)} fields: {', '.join(names)}", f"give {SHAPE}")
-    if not sys.stdin.isatty():
+    if not at_a_terminal():
         raise stop(USAGE, "there is no terminal to ask for the secret", "give --from-file FILE or --from-env NAME")
     if LINES & set(names):
         raise stop(USAGE, f"a credential of kind {kind} has a key of several lines", "give --from-file FILE")
@@ -89,14 +88,7 @@ def _asked(text: str, *, hidden: bool, may_be_empty: bool) -> str:
 
 
 def _file(path: str) -> str:
-    try:
-        if path == "-":
-            content = sys.stdin.buffer.read(MAX_SECRET + 1)
-        else:
-            with Path(path).expanduser().open("rb") as file:
-                content = file.read(MAX_SECRET + 1)
-    except OSError as error:
-        raise stop(NO_FILE, f"{path}: {error.strerror}") from error
+    content = read_some(path, MAX_SECRET)
     try:
         text = content.decode()
     except UnicodeDecodeError:

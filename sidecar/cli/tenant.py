@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from sidecar.cli.app_here import apps_folder
 from sidecar.cli.failure import EXIT_CODES, NATS_DENIED, NO_SIDECAR, NOT_READY, USAGE, Stopped, stop
 from sidecar.cli.options import json_option
 from sidecar.cli.session import LOGIN, Session, decoded, key_places, session, settings_here
+from sidecar.cli.stdin import at_a_terminal
 from sidecar.cli.terminal import paint, put, put_json, say
 from sidecar.model import Reason
 from sidecar.permissions import BUCKETS, CALLS, FLOWS, KEYED, LATER_STREAM, QUEUE_STREAM, QUOTAS, TRACE_STREAM
@@ -93,7 +93,7 @@ def _named(name: str) -> str:
 def _confirmed(tenant: str, confirm: str | None) -> None:
     """Returns where the name was given again."""
     if confirm is None:
-        if not sys.stdin.isatty():
+        if not at_a_terminal():
             raise stop(USAGE, "there is no terminal to ask on", f"give the name again: --confirm {plain(tenant, 60)}")
         say(f"Every credential, connect link and trace event of tenant {plain(tenant, 60)} is deleted for good.")
         confirm = click.prompt("Its name again", err=True, default="", show_default=False)

@@ -56,7 +56,7 @@ def json_bytes(value: object) -> bytes:
 
 def put_body(body: bytes, content_type: str) -> None:
     """An operation's output: as it is into a pipe, readable and harmless on a terminal."""
-    if body and sys.stdout.isatty():
+    if body and sys.stdout is not None and sys.stdout.isatty():  # there is none where it was closed
         click.echo(readable(body, content_type))
     elif body:
         click.echo(body, nl=content_type == JSON)
