@@ -165,7 +165,11 @@ async def _call(settings: Settings, asked: Asked, as_json: bool) -> None:  # noq
             answer = await _ask(nats, asked, access, call_id)
         except anyio.get_cancelled_exc_class():
             with anyio.CancelScope(shield=True):
-                say(await cancel(nats, asked, call_id))
+                became = await cancel(nats, asked, call_id)
+            if as_json:
+                put_json(became or {"call_id": call_id, "cancelled": False, "outcome": None, "side_effect": "unknown"})
+            else:
+                say(cancelled_text(call_id, became))
             raise
         took = time.perf_counter() - began
     try:
@@ -202,13 +206,19 @@ async def _submit(settings: Settings, asked: Asked, as_json: bool) -> None:  # n
     say(f"its result, for a day: sidecar queue result {taken.call_id} -c {plain(asked.connection, 60)}")
 
 
-async def cancel(nats: Session, asked: Asked, call_id: str) -> str:
-    """End the call that was interrupted; what became of it, in one sentence."""
+async def cancel(nats: Session, asked: Asked, call_id: str) -> CancelReply | None:
+    """End the call that was interrupted; what became of it, None where no sidecar says that it holds it."""
     subject = cancel_subject(nats.prefix, CancelAddress(asked.tenant, asked.connection, call_id))
     try:
         answer = await nats.ask(subject, b"", timeout=CANCEL_SECONDS, call_id=call_id)
-        became = decoded(answer.body, CancelReply)
+        return decoded(answer.body, CancelReply)
     except Stopped:  # nobody holds it, or nobody can be asked
+        return None
+
+
+def cancelled_text(call_id: str, became: CancelReply | None) -> str:
+    """What became of a call that was interrupted, in one sentence."""
+    if became is None:
         return f"no sidecar says that it holds the call; what became of it: sidecar trace show {call_id}"
     if not became.cancelled:
         return f"too late to cancel: the call ended ({became.outcome}); sidecar trace show {call_id}"

@@ -131,23 +131,43 @@ async def test_one_of_two_sidecars_replies(tmp_path: Path) -> None:
 async def test_control_c_cancels_the_call(tmp_path: Path, words: list[str], said: str) -> None:
     """It ends in the sidecar too, and the command says what became of it."""
     async with place(tmp_path) as here:
-        child = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "sidecar",
-            "call",
-            *words,
-            env={"PATH": os.environ["PATH"], "SIDECAR_NATS_URL": here.url},
-            cwd=tmp_path,
-            stdout=PIPE,
-            stderr=PIPE,
-        )
-        await asked(here)
-        child.send_signal(signal.SIGINT)
-        with anyio.fail_after(PATIENCE):
-            out, err = await child.communicate()
-        assert (child.returncode, out) == (130, b"")
+        out, err = await interrupted(here, tmp_path, *words)
+        assert out == b""
         first, *_, last = err.decode().splitlines()
         assert first.startswith(said)
         assert last == "interrupted"
         assert here.in_flight == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "side_effect"), [(["acme.items.create", MILK], "unknown"), (["acme.account.get"], "none")]
+)
+async def test_control_c_is_told_to_machines(tmp_path: Path, words: list[str], side_effect: str) -> None:
+    """With --json what became of the call is one JSON document."""
+    async with place(tmp_path) as here:
+        out, err = await interrupted(here, tmp_path, *words, "--json")
+        became = msgspec.json.decode(out)
+        assert (became["cancelled"], became["outcome"]) == (True, "CANCELLED_BY_CALLER")
+        assert became["side_effect"] == side_effect
+        assert err.decode().split() == ["interrupted"]
+
+
+async def interrupted(here: Place, folder: Path, *words: str) -> tuple[bytes, bytes]:
+    """What `sidecar call WORDS...` prints when Ctrl-C ends it."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "sidecar",
+        "call",
+        *words,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), "SIDECAR_NATS_URL": here.url},
+        cwd=folder,
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+    await asked(here)
+    child.send_signal(signal.SIGINT)
+    with anyio.fail_after(PATIENCE):
+        out, err = await child.communicate()
+    assert child.returncode == 130
+    return out, err
