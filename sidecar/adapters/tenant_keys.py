@@ -60,7 +60,9 @@ class TenantKeys:
         return self._asked(tenant, lambda keys: keys.rewrap(tenant, place, sealed))
 
     def held(self, tenant: str) -> tuple[str, ...]:
-        return self._keys(tenant, at_once=True).held(tenant)  # who asks has perhaps just changed the file
+        # Who asks has perhaps just changed the file; and to ask makes none, unless an older one is to be replaced.
+        make = any(file.exists() for file in self._files_of(tenant))
+        return self._keys(tenant, at_once=True, make=make).held(tenant)
 
     def key_of(self, sealed: bytes) -> str:
         return key_of(sealed)
@@ -76,19 +78,19 @@ class TenantKeys:
                 raise
             return ask(newer)
 
-    def _keys(self, tenant: str, *, at_once: bool = False) -> FileKeys:
+    def _keys(self, tenant: str, *, at_once: bool = False, make: bool = True) -> FileKeys:
         held, now = self._held.get(tenant), self._now()
         if held is None:
-            held = self._held[tenant] = self._first(tenant, now)
+            held = self._held[tenant] = self._first(tenant, now, make=make)
         elif at_once or now - held.looked >= LOOK_SECONDS:
             held.looked = now
             _look(tenant, held)
         return held.keys
 
-    def _first(self, tenant: str, now: float) -> _Held:
+    def _first(self, tenant: str, now: float, *, make: bool) -> _Held:
         files = self._files_of(tenant)
         try:
-            if self._make:
+            if make and self._make:
                 create_key_file(files[-1])
             return _Held(files, *_read(files), now)
         except (KeyFileError, OSError) as error:

@@ -62,6 +62,7 @@ NOT_READY = "NOT_READY"
 NOT_CONNECTED = "NOT_CONNECTED"
 GIVEN_UP = "GIVEN_UP"
 UNKNOWN_CALL = "UNKNOWN_CALL"
+UNKNOWN_TENANT = "UNKNOWN_TENANT"
 AMBIGUOUS_CALL = "AMBIGUOUS_CALL"
 NOT_SERVED_YET = "NOT_SERVED_YET"
 DEFECT = "DEFECT"
@@ -78,6 +79,7 @@ LOCAL: dict[str, tuple[Code, int, str]] = {
     NOT_READY: (Code.FAILED_PRECONDITION, 400, "Something that it needs is missing"),
     GIVEN_UP: (Code.UNKNOWN, 502, "Calls in flight were given up"),
     UNKNOWN_CALL: (Code.NOT_FOUND, 404, "The trace has no such call"),
+    UNKNOWN_TENANT: (Code.NOT_FOUND, 404, "Nothing is kept of this tenant"),
     AMBIGUOUS_CALL: (Code.INVALID_ARGUMENT, 400, "Several calls end like this"),
     NOT_SERVED_YET: (Code.UNIMPLEMENTED, 501, "This version does not serve it"),
     DEFECT: (Code.INTERNAL, 500, "A defect of the command"),

@@ -50,7 +50,11 @@ def new(*, file: str | None, tenant: str, standby: bool, as_json: bool) -> None:
     A file that is not there is made, readable by its owner alone. A running sidecar notices by itself.
     """
     if file == STDOUT:
-        put(new_key_line()[1].rstrip())
+        key_id, line = new_key_line()
+        if as_json:
+            put_json({"key": key_id, "line": line.rstrip()})
+        else:
+            put(line.rstrip())
         return
     path = _file(settings_here(), file, tenant)
     try:

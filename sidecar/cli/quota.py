@@ -42,8 +42,11 @@ def show(*, provider: str | None, connection: str | None, tenant: str, as_json: 
 
 
 async def _asked(settings: Settings, address: AdminAddress) -> bytes:
+    provider = None if address.provider == EVERY else address.provider
     async with session(settings) as nats:
-        return (await nats.ask(admin_subject(nats.prefix, address), b"", timeout=SHOW_SECONDS)).body
+        subject = admin_subject(nats.prefix, address)
+        answer = await nats.ask(subject, b"", timeout=SHOW_SECONDS, provider=provider, tenant=address.tenant)
+        return answer.body
 
 
 def shown(view: QuotaView, paint: Paint = unpainted) -> str:

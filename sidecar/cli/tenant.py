@@ -13,7 +13,7 @@ from sidecar.adapters.nats_contents import forget
 from sidecar.adapters.nats_jetstream import ApiRefused
 from sidecar.cli.account import Connection
 from sidecar.cli.app_here import apps_folder
-from sidecar.cli.failure import EXIT_CODES, NATS_DENIED, NO_SIDECAR, NOT_READY, USAGE, Stopped, stop
+from sidecar.cli.failure import EXIT_CODES, NATS_DENIED, NO_SIDECAR, NOT_READY, UNKNOWN_TENANT, USAGE, Stopped, stop
 from sidecar.cli.options import json_option
 from sidecar.cli.session import LOGIN, Session, decoded, key_places, session, settings_here
 from sidecar.cli.stdin import at_a_terminal
@@ -115,11 +115,14 @@ async def _delete(settings: Settings, tenant: str) -> Deleted:
         credentials = sum([await _forgotten(nats, bucket, f"{below}>") for bucket, below in records])
         flows = await _forgotten(nats, links[0], f"{links[1]}>")
         events = await _forgotten(nats, TRACE_STREAM, f"{trace}>")
-        await _forgotten(nats, quotas[0], f"{quotas[1]}>")
-        await _forgotten(nats, keyed[0], f"{keyed[1]}>")
+        others = await _forgotten(nats, quotas[0], f"{quotas[1]}>") + await _forgotten(nats, keyed[0], f"{keyed[1]}>")
         durable = await _forgotten(nats, calls[0], f"{calls[1]}>")
-        await _forgotten(nats, QUEUE_STREAM, f"{nats.prefix}.queue.{encode_token(tenant)}")
-        await _forgotten(nats, LATER_STREAM, f"{nats.prefix}.later.{encode_token(tenant)}.>")
+        others += await _forgotten(nats, QUEUE_STREAM, f"{nats.prefix}.queue.{encode_token(tenant)}")
+        others += await _forgotten(nats, LATER_STREAM, f"{nats.prefix}.later.{encode_token(tenant)}.>")
+    left = left_here(settings, tenant)
+    if not (found or credentials or flows or durable or others or left):  # an event tells that we asked
+        detail = f"nothing was kept of tenant {tenant!r} but events of its trace, which are gone"
+        raise stop(UNKNOWN_TENANT, detail, "check the name; nothing lists the tenants that there are")
     return Deleted(
         tenant=tenant,
         connections=found,
@@ -130,7 +133,7 @@ async def _delete(settings: Settings, tenant: str) -> Deleted:
         flows=flows,
         events=events,
         durable=durable,
-        left=tuple(left_here(settings, tenant)),
+        left=tuple(left),
     )
 
 

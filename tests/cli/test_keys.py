@@ -74,6 +74,22 @@ def test_a_key_beside_a_sandbox(sidecar: Command, tmp_path: Path) -> None:
     assert made["file"] == str(sandbox / "keys" / "default")
 
 
+def test_to_look_at_keys_makes_none(beside: Command, served: Served) -> None:
+    """Of a tenant that is misspelt nothing is listed, and no key of it is there afterwards."""
+    for verb in ("list", "rotate"):
+        refused = beside("keys", verb, "--tenant", "typo1")
+        assert refused.exit_code != 0
+        assert "KEY_UNAVAILABLE" in refused.stderr
+        assert "tenant 'typo1' has no key here" in refused.stderr
+    assert not (Path(served.data_dir) / "keys" / "typo1").exists()
+
+
+def test_a_key_that_is_only_printed(sidecar: Command) -> None:
+    """For machines as JSON: its id, and the line of the file."""
+    made = said(sidecar("keys", "new", "-", "--json"))
+    assert made["line"].startswith(f"{made['key']} ")
+
+
 def test_a_record_that_no_key_opens(beside: Command, served: Served) -> None:
     """It is named, the exit code says that something is left, and the others moved."""
     import_for(beside, "losing", "a")

@@ -27,6 +27,14 @@ def test_another_tenant_sees_nothing_of_it(beside: Command, served: Served) -> N
         assert said(beside("quota", "show", "--json", *words))["budgets"] == []
 
 
+def test_a_provider_that_is_not_there(beside: Command) -> None:
+    """It is told as everywhere, with the nearest name, not as if no sidecar ran."""
+    refused = beside("quota", "show", "acmee", "--json")
+    assert refused.exit_code == 66
+    assert said(refused)["reason"] == "UNKNOWN_PROVIDER"
+    assert "acme" in said(refused)["detail"]
+
+
 def test_with_no_sidecar_there_is_a_hint(sidecar: Command) -> None:
     """As with every command: what to do next."""
     result = sidecar("quota", "show")

@@ -41,11 +41,17 @@ def test_all_of_one_tenant_and_nothing_of_another(beside: Command, served: Serve
     assert beside("call", "acme.account.get", "--tenant", "going.on", "-c", "a").exit_code == 0
 
 
-def test_done_twice_it_does_nothing_more(beside: Command) -> None:
-    """A tenant of which nothing is kept is deleted too."""
-    beside("tenant", "delete", "never", "--confirm", "never")
-    facts = said(beside("tenant", "delete", "never", "--confirm", "never", "--json"))
-    assert (facts["connections"], facts["credentials"], facts["unrevoked"]) == (0, 0, {})
+def test_a_tenant_that_never_was(beside: Command, served: Served) -> None:
+    """Nothing was deleted, and it is not told as if: the name may be misspelt. Of one that was, the second time too."""
+    never = beside("tenant", "delete", "never", "--confirm", "never", "--json")
+    assert never.exit_code == 66
+    assert said(never)["reason"] == "UNKNOWN_TENANT"
+    import_for(beside, "gone", "a")
+    (Path(served.data_dir) / "keys" / "gone").unlink()
+    assert beside("tenant", "delete", "gone", "--confirm", "gone").exit_code == 0
+    again = beside("tenant", "delete", "gone", "--confirm", "gone")
+    assert again.exit_code == 66
+    assert "nothing was kept of tenant 'gone'" in again.stderr
 
 
 @pytest.mark.parametrize(
