@@ -87,6 +87,10 @@ class BusDenied(BusError):
     """The bus gives this login no right to a subject; what was published there went to nobody."""
 
 
+class LoginRefused(BusDenied):
+    """The bus does not take this login."""
+
+
 class Bus(Protocol):
     """Core NATS. `publish` puts a message into the client's buffer: nothing in it waits. Raises BusError.
 

@@ -23,7 +23,7 @@ from sidecar.adapters.nats_events import BusCounts, BusEvent, ConnectionLog, har
 from sidecar.adapters.nats_message import Received
 from sidecar.adapters.nats_supervision import Pace, Supervision
 from sidecar.adapters.nats_url import NatsUrl, parse_url, shown
-from sidecar.ports import BusDenied, BusError, Message, NoResponders, Subscription
+from sidecar.ports import BusDenied, BusError, LoginRefused, Message, NoResponders, Subscription
 
 CONNECT_SECONDS = 5.0
 PROOF_SECONDS = 2.0
@@ -52,9 +52,9 @@ async def connect(
 ) -> NatsBus:
     """A bus on the nats-server at `url` (several URLs are separated by commas), supervised until it is closed.
 
-    `credentials` is a `.creds` file. Raises BusError within `timeout` seconds when there is no server, when it refuses
-    us, or when replies do not reach us on `inbox_prefix`, BusDenied when we may not hear them; the text says which, and
-    never holds the password.
+    `credentials` is a `.creds` file. Raises BusError within `timeout` seconds when there is no server, or when replies
+    do not reach us on `inbox_prefix`, LoginRefused when the server does not take our login, BusDenied when we may not
+    hear replies; the text says which, and never holds the password.
     """
     try:
         target = parse_url(url)
@@ -80,7 +80,8 @@ async def connect(
         await bus.close()
         raise
     await bus.close()
-    raise BusError(f"{what}: {plain(bus.last_error) or 'no answer in time'}")
+    said = f"{what}: {plain(bus.last_error) or 'no answer in time'}"
+    raise LoginRefused(said) if bus.login_refused else BusError(said)
 
 
 class NatsBus:
@@ -127,6 +128,10 @@ class NatsBus:
     @property
     def counts(self) -> BusCounts:
         return self._connection.counts
+
+    @property
+    def login_refused(self) -> bool:
+        return self._connection.login_refused
 
     @property
     def last_error(self) -> Exception | None:

@@ -66,12 +66,17 @@ class ConnectionLog:
             counts.permission_violations += 1
             _warn("the nats-server refused: %s", said, counts.permission_violations)
             self.denied(said)
-        elif self.refused and ("authorization" in said.lower() or isinstance(error, errors.SecureConnWantedError)):
+        elif self.refused and (self.login_refused or isinstance(error, errors.SecureConnWantedError)):
             self.refused()
         else:
             _log.debug("nats: %s", said)
             if not self.up.is_set():
                 self.moved()
+
+    @property
+    def login_refused(self) -> bool:
+        """Whether the last thing heard is that the server does not take our login."""
+        return "authorization" in plain(self.last_error).lower()
 
     async def disconnected(self) -> None:
         known = not self.up.is_set()
@@ -119,7 +124,9 @@ def plain(error: BaseException | None) -> str:
     """What an exception of nats-py says, without its prefix and quotes."""
     if error is None:
         return ""
-    return str(error).removeprefix("nats: ").strip("'") or type(error).__name__
+    said = str(error).removeprefix("nats: ")
+    quoted = len(said) > 1 and said[0] == said[-1] == "'"
+    return (said[1:-1] if quoted else said) or type(error).__name__
 
 
 def cancelled() -> bool:

@@ -17,11 +17,11 @@ from sidecar.adapters.nats_streams import StreamRefused
 from sidecar.app import GivenUp, Unfit
 from sidecar.catalogue.read import ManifestError
 from sidecar.cli.failure import GIVEN_UP, NATS_DENIED, NO_NATS, NOT_READY, SETTINGS, Stopped, stop
-from sidecar.cli.session import INBOX, LOGIN
+from sidecar.cli.session import INBOX, KNOWN_LOGIN, LOGIN, credentials_file
 from sidecar.core.egress import parse_allow
 from sidecar.log import configure_log
 from sidecar.model import Problem, Reason
-from sidecar.ports import BusDenied, BusError, StoreDenied, StoreUnavailable
+from sidecar.ports import BusDenied, BusError, LoginRefused, StoreDenied, StoreUnavailable
 from sidecar.settings import Settings
 
 T = TypeVar("T")
@@ -30,6 +30,7 @@ T = TypeVar("T")
 TOLD: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str, str | None], ...] = (
     (ServerError, NO_NATS, None),
     (GivenUp, GIVEN_UP, "look at `sidecar trace show` of each"),
+    (LoginRefused, NATS_DENIED, KNOWN_LOGIN),
     (BusDenied, NATS_DENIED, INBOX),
     (BusError, NO_NATS, "check SIDECAR_NATS_URL, and that the server runs"),
     (StoreDenied, NATS_DENIED, LOGIN),
@@ -47,6 +48,7 @@ def serving(settings: Settings, work: Callable[[], Awaitable[T]]) -> T:
         parse_allow(settings.egress_allow)
     except ValueError as error:
         raise stop(SETTINGS, str(error), "check SIDECAR_EGRESS_ALLOW") from error
+    credentials_file(settings)
     gc.freeze()  # all that was imported; what is made from here on is looked through once, when it serves
     with starting():
         return anyio.run(work, backend_options={"use_uvloop": platform.python_implementation() == "CPython"})

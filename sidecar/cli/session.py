@@ -29,7 +29,7 @@ from sidecar.cli.failure import (
 )
 from sidecar.key_places import KeyPlaces, places_in_production, places_on_a_laptop
 from sidecar.model import Reason, SideEffect
-from sidecar.ports import BusDenied, BusError, Message, NoResponders
+from sidecar.ports import BusDenied, BusError, LoginRefused, Message, NoResponders
 from sidecar.settings import Settings, SettingsError, load_settings
 from sidecar.wire import header
 from sidecar.wire.subject import CatalogAddress, catalog_subject
@@ -41,6 +41,7 @@ DEFAULT = "default"
 START = "sidecar dev"
 RIGHTS = "`sidecar setup --permissions` prints what each role may do, and its inbox"
 LOGIN = f"use a login that may: {RIGHTS}"
+KNOWN_LOGIN = "check the login: user and password in SIDECAR_NATS_URL, or the file of SIDECAR_NATS_CREDS"
 INBOX = f"set SIDECAR_INBOX_PREFIX to the inbox of this login: {RIGHTS}"
 SANDBOX = "sandbox"  # the folder of the data directory in which `dev --sandbox` keeps its own
 
@@ -120,8 +121,15 @@ def _either(data_dir: Path) -> Stopped:
 
 
 def credentials_file(settings: Settings) -> Path | None:
-    """The `.creds` file of the settings."""
-    return Path(settings.nats_creds).expanduser() if settings.nats_creds else None
+    """The `.creds` file of the settings. Stopped where it cannot be read."""
+    if not settings.nats_creds:
+        return None
+    file = Path(settings.nats_creds).expanduser()
+    try:
+        with file.open("rb"):
+            return file
+    except OSError as error:
+        raise stop(SETTINGS, f"SIDECAR_NATS_CREDS: {file} cannot be read: {error.strerror}") from error
 
 
 @asynccontextmanager
@@ -139,6 +147,8 @@ async def session(settings: Settings, *, quiet: bool = True) -> AsyncIterator[Se
             inbox_prefix=settings.inbox_prefix,
             timeout=limit,
         )
+    except LoginRefused as error:
+        raise stop(NATS_DENIED, str(error), KNOWN_LOGIN) from error
     except BusDenied as error:
         raise stop(NATS_DENIED, str(error), INBOX) from error
     except BusError as error:

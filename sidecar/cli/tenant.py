@@ -120,7 +120,7 @@ async def _delete(settings: Settings, tenant: str) -> Deleted:
         others += await _forgotten(nats, QUEUE_STREAM, f"{nats.prefix}.queue.{encode_token(tenant)}")
         others += await _forgotten(nats, LATER_STREAM, f"{nats.prefix}.later.{encode_token(tenant)}.>")
     left = left_here(settings, tenant)
-    if not (found or credentials or flows or durable or others or left):  # an event tells that we asked
+    if not (found or unrevoked or credentials or flows or durable or others or left):  # an event tells that we asked
         detail = f"nothing was kept of tenant {tenant!r} but events of its trace, which are gone"
         raise stop(UNKNOWN_TENANT, detail, "check the name; nothing lists the tenants that there are")
     return Deleted(

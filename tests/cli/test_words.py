@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from sidecar.model import VERSION
-from tests.cli.conftest import Command
+from tests.cli.conftest import Command, Served
 
 LIGHT = """
 import sys
@@ -139,6 +139,25 @@ def test_a_server_that_is_away_is_told_without_its_password(sidecar: Command) ->
     assert result.exit_code == 69
     assert "could not connect to NATS at nats://127.0.0.1:1" in result.stderr
     assert "hunter2" not in result.stderr
+
+
+@pytest.mark.parametrize("command", [["provider", "list"], ["run"]])
+def test_a_login_that_nats_does_not_take(sidecar: Command, served: Served, command: list[str]) -> None:
+    """It is no server that is away: the settings of the login are named."""
+    address = served.url.rpartition("@")[2]
+    result = sidecar(*command, env={"SIDECAR_NATS_URL": f"nats://joe:hunter2@{address}"})
+    assert result.exit_code == 77
+    assert "NATS_DENIED" in result.stderr
+    assert "the login: user and password in SIDECAR_NATS_URL" in result.stderr
+    assert "hunter2" not in result.stderr
+
+
+@pytest.mark.parametrize("command", [["provider", "list"], ["run"]])
+def test_a_credentials_file_that_is_not_there(beside: Command, served: Served, command: list[str]) -> None:
+    """The setting is named, also beside a `sidecar dev` that runs."""
+    result = beside(*command, env={"SIDECAR_NATS_CREDS": "/nosuch"})
+    assert result.exit_code == 64
+    assert "SIDECAR_NATS_CREDS: /nosuch cannot be read: No such file or directory" in result.stderr
 
 
 @pytest.mark.parametrize("command", [["call", "acme.items.list"], ["provider", "list"], ["run"], ["dev"]])

@@ -15,10 +15,10 @@ from nats.aio.client import Server
 
 from sidecar.adapters.nats_bus import NatsBus, connect
 from sidecar.adapters.nats_client import next_server
-from sidecar.adapters.nats_events import BusEvent
+from sidecar.adapters.nats_events import BusEvent, plain
 from sidecar.adapters.nats_server import embedded_server
 from sidecar.adapters.nats_url import parse_url, shown
-from sidecar.ports import BusDenied, BusError, Message
+from sidecar.ports import BusDenied, BusError, LoginRefused, Message
 from tests.fixtures_nats import configured, frozen, until
 
 pytestmark = pytest.mark.anyio
@@ -51,7 +51,7 @@ async def test_a_silent_server_is_told_in_time() -> None:
 async def test_a_wrong_password_is_told_at_once_and_never_shown(nats_url: str) -> None:
     """A refusal does not wait for the time limit, and the text holds no password."""
     address = nats_url.rpartition("@")[2]
-    with anyio.fail_after(3), pytest.raises(BusError, match=r"(?i)authorization violation") as refused:
+    with anyio.fail_after(3), pytest.raises(LoginRefused, match=r"(?i)authorization violation") as refused:
         await connect(f"nats://sidecar:hunter2@{address}", timeout=60)
     assert "hunter2" not in str(refused.value)
     assert address in str(refused.value)
@@ -93,6 +93,20 @@ async def test_no_piece_of_a_password_is_shown(url: str) -> None:
     with pytest.raises(BusError, match=r"not a NATS URL \(percent-encode # / \? , in the password\)") as refused:
         await connect(url)
     assert not any(piece in f"{refused.value} {shown(url)}" for piece in ("SECRET", "PW", "u:"))
+
+
+@pytest.mark.parametrize(
+    ("said", "shown_as"),
+    [
+        ("nats: 'Authorization Violation'", "Authorization Violation"),
+        ("'nats://a' is not a URL", "'nats://a' is not a URL"),
+        ("it is not 'a'", "it is not 'a'"),
+        ("'", "'"),
+    ],
+)
+def test_quotes_are_taken_off_in_pairs(said: str, shown_as: str) -> None:
+    """What nats-py puts around words of the server goes, what is part of a sentence stays."""
+    assert plain(Exception(said)) == shown_as
 
 
 async def test_missing_credentials_are_told(nats_url: str, tmp_path: Path) -> None:
