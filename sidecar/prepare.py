@@ -16,7 +16,7 @@ from sidecar.catalogue.validate import nearest, validate
 from sidecar.core.base_url import connection_url
 from sidecar.core.plan import Plan, Plans
 from sidecar.core.quota.demand import caller_of
-from sidecar.core.refusal import access_mismatch, moved, unknown_operation, unusable
+from sidecar.core.refusal import access_mismatch, found_late, moved, unknown_operation, unusable
 from sidecar.credential import Credential
 from sidecar.model import Call, Failure, Reason, Request
 from sidecar.ports import Clock
@@ -91,7 +91,8 @@ class Preparation:
     async def load(self, call: Call) -> Credential | Failure:
         """The credential of the call's connection, found before its deadline."""
         left = max(0.0, call.deadline - self._clock.now())
-        return await self._credentials.load(call.tenant, call.connection, call.provider, within=left)
+        found = await self._credentials.load(call.tenant, call.connection, call.provider, within=left)
+        return found_late(found) if isinstance(found, Failure) else found
 
     async def again(self, run: Run) -> Failure | None:
         """Before a further attempt: the connection may have been disabled or given another credential meanwhile."""

@@ -36,6 +36,16 @@ def out_of_time(waited: float) -> Failure:
     return Failure(reason=Reason.BEFORE_SEND, detail=detail)
 
 
+def found_late(failure: Failure) -> Failure:
+    """What the search for a credential failed with, told as the caller's deadline where that ended it: a store that was
+    given no time is not away.
+    """
+    if failure.reason is not Reason.STORE_UNAVAILABLE or not isinstance(failure.cause, TimeoutError):
+        return failure
+    detail = "the deadline passed before anything was sent: the credential had not been found by then"
+    return Failure(reason=Reason.BEFORE_SEND, detail=detail, cause=failure.cause)
+
+
 def unknown_operation(call: Call, close_by: str | None) -> Failure:
     asked = f"{call.provider} has no operation {call.operation}"
     detail = f"{asked}; did you mean {close_by}?" if close_by else asked

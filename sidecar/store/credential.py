@@ -86,7 +86,8 @@ class CredentialStore:
                 return refusal
             with anyio.move_on_after(within):
                 return await self._read(tenant, connection, provider)
-            return Failure(reason=Reason.STORE_UNAVAILABLE, detail=f"{BUCKET} did not answer before the deadline")
+            detail = f"{BUCKET} did not answer within {within:.3g} s"
+            return Failure(reason=Reason.STORE_UNAVAILABLE, detail=detail, cause=TimeoutError())
         cached.used = now
         self._cache.move_to_end(key)
         if now - cached.asked >= FRESH_SECONDS:

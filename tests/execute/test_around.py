@@ -123,7 +123,7 @@ async def test_a_store_that_hangs_does_not_outlive_the_deadline() -> None:
     began = time.perf_counter()
     failure = await house.failure(timeout=0.05)
     assert time.perf_counter() - began < 1
-    assert failure.reason is Reason.STORE_UNAVAILABLE
+    assert failure.reason is Reason.BEFORE_SEND
     assert failure.side_effect is SideEffect.NONE
     assert house.sender.sent == []
 

@@ -43,6 +43,13 @@ class DeafStore(Connections):
         return await super().load(tenant, connection, provider, within=within)
 
 
+class LateStore(Connections):
+    """Gives up after the time that it was given."""
+
+    async def load(self, tenant: str, connection: str, provider: str, *, within: float) -> Credential | Failure:
+        return Failure(reason=Reason.STORE_UNAVAILABLE, detail="it did not answer", cause=TimeoutError())
+
+
 class DeafLog(EventLog):
     async def handed_over(self) -> bool:
         await anyio.sleep_forever()
@@ -62,6 +69,7 @@ async def ended(here: House, operation: str) -> Failure:
     ("parts", "operation", "reason", "side_effect"),
     [
         pytest.param({"store": DeafStore()}, WRITE, Reason.BEFORE_SEND, NONE, id="the store hangs"),
+        pytest.param({"store": LateStore()}, WRITE, Reason.BEFORE_SEND, NONE, id="the store had no time"),
         pytest.param({"trace": DeafLog()}, WRITE, Reason.BEFORE_SEND, NONE, id="NATS takes nothing"),
         pytest.param({"network": DeafSender()}, WRITE, Reason.OUTCOME_UNKNOWN, UNKNOWN, id="the exchange hangs"),
         pytest.param({"network": DeafSender()}, READ, Reason.OUTCOME_UNKNOWN, NONE, id="the exchange of a read hangs"),

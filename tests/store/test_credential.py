@@ -290,6 +290,13 @@ async def test_an_unknown_credential_without_the_store(store: CredentialStore, m
     assert reason_of(await store.set_status(*WHO, Status.DISABLED)) is Reason.STORE_UNAVAILABLE
 
 
+async def test_an_unknown_credential_without_any_time(store: CredentialStore) -> None:
+    """A store that is not waited for says nothing of itself: the failure's cause is the time that was given."""
+    found = await store.load(*WHO, within=0.0)
+    assert isinstance(found, Failure)
+    assert isinstance(found.cause, TimeoutError)
+
+
 async def test_memory_is_bounded(memory: MemoryStore, clock: ManualClock) -> None:
     """Of more connections than fit those used last are kept."""
     store = CredentialStore(memory, KEYS, clock, DICE, capacity=2)
