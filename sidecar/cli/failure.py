@@ -182,8 +182,13 @@ def failure_text(failure: CommandFailure, paint: Paint = unpainted) -> str:
 def _verdict(failure: CommandFailure) -> str:
     if failure.side_effect == SideEffect.UNKNOWN:
         return "unknown"
-    unsent = failure.attempts == 0 and failure.side_effect == SideEffect.NONE
+    unsent = not _was_sent(failure) and failure.side_effect == SideEffect.NONE
     return "refused" if unsent and exit_code(failure) in {64, 66} else "failed"
+
+
+def _was_sent(failure: CommandFailure) -> bool:
+    """Whether the provider was asked: by the call's attempts, or to see what it says of a credential."""
+    return failure.attempts > 0 or failure.provider_status is not None
 
 
 def _what_happened(failure: CommandFailure) -> str:
@@ -193,7 +198,7 @@ def _what_happened(failure: CommandFailure) -> str:
         case SideEffect.DONE:
             return "it was done at the provider"
         case SideEffect.NONE if failure.reason not in LOCAL or failure.reason in SURELY_UNSENT:
-            return "nothing was changed" if failure.attempts else "nothing was sent"
+            return "nothing was changed" if _was_sent(failure) else "nothing was sent"
         case _:
             return ""
 
@@ -207,7 +212,7 @@ def _facts(failure: CommandFailure) -> list[tuple[str, str]]:
         *([f"request id {plain(failure.provider_request_id, 100)}"] if failure.provider_request_id else []),
         *([counted(failure.attempts, "attempt")] if failure.attempts else []),
     ]
-    if said and failure.attempts:
+    if said and _was_sent(failure):
         facts.append((plain(failure.provider or "provider", 20), ", ".join(said)))
     if failure.bucket:
         facts.append(("bucket", plain(failure.bucket)))

@@ -84,7 +84,7 @@ def test_a_code_that_nobody_knows_is_a_defect() -> None:
 
 def test_every_exit_code_is_documented() -> None:
     """The help of the commands names each number."""
-    for number in (0, 64, 66, 69, 70, 75, 76, 77):
+    for number in (0, 64, 66, 69, 70, 74, 75, 76, 77):
         assert f"\n  {number:<3} " in EXIT_CODES
 
 
@@ -122,6 +122,10 @@ def test_what_a_command_stops_for_has_the_same_shape(reason: str) -> None:
         (
             {"code": "NOT_FOUND", "reason": "PROVIDER_NOT_FOUND", "attempts": 1},
             "failed    NOT_FOUND / PROVIDER_NOT_FOUND           nothing was changed",
+        ),
+        (  # of an account that was tried before it is stored: no attempt of a call
+            {"code": "UNAUTHENTICATED", "reason": "CREDENTIAL_REJECTED", "provider_status": 401},
+            "failed    UNAUTHENTICATED / CREDENTIAL_REJECTED    nothing was changed",
         ),
         (
             {"code": "UNKNOWN", "reason": "OUTCOME_UNKNOWN", "attempts": 1, "side_effect": "unknown"},
