@@ -8,7 +8,7 @@ import msgspec
 
 from sidecar.auth.endpoint import TokenEndpoint
 from sidecar.auth.issue import failure_of, spent, used_up, with_tokens
-from sidecar.auth.kind import check_fields, is_issued, kind_of
+from sidecar.auth.kind import check_fields, is_issued, kind_of, unknown_names
 from sidecar.auth.token_answer import Granted, Refused
 from sidecar.catalogue.kind_mistakes import kept_names
 from sidecar.catalogue.own_limits import own_limits
@@ -24,6 +24,7 @@ from sidecar.secret import Secret
 from sidecar.store.credential import CredentialStore, Revised
 from sidecar.verify import Verification
 from sidecar.wire.subject import AdminAddress
+from sidecar.wire.unknown import told_without_names
 
 ISSUE_SECONDS = 20.0
 LOST = "the provider took the refresh token and gave another, which could not be stored: allow access again"
@@ -198,11 +199,12 @@ def _wrong_kept(auth: Auth, kept: Mapping[str, str]) -> list[Problem]:
     """What is wrong with the values of an account, without them."""
     known = tuple(sorted(kept_names((auth,))))
     return [
-        Problem(f"/kept/{name}", "is not a value that stays with a connection of this kind", known)
-        if name not in known
-        else Problem(f"/kept/{name}", "is empty, too long, or has a character that no URL or header can carry")
-        for name, text in kept.items()
-        if name not in known or not may_be_kept(text)
+        *unknown_names("/kept", kept, known, "stay with a connection of this kind"),
+        *(
+            Problem(f"/kept/{name}", "is empty, too long, or has a character that no URL or header can carry")
+            for name, text in kept.items()
+            if name in known and not may_be_kept(text)
+        ),
     ]
 
 
@@ -210,7 +212,6 @@ def _decode(payload: bytes) -> ImportRequest | Failure:
     try:
         return msgspec.json.decode(payload or b"{}", type=ImportRequest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        # A validation error of msgspec names places and types, never values.
-        detail = str(error) if isinstance(error, msgspec.ValidationError) else "the payload is not JSON"
+        detail = told_without_names(error, ImportRequest, "the payload")
         shape = '{"kind": "...", "fields": {"name": "value"}, "base_url": "..."}'
         return Failure(reason=Reason.MALFORMED, detail=f"{detail}; send {shape}")

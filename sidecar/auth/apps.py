@@ -14,6 +14,7 @@ import msgspec
 from sidecar.ports import AppFileError, AppFiles
 from sidecar.secret import Secret
 from sidecar.wire.subject import encode_token
+from sidecar.wire.unknown import told_without_names
 
 GOOGLE = ("installed", "web")  # https://developers.google.com/api-client-library/dotnet/guide/aaa_client_secrets
 
@@ -110,8 +111,7 @@ def read_app(content: bytes, name: str) -> App:
         else:
             written = msgspec.json.decode(content, type=_Written)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        # A validation error of msgspec names places and types, never values.
-        why = str(error) if isinstance(error, msgspec.ValidationError) else "it is not JSON"
+        why = told_without_names(error, _Written, "it")
         raise AppFileError(f"app file {name}: {why}; it says client_id and client_secret") from None
     secrets = ((written.client_secret,) if written.client_secret else ()) + written.client_secrets
     for text in (written.client_id, *secrets):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeGuard, get_args
 
 from sidecar.kinds import (
@@ -102,11 +102,7 @@ def check_fields(kinds: Sequence[Auth], kind: str | None, fields: Mapping[str, s
         return _refused((problem,))
     known = (*fields_of(auth), *optional_fields_of(auth))
     problems = [Problem(f"/fields/{name}", "is required") for name in _missing(auth, fields)]
-    problems += [
-        Problem(f"/fields/{name}", f"is not a field of {kind_of(auth)}; fields are: {', '.join(known)}", known)
-        for name in fields
-        if name not in known
-    ]
+    problems += unknown_names("/fields", fields, known, f"are fields of {kind_of(auth)}")
     for name in known:
         wrong = _wrong(auth, name, fields.get(name, ""))
         if wrong is not None:
@@ -125,6 +121,15 @@ def _missing(auth: Auth, fields: Mapping[str, str]) -> list[str]:
     missing = [name for name in fields_of(auth) if not fields.get(name)]
     one_is_empty = isinstance(auth, Basic) and len(missing) == 1 and missing[0] in fields
     return [] if one_is_empty else missing
+
+
+def unknown_names(place: str, given: Iterable[str], known: tuple[str, ...], what: str) -> list[Problem]:
+    """That names beside a secret are none that are known: how many, not which. The secret may have slipped to there."""
+    number = sum(name not in known for name in given)
+    if number == 0:
+        return []
+    some = "a name that is" if number == 1 else f"{number} names that are"
+    return [Problem(place, f"has {some} not known; those that {what}: {', '.join(known) or 'none'}", known)]
 
 
 def _wrong(auth: Auth, name: str, text: str) -> str | None:

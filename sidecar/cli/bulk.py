@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio
 import msgspec
 
+from sidecar.auth.kind import KINDS
 from sidecar.cli.account import Connection, admin
 from sidecar.cli.bulk_rows import NoRows, Reading, Row, rows
 from sidecar.cli.failure import NO_FILE, USAGE, Stopped, stop
@@ -127,7 +128,10 @@ def fitted(row: Row, served: Served | None, known: Sequence[str]) -> Row:
     kinds = {item.kind: item for item in served.auth}
     if row.kind is not None:
         if row.kind not in kinds:
-            return _unfit(row, f"{served.name} takes no credential of kind {row.kind}; kinds are: {', '.join(kinds)}")
+            is_kind = row.kind in KINDS.values()  # another word beside a secret may be one
+            problem = f"takes no credential of {f'kind {row.kind}' if is_kind else 'the kind that the row names'}"
+            shown = row if is_kind else msgspec.structs.replace(row, kind=None)
+            return _unfit(shown, f"{served.name} {problem}; kinds are: {', '.join(kinds)}")
         return row
     if set(row.fields) == {ONE_SECRET}:
         single = next((item for item in served.auth if len(item.fields) == 1 and item.kind != "oauth2"), None)

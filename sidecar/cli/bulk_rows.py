@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from sidecar.wire.subject import NAME, is_name
+from sidecar.wire.unknown import told_without_names
 
 NANGO, JSONL = "nango", "jsonl"
 FORMATS = (NANGO, JSONL)
@@ -83,9 +84,8 @@ def _lines(text: str, reading: Reading) -> Iterator[Row]:
             continue
         try:
             read = msgspec.json.decode(line, type=_Line)
-        except msgspec.DecodeError as error:
-            why = str(error) if isinstance(error, msgspec.ValidationError) else "it is not JSON"
-            yield Row(number=number, problem=why)
+        except (msgspec.DecodeError, RecursionError) as error:
+            yield Row(number=number, problem=told_without_names(error, _Line, "it"))
             continue
         yield _named(
             Row(

@@ -112,15 +112,16 @@ TWO_KINDS = [{"kind": "bearer"}, {"kind": "basic"}]
         pytest.param(b'{"fields": {"token": "' + CANARY.encode() + b"\xff" + b'"}}', "MALFORMED", [], id="not UTF-8"),
         pytest.param({"fields": {"token": [CANARY]}}, "MALFORMED", [], id="wrong type"),
         pytest.param({"fields": {"token": CANARY}, "verfy": True}, "MALFORMED", [], id="unknown key"),
+        pytest.param({"fields": {"token": "t"}, CANARY: 1}, "MALFORMED", [], id="a secret as a key"),
+        pytest.param({"fields": {CANARY: "x", "token": "t"}}, "VALIDATION", ["/fields"], id="a secret as a name"),
+        pytest.param({"fields": {"token": "t"}, "kept": {CANARY: "x"}}, "VALIDATION", ["/kept"], id="as a kept one"),
         pytest.param({"fields": {"token": CANARY}, "kind": "oauth"}, "VALIDATION", ["/kind"], id="wrong kind"),
         pytest.param({"fields": {}}, "VALIDATION", ["/fields/token"], id="no field"),
         pytest.param({"fields": {"token": ""}}, "VALIDATION", ["/fields/token"], id="empty"),
         pytest.param({"fields": {"token": f"{CANARY}\r\nx: y"}}, "VALIDATION", ["/fields/token"], id="line break"),
         pytest.param({"fields": {"token": f"{CANARY}é"}}, "VALIDATION", ["/fields/token"], id="not ASCII"),
         pytest.param({"fields": {"token": f" {CANARY}"}}, "VALIDATION", ["/fields/token"], id="white space"),
-        pytest.param(
-            {"fields": {"tokn": CANARY}}, "VALIDATION", ["/fields/token", "/fields/tokn"], id="all problems told"
-        ),
+        pytest.param({"fields": {"tokn": CANARY}}, "VALIDATION", ["/fields", "/fields/token"], id="all problems told"),
         pytest.param(
             {"kind": "basic", "fields": {"username": f"a:{CANARY}", "password": ""}},
             "VALIDATION",
@@ -139,7 +140,7 @@ TWO_KINDS = [{"kind": "bearer"}, {"kind": "basic"}]
         pytest.param(
             {"fields": {"tokn": CANARY}, "base_url": "ftp://x"},
             "VALIDATION",
-            ["/base_url", "/fields/token", "/fields/tokn"],
+            ["/base_url", "/fields", "/fields/token"],
             id="fields and base_url",
         ),
     ],

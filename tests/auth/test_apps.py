@@ -99,6 +99,7 @@ def test_the_forms_of_a_file(body: dict[str, Any], app: App) -> None:
         b"{}",
         json.dumps({"client_secret": CANARY}).encode(),
         json.dumps({"client_id": CANARY, "client_secrt": CANARY}).encode(),
+        json.dumps({"client_id": "id", CANARY: ""}).encode(),
         json.dumps({"client_id": "", "client_secret": CANARY}).encode(),
         json.dumps({"client_id": "id", "client_secret": f"{CANARY}\n"}).encode(),
         json.dumps({"client_id": "id", "client_secret": 7}).encode(),

@@ -78,6 +78,24 @@ def test_rows_that_cannot_work(document: dict[str, Any], told: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "line", [f'{{"{CANARY}": 1}}', f'{{"connection": 1, "{CANARY}": 1}}', f"{{{CANARY}}}", "[" * 9999]
+)
+def test_a_line_shows_nothing_of_what_it_holds(line: str) -> None:
+    """Not the name of a field either: a secret slips to there."""
+    [row] = rows(line, JSONL)
+    assert row.problem
+    assert CANARY not in row.problem
+
+
+def test_a_kind_that_is_none_is_not_shown() -> None:
+    """It stands beside the secret."""
+    served = Served(name="acme", title="Acme", auth=(Kind(kind="bearer", fields=("token",)),))
+    row = fitted(Row(number=1, connection="a", provider="acme", kind=CANARY, fields={"token": "t"}), served, ["acme"])
+    assert row.problem == "acme takes no credential of the kind that the row names; kinds are: bearer"
+    assert row.kind is None
+
+
+@pytest.mark.parametrize(
     ("theirs", "names", "ours"),
     [("google-mail", {}, "gmail"), ("some-thing", {}, "some_thing"), ("hubspot", {"hubspot": "crm"}, "crm")],
 )
