@@ -1,10 +1,11 @@
 """One run of a nats-server that cannot outlive us, however we end: kill -9 included, on Linux and macOS.
 
-A watchdog, a few lines of sh, reads a pipe of which only we hold the other end. The server's own shell writes its pid
-into that pipe and then becomes the server, so from its first moment the watchdog knows whom to stop. At the end of the
-pipe it stops the server. Should the watchdog be killed, another takes over (`watch`); should it be killed together with
-us, the server still holds a lock that the next start finds (`stop_orphan`). All run in sessions of their own: Ctrl-C in
-a terminal reaches us alone, and we stop the server after the sidecar drained.
+A watchdog, a few lines of sh, reads a pipe of which only we hold the other end. As soon as there is a server we write
+its pid into that pipe, so the watchdog knows whom to stop; at the end of the pipe it stops the server. The server is
+never given that end, not even for a moment: uvloop leaves a copy of what it hands over open. Should the watchdog be
+killed, another takes over (`watch`); should it be killed together with us, the server still holds a lock that the next
+start finds (`stop_orphan`). All run in sessions of their own: Ctrl-C in a terminal reaches us alone, and we stop the
+server after the sidecar drained.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ kill -TERM "$server" 2>/dev/null
 for _ in 1 2 3 4 5; do sleep 1; kill -0 "$server" 2>/dev/null || exit 0; done
 kill -KILL "$server" 2>/dev/null
 """
-LAUNCH = 'umask 077; echo "$$"; log=$1; shift; exec "$@" >>"$log" 2>&1'
+LAUNCH = 'umask 077; log=$1; shift; exec "$@" >>"$log" 2>&1'
 STOP_SECONDS = 5.0
 
 
@@ -99,11 +100,13 @@ async def start(program: Path, config: Path, log_file: Path, lock: int) -> Serve
             process = await anyio.open_process(
                 ["/bin/sh", "-c", LAUNCH, "sh", str(log_file), str(program), "-c", str(config)],
                 stdin=subprocess.DEVNULL,
-                stdout=writer,
+                stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 pass_fds=(lock,),
                 start_new_session=True,
             )
+            with contextlib.suppress(BrokenPipeError):  # the watchdog was killed already: `watch` puts another there
+                os.write(writer, f"{process.pid}\n".encode())
         except BaseException:
             os.close(writer)  # which ends the watchdog
             raise

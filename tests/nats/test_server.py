@@ -32,7 +32,7 @@ async def main():
         sibling = subprocess.Popen(["sleep", "60"], close_fds=False, start_new_session=True, stdout=subprocess.DEVNULL)
         print(server.process.pid, server.process.watchdog_pid, sibling.pid, flush=True)
         await anyio.sleep_forever()
-anyio.run(main)
+anyio.run(main, backend_options={"use_uvloop": True})  # as in production: it leaves more open in its children
 """
 
 
@@ -210,6 +210,16 @@ async def test_ends_with_a_parent_that_was_killed(child: tuple[subprocess.Popen[
     await ended(watchdog)
 
 
+async def test_a_server_that_never_gets_ready_ends_with_its_parent(tmp_path: Path) -> None:
+    """SIGTERM while it is waited for ends it too."""
+    pid = tmp_path / "pid"
+    slow = _program(tmp_path / "bin", f"[ $1 = --version ] && echo v2.99.0 || {{ echo $$ >{pid}; exec sleep 60; }}")
+    with _dev(tmp_path / "data", slow.parent) as process:
+        await until(lambda: pid.is_file() and pid.read_text().endswith("\n"))
+        process.terminate()
+    await ended(int(pid.read_text()))
+
+
 async def test_ends_with_its_parent_after_the_watchdog_was_killed(
     child: tuple[subprocess.Popen[str], int, int], tmp_path: Path
 ) -> None:
@@ -241,6 +251,11 @@ async def test_ctrl_c_reaches_the_parent_alone(child: tuple[subprocess.Popen[str
     """Server and watchdog are in process groups of their own, so a terminal's signals pass them by."""
     process, server, watchdog = child
     assert len({os.getpgid(process.pid), os.getpgid(server), os.getpgid(watchdog)}) == 3
+
+
+def _dev(data_dir: Path, first: Path) -> subprocess.Popen[bytes]:
+    words = [sys.executable, "-m", "sidecar", "dev", "--data-dir", str(data_dir)]
+    return subprocess.Popen(words, env={**os.environ, "PATH": f"{first}:{os.environ['PATH']}"})
 
 
 def _program(folder: Path, script: str) -> Path:
