@@ -25,7 +25,7 @@ from sidecar.cli.doctor_line import Line, fail, ok, warn
 from sidecar.cli.doctor_room import room_lines
 from sidecar.cli.failure import Stopped
 from sidecar.cli.session import RIGHTS, Session, decoded
-from sidecar.core.egress import EgressAllow, blocked, literal
+from sidecar.core.egress import EgressAllow, blocked, is_metadata, literal
 from sidecar.micro import NAME
 from sidecar.model import VERSION, Reason
 from sidecar.ports import BusError, Message, StoreDenied, StoreUnavailable
@@ -240,6 +240,8 @@ async def address_line(url: str, allow: EgressAllow) -> Line | None:
         why = blocked(address, port, allow, host=name, clear_text=parts.scheme == "http")
         if why is not None:
             mend = f"add {host}:{port} to SIDECAR_EGRESS_ALLOW of the sidecar, if that server is yours"
+            if is_metadata(address):
+                mend = "correct the server of the connection, or revoke it: nobody's API is at such an address"
             return warn("egress", f"{url} may not be called: {why}", mend)
     return None
 

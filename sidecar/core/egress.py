@@ -55,6 +55,18 @@ REFUSED: tuple[tuple[Network, str], ...] = tuple(
         ("ff00::/8", "multicast (RFC 4291)"),
     )
 )
+# Where clouds answer whoever asks from a machine of theirs, with its credentials: no server of anybody's is there.
+METADATA: tuple[Network, ...] = tuple(
+    ip_network(network)
+    for network in (
+        "169.254.0.0/16",
+        "fe80::/10",
+        "100.100.100.200/32",  # https://www.alibabacloud.com/help/en/ecs/user-guide/view-instance-metadata
+        "168.63.129.16/32",
+        "192.0.0.192/32",
+        "fd00:ec2::254/128",  # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html
+    )
+)
 GLOBAL_IPV6 = ip_network("2000::/3")  # all global unicast that IANA has handed out (RFC 4291 section 2.4)
 
 HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*")
@@ -98,6 +110,15 @@ def blocked(address: str, port: int, allow: EgressAllow, *, host: str = "", clea
     if ip.version == IPV6 and ip not in GLOBAL_IPV6:
         return f"{ip} is outside the global unicast addresses {GLOBAL_IPV6}"
     return None
+
+
+def is_metadata(address: str) -> bool:
+    """Whether it is link-local, or a cloud's metadata service: never to be named in the egress list."""
+    ip = _address(address)
+    if ip is None:
+        return False
+    mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
+    return any((mapped or ip) in network for network in METADATA)
 
 
 def literal(host: str) -> str | None:
