@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 
 import httpx
 import msgspec
@@ -13,7 +14,7 @@ from sidecar.core.outcome import outcome
 from sidecar.core.redact import redact_failure
 from sidecar.core.refusal import echoing
 from sidecar.guard import Guard
-from sidecar.log import defect
+from sidecar.log import Defect, defect
 from sidecar.model import Access, Call, Failure, Outcome, Reason, SideEffect, Success
 from sidecar.pacing import Pacing
 from sidecar.ports import Clock, HttpSender
@@ -102,13 +103,14 @@ def bug(call: Call, run: Run | None, error: Exception) -> Failure:
     side_effect = run.side_effect if run else SideEffect.NONE
     if isinstance(error, HookFailed):
         detail = f"{error}; the sidecar's log names call {call.call_id}"
-        return Failure(reason=Reason.BUG, detail=detail, side_effect=side_effect, cause=error)
+        return Failure(reason=Reason.BUG, detail=detail, side_effect=side_effect, cause=error.with_traceback(None))
     _, words, trace = defect(error, run.secrets if run else ())
+    places = [f" ({frame.filename}, line {frame.lineno})" for frame in traceback.extract_tb(trace)[-1:]]
     return Failure(
         reason=Reason.BUG,
         detail=f"a defect of the sidecar ended this call; its log names call {call.call_id}",
         side_effect=side_effect,
-        cause=words.with_traceback(trace),
+        cause=Defect("".join((str(words), *places))),
     )
 
 
@@ -116,6 +118,6 @@ def _log(call: Call, run: Run | None, error: Exception) -> None:
     """Log a defect without the secrets that its words may hold; of a hook, what it raised itself."""
     met, raised = "a defect", error
     if isinstance(error, HookFailed):
-        met = str(error)
+        met = f"{error} ({error.place})"
         raised = error.__cause__ if isinstance(error.__cause__, Exception) else error
     log.error("call %s met %s", call.call_id, met, exc_info=defect(raised, run.secrets if run else ()))

@@ -228,7 +228,7 @@ def explain(provider: Provider, response: httpx.Response) -> tuple[Explained, Ho
         try:
             return provider.explain(response.status_code, headers, known), None
         except HookFailed as error:
-            failed = error
+            failed = error.with_traceback(None)
     errors = provider.manifest.errors
     return Explained(dig_text(known, errors.code), dig_text(known, errors.message)), failed
 

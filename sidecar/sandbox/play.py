@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import traceback
 from base64 import b64encode
 from collections.abc import Iterator
 
@@ -164,10 +163,7 @@ def _why(failure: Failure) -> str:
     cause = failure.cause
     if failure.reason is not Reason.BUG or cause is None:
         return failure.detail
-    if isinstance(cause, HookFailed):
-        return str(cause)
-    places = [f" ({frame.filename}, line {frame.lineno})" for frame in traceback.extract_tb(cause.__traceback__)]
-    return f"{cause}{places[-1] if places else ''}"
+    return str(cause)
 
 
 def _output_mistakes(case: Case, outcome: Success) -> Iterator[str]:
