@@ -11,6 +11,7 @@ from sidecar.auth.kind import fields_of, kind_of, optional_fields_of
 from sidecar.catalogue.listed_quota import ListedQuota, listed_quota
 from sidecar.catalogue.validate import nearest
 from sidecar.kinds import Auth, JwtBearer, OAuth2
+from sidecar.manifest import BaseUrl, SelfHosted, Subdomain
 from sidecar.model import Access, Failure, Outcome, Reason, Success
 from sidecar.provider import Catalogue, Operation, Provider
 from sidecar.wire.subject import CatalogAddress
@@ -46,6 +47,7 @@ class ListedProvider(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str
     docs: str | None = None
     quotas: tuple[ListedQuota, ...] = ()
+    base_url_needed: bool = False
 
 
 class ListedOperation(msgspec.Struct, frozen=True, kw_only=True):
@@ -206,6 +208,7 @@ def _provider(provider: Provider) -> ListedProvider:
         base_url=kind_of_base(provider),
         docs=manifest.docs,
         quotas=tuple(listed_quota(quota) for quota in manifest.quotas),
+        base_url_needed=_needed(manifest.base_url),
     )
 
 
@@ -213,6 +216,11 @@ def _listed_auth(auth: Auth) -> ListedAuth:
     file = auth.file if isinstance(auth, JwtBearer) else {}
     steps = auth.app if isinstance(auth, OAuth2) else ()
     return ListedAuth(kind_of(auth), fields_of(auth), optional_fields_of(auth), file, steps)
+
+
+def _needed(fact: BaseUrl) -> bool:
+    """Whether a connection without one leads nowhere."""
+    return isinstance(fact, Subdomain) or (isinstance(fact, SelfHosted) and fact.default is None)
 
 
 def kind_of_base(provider: Provider) -> str:

@@ -132,6 +132,8 @@ def one(
     chosen = chosen_kind(served, kind, read)
     if served.base_url == "subdomain" and base_url is None:
         raise stop(USAGE, f"a connection to {served.title} names its subdomain", "give --base-url SUBDOMAIN")
+    if served.base_url_needed and base_url is None and read is None:  # nobody types a secret for nothing
+        raise stop(USAGE, f"a connection to {served.title} names its server", "give --base-url URL")
     fields = ask_fields(served.title, chosen.kind, chosen.fields, chosen.file, read)
     asked: dict[str, object] = {"kind": chosen.kind, "fields": fields | _acting_for(chosen, subject)}
     return asked if base_url is None else asked | {"base_url": base_url}

@@ -55,6 +55,7 @@ class Served(msgspec.Struct, frozen=True):
     operations: int = 0
     docs: str | None = None
     quotas: tuple[Budget, ...] = ()
+    base_url_needed: bool = False
 
 
 class Listed(msgspec.Struct, frozen=True):

@@ -230,6 +230,7 @@ OF_STRUCT = {
     ("ListedAuth", "app"): "How a person makes an OAuth app at the provider, step by step.",
     ("ListedAuth", "file"): "The names that these fields have in a key file which the provider hands out.",
     ("ListedAuth", "optional"): "Names of the fields that an import of this kind may give besides.",
+    ("ListedProvider", "base_url_needed"): "Whether a connection has to say it: there is none by itself.",
     ("ListedProvider", "quotas"): "Budgets that sidecars keep before the provider's own limits.",
     ("ListedQuota", "name"): "What it is called where a call waits for it, and in the limits of a connection.",
     ("ListedQuota", "scope"): "Whose budget it is: of the `app`, of each `tenant`, `account` or `connection`.",

@@ -55,9 +55,11 @@ def test_providers_say_what_a_connection_needs() -> None:
         "base_url": "fixed",
         "docs": "https://docs.acme.example",
         "quotas": [],
+        "base_url_needed": False,
     }
     assert notes["name"] == "notes"
     assert desk["base_url"] == "subdomain"
+    assert (notes["base_url_needed"], desk["base_url_needed"]) == (False, True)
 
 
 def test_operations_are_listed_with_their_access() -> None:

@@ -125,6 +125,19 @@ def test_only_basic_has_an_empty_field(monkeypatch: pytest.MonkeyPatch) -> None:
         assert stderr.getvalue().count(b"Acme key: ") == 2
 
 
+@pytest.mark.parametrize("words", [["connection", "import", "acme"], ["connect", "acme"]])
+def test_a_server_that_is_missing_is_told_before_a_secret_is_asked_for(
+    beside: Command, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    """Nobody types a secret for nothing."""
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True, raising=False)
+    refused = beside(*words, "-c", "typed", input="test-token\n")
+    assert refused.exit_code == 64
+    assert "a connection to Acme names its server" in refused.stderr
+    assert "give      --base-url URL" in refused.stderr
+    assert "Acme token: " not in refused.stderr
+
+
 def test_without_a_terminal_nobody_is_asked(beside: Command) -> None:
     """A script that forgot the secret is told how to give it."""
     result = beside("connection", "import", "acme", "--base-url", SERVER)

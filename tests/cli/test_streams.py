@@ -38,7 +38,14 @@ def test_stdin_that_is_closed(served: Served, words: str) -> None:
     assert "stdin is closed: nothing can be read from it" in done.stderr
 
 
-@pytest.mark.parametrize("words", ["tenant delete acme", "connection import acme -c closed", "connect acme -c closed"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "tenant delete acme",
+        "connection import acme -c closed --base-url https://server.example",
+        "connect acme -c closed --base-url https://server.example",
+    ],
+)
 def test_nobody_is_asked_where_stdin_is_closed(served: Served, words: str) -> None:
     """There is no terminal, and it is said what to give instead."""
     done = shell(f"{words} <&-", served)
