@@ -78,6 +78,9 @@ class Hidden(tuple[str, ...]):  # noqa: SLOT001  # its spellings need a place
         return REDACTED
 
 
+NO_SECRETS = Hidden()
+
+
 def redact_headers(headers: Iterable[tuple[str | bytes, str | bytes]], secrets: Sequence[str] = ()) -> dict[str, str]:
     """The headers that may be shown, by lower-case name; of the others not even the value's length."""
     shown: dict[str, str] = {}
@@ -158,7 +161,9 @@ def said(content: bytes, secrets: Sequence[str] = ()) -> str | None:
 
 
 def _hidden(secrets: Sequence[str]) -> Hidden:
-    return secrets if isinstance(secrets, Hidden) else Hidden(secrets)
+    if isinstance(secrets, Hidden):
+        return secrets
+    return Hidden(secrets) if secrets else NO_SECRETS
 
 
 def _cut(text: str, hidden: Hidden) -> str:
