@@ -86,7 +86,17 @@ async def test_of_a_basic_pair_that_is_echoed() -> None:
     here = house("basic", httpx.Response(401, json={"message": f"who is {PAIRS[0]}?"}))
     ended = await here.run("items.get")
     assert_hidden(shown(here, ended))
-    assert "who is" in shown(here, ended)
+    assert "who is [redacted]?" in shown(here, ended)  # whole: the user name, too
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_of_a_failure_that_no_answer_told(kind: str) -> None:
+    """What the wire or a hook says in place of an answer is looked through as an answer is."""
+    detail = f"the request for {CANARY} was sent, and no answer came"
+    here = house(kind, *[Failure(reason=Reason.OUTCOME_UNKNOWN, detail=detail, side_effect=SideEffect.UNKNOWN)] * 3)
+    ended = await here.run("items.get")
+    assert_hidden(shown(here, ended))
+    assert "the request for [redacted] was sent" in shown(here, ended)
 
 
 @pytest.mark.parametrize("before", [70, 90, 190, 390, 790])

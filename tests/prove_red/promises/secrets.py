@@ -28,7 +28,7 @@ ROWS = (
         file="sidecar/attempt.py",
         good="            return redact_failure(result, proof.secrets)\n",
         bad="            return result\n",
-        tests=(f"{SECRET}::test_of_an_answer_that_echoes_it",),
+        tests=(f"{SECRET}::test_of_a_failure_that_no_answer_told",),
     ),
     Row(
         promise="A cursor that repeats the credential is not handed to the agent.",
