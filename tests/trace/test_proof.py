@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import anyio.lowlevel
 import pytest
 
@@ -32,26 +30,6 @@ class Losses:
 
     def __getattr__(self, name: str) -> object:
         return lambda *_: None
-
-
-class AskingBus(ScriptedBus):
-    """Keeps by which subjects answers are wanted."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.replies: list[str] = []
-
-    def publish(
-        self,
-        subject: str,
-        payload: bytes,
-        *,
-        headers: Mapping[str, str] | None = None,
-        reply: str = "",
-        later: bool = False,
-    ) -> None:
-        super().publish(subject, payload, headers=headers, reply=reply, later=later)
-        self.replies.append(reply)
 
 
 async def proof(bus: ScriptedBus, losses: Losses, patience: float = 60.0) -> Proof:
@@ -104,14 +82,14 @@ async def test_no_answer_in_time_is_none(connected: bool) -> None:
 
 async def test_what_a_call_waits_for_does_not_ask() -> None:
     """It goes by itself and at once; the next of its call speaks for it."""
-    bus, losses = AskingBus(), Losses()
+    bus, losses = ScriptedBus(), Losses()
     trace = TracePublisher(bus, "sidecar", losses)  # type: ignore[arg-type]  # of what it counts one thing is looked at
     await trace.prove("_INBOX.me")
     started, finished = call_events("a" * 36)
     assert started.access is Access.WRITE
     for event in (started, finished, finished):
         assert trace.emit(event)
-    assert bus.replies == ["", "_INBOX.me.2", "_INBOX.me.3"]
+    assert [told.reply for told in bus.published] == ["", "_INBOX.me.2", "_INBOX.me.3"]
 
 
 async def test_events_without_a_stream_are_counted(empty_bus: NatsBus) -> None:

@@ -60,6 +60,7 @@ class Published:
     subject: str
     payload: bytes
     headers: Mapping[str, str]
+    reply: str = ""
 
     @property
     def body(self) -> Any:
@@ -104,7 +105,7 @@ class ScriptedBus:
     ) -> None:
         if not self.connected:
             raise BusError("not connected")
-        self.published.append(Published(subject, payload, headers or {}))
+        self.published.append(Published(subject, payload, headers or {}, reply))
 
     async def handed_over(self) -> None:
         await anyio.lowlevel.checkpoint()
