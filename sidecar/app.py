@@ -16,6 +16,7 @@ from pathlib import Path
 import anyio
 from anyio.abc import TaskGroup
 
+from sidecar.adapters.address import bind
 from sidecar.adapters.http1_sender import Http1Sender
 from sidecar.adapters.json_schema import compile_schema
 from sidecar.adapters.nats_bus import NatsBus, connect
@@ -87,10 +88,12 @@ async def sidecar(
     catalogue: Catalogue,
     base_urls: Mapping[str, str] | None = None,
     egress_allow: tuple[str, ...] = (),
+    pages: socket.socket | None = None,
 ) -> AsyncIterator[Sidecar]:
     """Serve on this bus until the block ends; then take no more, finish what was taken, and close.
 
     `base_urls` and `egress_allow` are the sandbox's: providers that answer on loopback instead of the real ones.
+    `pages` is a laptop's: the socket of the pages to connect accounts on, bound already.
     """
     async with AsyncExitStack() as closing:
         sender = Http1Sender(allow=parse_allow((*settings.egress_allow, *egress_allow)))
@@ -109,7 +112,7 @@ async def sidecar(
         parts = wired(ground)
         lifetime = Lifetime()
         lifetime.hurry = parts.hurry
-        addresses = await _listening(closing, settings, parts, lifetime, metrics, bus)
+        addresses = await _listening(closing, settings, parts, lifetime, metrics, bus, pages)
         background = await closing.enter_async_context(anyio.create_task_group())
         closing.callback(background.cancel_scope.cancel)
         await ground.trace.prove(bus.new_inbox())
@@ -125,7 +128,13 @@ async def sidecar(
 
 
 async def _listening(
-    closing: AsyncExitStack, settings: Settings, parts: Parts, lifetime: Lifetime, metrics: Metrics, bus: NatsBus
+    closing: AsyncExitStack,
+    settings: Settings,
+    parts: Parts,
+    lifetime: Lifetime,
+    metrics: Metrics,
+    bus: NatsBus,
+    pages: socket.socket | None,
 ) -> tuple[str | None, str | None]:
     """The addresses of the operations pages and of the pages to connect accounts on, where they are wanted."""
     operations = connecting = None
@@ -133,11 +142,12 @@ async def _listening(
         from sidecar.listeners import connect_pages, operations_pages  # noqa: PLC0415  # 6 MB, 60 ms of the start
 
         if settings.operations_address is not None:
-            looked_at = operations_pages(settings.operations_address, lambda: _unready(bus, lifetime), metrics)
+            looked_at = operations_pages(bind(settings.operations_address), lambda: _unready(bus, lifetime), metrics)
             operations = await closing.enter_async_context(looked_at)
         if settings.connect_address is not None:
             consent, site = parts.connecting.consent, parts.connecting.site
-            shown = connect_pages(settings.connect_address, consent, site, settings.grace_seconds)
+            bound = pages or bind(settings.connect_address)
+            shown = connect_pages(bound, consent, site, settings.grace_seconds)
             connecting = await closing.enter_async_context(shown)
     return operations, connecting
 

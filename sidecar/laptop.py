@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -36,7 +37,6 @@ class Sandbox(Protocol):
 @asynccontextmanager
 async def development(settings: Settings, sandbox: Sandbox | None) -> AsyncIterator[tuple[Sidecar, str]]:
     """A sidecar with all it needs, and the URL of its NATS."""
-    settings = _with_pages(settings, CONNECT_ON_A_LAPTOP if sandbox is None else ANY_ADDRESS)
     folder = Path(settings.data_dir).expanduser()
     settings = msgspec.structs.replace(
         settings,
@@ -45,6 +45,10 @@ async def development(settings: Settings, sandbox: Sandbox | None) -> AsyncItera
     )
     catalogue = catalogue_of(settings)
     async with AsyncExitStack() as parts:
+        pages = None
+        if settings.public_url is None:
+            pages = parts.enter_context(_pages(CONNECT_ON_A_LAPTOP if sandbox is None else ANY_ADDRESS))
+            settings = _with_pages(settings, pages)
         url = settings.nats_url
         if url is None:
             url = (await parts.enter_async_context(embedded_server(folder, log))).url
@@ -63,22 +67,27 @@ async def development(settings: Settings, sandbox: Sandbox | None) -> AsyncItera
                 catalogue=catalogue,
                 base_urls=base_urls,
                 egress_allow=("127.0.0.1",) if sandbox else (),
+                pages=pages,
             )
         )
         yield running, url
 
 
-def _with_pages(settings: Settings, wanted: str) -> Settings:
-    """On a laptop there are pages to connect accounts on, at an address that does not change where it is free: that is
+def _pages(wanted: str) -> socket.socket:
+    """The socket of the pages to connect accounts on: at an address that does not change where it is free, as that is
     what a provider is told. The sandbox's is any: no provider knows it, and several may run at once.
+
+    It is ours from now on: somebody who starts beside us cannot be given the same.
     """
-    if settings.public_url is not None:
-        return settings
     try:
-        with bind(wanted) as free:
-            address = f"127.0.0.1:{free.getsockname()[1]}"
+        return bind(wanted)
     except AddressError:
-        with bind(ANY_ADDRESS) as free:
-            address = f"127.0.0.1:{free.getsockname()[1]}"
-        log.info("%s is taken; accounts are connected on %s", wanted, address)
+        free = bind(ANY_ADDRESS)
+        log.info("%s is taken; accounts are connected on %s:%d", wanted, *free.getsockname())
+        return free
+
+
+def _with_pages(settings: Settings, pages: socket.socket) -> Settings:
+    host, port = pages.getsockname()
+    address = f"{host}:{port}"
     return msgspec.structs.replace(settings, connect_address=address, public_url=f"http://{address}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -14,15 +15,15 @@ from sidecar.pages.listener import pages, unhurried
 
 
 @asynccontextmanager
-async def operations_pages(address: str, ready: Ready, metrics: Metrics) -> AsyncIterator[str]:
-    """Probes and figures on `host:port`; gives the address with the port really taken. Raises AddressError."""
-    async with listener(operations(ready, metrics.exposition, CONTENT_TYPE), address) as taken:
+async def operations_pages(bound: socket.socket, ready: Ready, metrics: Metrics) -> AsyncIterator[str]:
+    """Probes and figures on this socket; gives its `host:port`."""
+    async with listener(operations(ready, metrics.exposition, CONTENT_TYPE), bound) as taken:
         yield taken
 
 
 @asynccontextmanager
-async def connect_pages(address: str, consent: Consent, site: Site, grace_seconds: float) -> AsyncIterator[str]:
+async def connect_pages(bound: socket.socket, consent: Consent, site: Site, grace_seconds: float) -> AsyncIterator[str]:
     """The pages on which accounts are connected, likewise."""
     # Entered first, it ends after the listener: what a browser set going is brought to its end.
-    async with unhurried(grace_seconds) as answering, listener(pages(consent, site, answering), address) as taken:
+    async with unhurried(grace_seconds) as answering, listener(pages(consent, site, answering), bound) as taken:
         yield taken

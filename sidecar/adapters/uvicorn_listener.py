@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -9,8 +10,6 @@ from typing import Any
 import anyio
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
-
-from sidecar.adapters.address import bind
 
 DROP = "connection.drop"
 HEAD_SECONDS = (
@@ -54,14 +53,14 @@ class _Prompt(H11Protocol):
 
 @asynccontextmanager
 async def listener(
-    app: Any, address: str, *, date: bool = True, head_seconds: float = HEAD_SECONDS
+    app: Any, bound: socket.socket, *, date: bool = True, head_seconds: float = HEAD_SECONDS
 ) -> AsyncIterator[str]:
-    """The application served on `host:port` until the block ends; gives the address with the port really taken.
+    """The application served on this socket until the block ends, which closes it; gives its `host:port`.
 
     Without `date` no answer has a Date but the application's own. `head_seconds` is how long a request may take to
     arrive.
     """
-    with bind(address) as bound:
+    with bound:
         host, port = bound.getsockname()[:2]
         config = uvicorn.Config(
             app,

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from sidecar.adapters.address import bind
 from sidecar.adapters.uvicorn_listener import DROP, droppable, listener
 from sidecar.credential import Credential
 from sidecar.model import Failure, Outcome
@@ -117,7 +118,7 @@ async def sandbox(
 ) -> AsyncIterator[Sandbox]:
     """A sandbox that answers until the block ends."""
     served = Sandbox(catalogue, cases)
-    async with listener(droppable(served), address, date=False) as bound:  # an answer's Date is the case's
+    async with listener(droppable(served), bind(address), date=False) as bound:  # an answer's Date is the case's
         served.port = int(bound.rpartition(":")[2])
         yield served
 

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import anyio
 import msgspec
 import pytest
 
@@ -103,6 +104,25 @@ async def test_dev_makes_no_new_key_in_place_of_a_lost_one(tmp_path: Path) -> No
     kept.rename(file)
     async with development(settings, None):
         assert len(read_key_file(file)) == 1
+
+
+async def test_two_that_start_at_once_get_two_addresses(tmp_path: Path) -> None:
+    """Neither takes from the other the port on which its accounts are connected."""
+    addresses: set[str | None] = set()
+    both = anyio.Event()
+
+    async def one(name: str) -> None:
+        async with development(Settings(data_dir=str(tmp_path / name), grace_seconds=0), None) as (running, _):
+            addresses.add(running.connect_address)
+            if len(addresses) == 2:
+                both.set()
+            await both.wait()
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as starting:
+            starting.start_soon(one, "a")
+            starting.start_soon(one, "b")
+    assert None not in addresses
 
 
 async def stored(bus: NatsBus, settings: Settings, tenants: Sequence[str]) -> None:

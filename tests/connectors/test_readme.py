@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sidecar import kinds, manifest
+from sidecar.adapters.address import bind
 from sidecar.adapters.http1_sender import Http1Sender
 from sidecar.adapters.json_schema import compile_schema
 from sidecar.adapters.system import SystemClock, SystemRandom
@@ -189,7 +190,7 @@ class Notes:
 @pytest.fixture
 async def server() -> AsyncIterator[str]:
     """The address of a running Acme Notes."""
-    async with listener(Notes().app, "127.0.0.1:0") as address:
+    async with listener(Notes().app, bind("127.0.0.1:0")) as address:
         yield address
 
 

@@ -165,7 +165,7 @@ async def test_what_is_lost_is_counted() -> None:
 async def test_a_real_listener() -> None:
     """Served on a free port of loopback until the block ends."""
     pages = operations(ready, metrics().exposition, CONTENT_TYPE)
-    async with listener(pages, "127.0.0.1:0") as address, httpx.AsyncClient(trust_env=False) as here:
+    async with listener(pages, bind("127.0.0.1:0")) as address, httpx.AsyncClient(trust_env=False) as here:
         assert (await here.get(f"http://{address}/healthz")).text == "ok\n"
         with pytest.raises(AddressError, match="cannot listen"):
             bind(address)
@@ -188,7 +188,7 @@ async def ended(stream: anyio.abc.ByteReceiveStream) -> None:
 )
 async def test_a_request_that_never_ends_holds_no_connection(sent: bytes) -> None:
     """Whoever is slow on purpose is hung up on; the listener goes on for others."""
-    async with listener(operations(ready, bytes, CONTENT_TYPE), "127.0.0.1:0", head_seconds=0.05) as place:
+    async with listener(operations(ready, bytes, CONTENT_TYPE), bind("127.0.0.1:0"), head_seconds=0.05) as place:
         host, _, port = place.rpartition(":")
         async with await anyio.connect_tcp(host, int(port)) as slow:
             if sent:
