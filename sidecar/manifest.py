@@ -155,41 +155,71 @@ class Errors(Fact, frozen=True):
     rules: tuple[ErrorRule, ...] = ()
 
 
+Told = Literal["body", "header"]  # what the next names are of: paths of the answer, or headers
+
+
 class LinkPaging(Fact, frozen=True, tag_field="kind", tag="link"):
-    """The next page is the `rel="next"` of the Link header (RFC 8288), or the URL at `path` of the answer. Of it the
-    query counts alone: every page is asked of the operation's own path.
+    """The next page is the `rel="next"` of the Link header (RFC 8288), or the URL at `path` of the answer, or in the
+    header of that name. Of it the query counts alone: every page is asked of the operation's own path.
     """
 
     path: str | None = None
+    told_in: Told = "body"
 
 
 class CursorPaging(Fact, frozen=True, tag_field="kind", tag="cursor"):
     """The answer holds the next page's cursor at `path`; it is sent as query (or body) parameter `name`.
 
-    `more` is the path of a flag that says whether there is a next page, where the cursor alone does not.
+    `more` is the path of a flag that says whether there is a next page, `last` of one that says that there is none,
+    where the cursor alone does not.
     """
 
     path: str
     name: str
     place: Literal["query", "body"] = "query"
+    told_in: Told = "body"
     more: str | None = None
+    last: str | None = None
 
 
 class OffsetPaging(Fact, frozen=True, tag_field="kind", tag="offset"):
-    """Items are counted: the next page starts at `offset + limit` while that is below `total` (paths of the body)."""
+    """Items are counted, the first of all is number `first`: the next page starts at `offset + limit`. Where the answer
+    does not say its `offset`, it is what was asked for; where it does not say its `limit`, its `items` are counted.
+
+    There is a next page while that is below the `total`, or as the flag `more` or `last` says; with none of these,
+    until a page has no `items`.
+    """
 
     name: str
-    offset: str
-    limit: str
-    total: str
+    place: Literal["query", "body"] = "query"
+    told_in: Told = "body"
+    first: int = 0
+    offset: str | None = None
+    limit: str | None = None
+    total: str | None = None
+    more: str | None = None
+    last: str | None = None
+    items: str | None = None
 
 
 class PagePaging(Fact, frozen=True, tag_field="kind", tag="page"):
-    """Pages are numbered: the next is `page + 1` while that is at most `pages` (paths of the body)."""
+    """Pages are numbered from `first`. Where the answer does not say its `page`, it is what was asked for.
+
+    There is a next page as the number of `pages` says, or the `total` of items and the `size` of a page, or the flag
+    `more` or `last`; with none of these, until a page has no `items`.
+    """
 
     name: str
-    page: str
-    pages: str
+    place: Literal["query", "body"] = "query"
+    told_in: Told = "body"
+    first: int = 1
+    page: str | None = None
+    pages: str | None = None
+    total: str | None = None
+    size: str | None = None
+    more: str | None = None
+    last: str | None = None
+    items: str | None = None
 
 
 Paging = LinkPaging | CursorPaging | OffsetPaging | PagePaging

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sidecar.core.dig import path_of
-from sidecar.manifest import CursorPaging, Field, Operation
+from sidecar.manifest import Field, Operation
 
 TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 CONTENT_TYPE = re.compile(
@@ -30,8 +30,6 @@ def body_mistakes(fact: Operation) -> Iterator[str]:
         yield f"encoding: {fact.encoding} is made of fields, not of one `in: content`"
     yield from _wrap_mistakes(fact, has_fields=has_body and not has_content)
     yield from _content_type_mistakes(fact, has_body=has_body)
-    if isinstance(fact.paging, CursorPaging) and fact.paging.place == "body":
-        yield from _cursor_mistakes(fact, has_content=has_content)
     yield from _fixed_mistakes(fact)
     yield from _place_mistakes(fact)
 
@@ -58,15 +56,6 @@ def _content_type_mistakes(fact: Operation, *, has_body: bool) -> Iterator[str]:
         yield "content_type: that of a multipart body names its boundary, and is made with it"
     elif not has_body:
         yield "content_type: there is no body"
-
-
-def _cursor_mistakes(fact: Operation, *, has_content: bool) -> Iterator[str]:
-    if fact.encoding != "json":
-        yield "paging: a cursor goes into the body of a JSON request only"
-    if fact.method == "GET":
-        yield "paging.place: GET carries no body for the cursor"
-    if has_content:
-        yield "paging.place: a body that is one `in: content` has no place for the cursor"
 
 
 def _fixed_mistakes(fact: Operation) -> Iterator[str]:

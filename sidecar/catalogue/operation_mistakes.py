@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 from sidecar.catalogue.body_mistakes import body_mistakes
 from sidecar.catalogue.input_mistakes import input_mistakes
+from sidecar.catalogue.paging_mistakes import paging_mistakes
 from sidecar.catalogue.path_mistakes import path_mistakes
 from sidecar.catalogue.place_mistakes import Places, operation_place_mistakes
 from sidecar.core.render import CALL_ID, PLACEHOLDER
-from sidecar.manifest import CursorPaging, LinkPaging, OffsetPaging, Operation, PagePaging, Paging
+from sidecar.manifest import Operation
 from sidecar.wire.subject import OPERATION
 
 BUILT_IN = ("http", "body", "result")  # first words of operations that every provider has
@@ -55,23 +56,10 @@ def _path_mistakes(fact: Operation) -> Iterator[str]:
 
 def _answer_mistakes(fact: Operation) -> Iterator[str]:
     """What shapes an output that there is none of, and paths that lead nowhere."""
-    yield from path_mistakes({"output": fact.output, **_paths_of(fact.paging)})
+    yield from path_mistakes({"output": fact.output})
+    yield from paging_mistakes(fact)
     if fact.returns == "json":
         return
     for key, there in (("output", fact.output), ("paging", fact.paging), ("hooks.output", fact.hooks.output)):
         if there is not None:
             yield f"{key}: an operation that returns {fact.returns} has none"
-
-
-def _paths_of(paging: Paging | None) -> dict[str, str | None]:
-    match paging:
-        case None:
-            return {}
-        case LinkPaging(path=path):
-            return {"paging.path": path}
-        case CursorPaging(path=path, more=more):
-            return {"paging.path": path, "paging.more": more}
-        case OffsetPaging(offset=offset, limit=limit, total=total):
-            return {"paging.offset": offset, "paging.limit": limit, "paging.total": total}
-        case PagePaging(page=page, pages=pages):
-            return {"paging.page": page, "paging.pages": pages}

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator
 
 from sidecar.kinds import ApiKey, Auth, Basic, Bearer, Place, places_of
-from sidecar.manifest import CursorPaging, LinkPaging, Operation
+from sidecar.manifest import LinkPaging, Operation
 
 Places = frozenset[tuple[Place, str]]
 
@@ -70,11 +70,8 @@ def operation_place_mistakes(fact: Operation, places: Places) -> Iterator[str]:
             yield from (f"input.{name}: {wrong}" for wrong in header_mistakes(field.name or name, "", places))
         if field.place == "query":
             in_query.append((f"input.{name}", field.name or name))
-    match fact.paging:
-        case None | LinkPaging() | CursorPaging(place="body"):
-            pass
-        case paging:
-            in_query.append(("paging.name", paging.name))
+    if fact.paging is not None and not isinstance(fact.paging, LinkPaging) and fact.paging.place == "query":
+        in_query.append(("paging.name", fact.paging.name))
     for key, name in in_query:
         if not name:
             yield f"{key}: a parameter has a name"

@@ -11,7 +11,8 @@ import httpx
 import msgspec
 
 from sidecar.core.dig import SEVERAL, dig, dig_text, find
-from sidecar.core.page import BadCursor, next_cursor, reads_body, secret_parameters
+from sidecar.core.next_page import BadCursor, next_cursor, reads_body
+from sidecar.core.page import secret_parameters
 from sidecar.core.quota.observe import limits_said, until_reset
 from sidecar.core.redact import beginning, redact_text
 from sidecar.core.render import CONTENT_TYPES
@@ -59,24 +60,30 @@ PASSED_ON = msgspec.json.Decoder(msgspec.Raw)
 
 
 def outcome(
-    provider: Provider, operation: Operation, response: httpx.Response, wall: float, secrets: Sequence[str] = ()
+    provider: Provider,
+    operation: Operation,
+    response: httpx.Response,
+    wall: float,
+    secrets: Sequence[str] = (),
+    asked: int | None = None,
 ) -> Outcome:
-    """The outcome of an attempt that was answered. `wall` is Unix seconds, for dates in the answer. The secrets are cut
-    out of what it shortens, since they would not be known afterwards; the rest is left to `redact_failure`.
+    """The outcome of an attempt that was answered. `wall` is Unix seconds, for dates in the answer; `asked` the number
+    that a page was asked for by. The secrets are cut out of what it shortens, since they would not be known afterwards;
+    the rest is left to `redact_failure`.
     """
     status = response.status_code
     if not 200 <= status < 300:  # noqa: PLR2004
         return _failed(provider, operation, response, wall, secrets)
     test = provider.manifest.success
     if test is None or status in NO_CONTENT:
-        return _succeeded(provider, operation, response, UNREAD, secrets)
+        return _succeeded(provider, operation, response, UNREAD, secrets, asked)
     body = _decoded(response.content)
     any_form = operation.raw or operation.fact.returns == "bytes"
     if isinstance(body, _Broken) and not any_form:
         return _senseless(provider, operation, response, _not_json(response, body, secrets), secrets)
     if not _passes(test, body, any_form=any_form):
         return _failed(provider, operation, response, wall, secrets)
-    return _succeeded(provider, operation, response, body, secrets)
+    return _succeeded(provider, operation, response, body, secrets, asked)
 
 
 class _Broken(msgspec.Struct, frozen=True):
@@ -93,7 +100,12 @@ def _passes(test: SuccessTest, body: Any, *, any_form: bool) -> bool:
 
 
 def _succeeded(
-    provider: Provider, operation: Operation, response: httpx.Response, body: Any, secrets: Sequence[str]
+    provider: Provider,
+    operation: Operation,
+    response: httpx.Response,
+    body: Any,
+    secrets: Sequence[str],
+    asked: int | None,
 ) -> Outcome:
     """The success that the answer is; `body` is what it says, where that was read already."""
     fact, status, content = operation.fact, response.status_code, response.content
@@ -103,11 +115,16 @@ def _succeeded(
         content_type = response.headers.get("content-type", "")
         if fact.returns == "bytes" or not JSON_TYPE.match(content_type):
             return Success(body=content, content_type=content_type or CONTENT_TYPES["raw"], provider_status=status)
-    return _json(provider, operation, response, body, secrets)
+    return _json(provider, operation, response, body, secrets, asked)
 
 
 def _json(
-    provider: Provider, operation: Operation, response: httpx.Response, body: Any, secrets: Sequence[str]
+    provider: Provider,
+    operation: Operation,
+    response: httpx.Response,
+    body: Any,
+    secrets: Sequence[str],
+    asked: int | None,
 ) -> Outcome:
     """The success whose answer must be JSON: passed on as it is, or the part or shape that the operation promises."""
     fact, content, cursor = operation.fact, response.content, None
@@ -122,7 +139,7 @@ def _json(
         return _senseless(provider, operation, response, _not_json(response, body, secrets), secrets)
     if fact.paging is not None:
         try:
-            cursor = next_cursor(fact.paging, response.headers.get("link"), body, secret_parameters(provider))
+            cursor = next_cursor(fact.paging, response.headers, body, secret_parameters(provider), asked)
         except BadCursor as bad:
             return _senseless(provider, operation, response, f"the answer has {bad}", secrets)
     if fact.output is not None:

@@ -107,8 +107,8 @@ class Offline:
         match operation.fact.paging:
             case LinkPaging():
                 known |= self.page_names
-            case CursorPaging(name=name, place="query") | OffsetPaging(name=name) | PagePaging(name=name):
-                known.add(name)
+            case CursorPaging() | OffsetPaging() | PagePaging() as paging if paging.place == "query":
+                known.add(paging.name)
         given = {name for name, _ in request.query}
         for name in sorted(given - known):
             yield f"query parameter {name!r} is not one of it"
@@ -189,7 +189,7 @@ def _unknown(operation: Operation, body: Mapping[str, Any], kind: str) -> Iterat
     } | operation.fact.fixed.body.keys()
     known |= {f"{name}[]" for name in known}
     paging = operation.fact.paging
-    if isinstance(paging, CursorPaging) and paging.place == "body":
+    if isinstance(paging, CursorPaging | OffsetPaging | PagePaging) and paging.place == "body":
         known.add(paging.name)
     for name in sorted(body.keys() - known):
         yield f"{name!r} is not a field of its body"

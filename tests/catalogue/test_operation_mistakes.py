@@ -16,6 +16,8 @@ BYTES: dict[str, Any] = {"type": "string", "contentEncoding": "base64"}
 CONTENT = {"in": "content"}
 LIST = {"type": "array", "items": {"type": "string"}}
 CURSOR = {"kind": "cursor", "path": "next", "name": "after"}
+PAGES = {"kind": "page", "name": "p"}
+OFFSETS = {"kind": "offset", "name": "o"}
 IN_BODY = {"paging": CURSOR | {"place": "body"}}
 
 
@@ -23,6 +25,10 @@ def told(folder: Path, operation: dict[str, Any]) -> list[str]:
     """What the loader says of an operation."""
     text = mistake(folder, operations={"items.do": operation})
     return [line.removeprefix("operations/all.yaml: items.do: ") for line in text.splitlines()]
+
+
+def paged(paging: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    return {"paging": paging | more}
 
 
 def fields(**inputs: dict[str, Any]) -> dict[str, Any]:
@@ -121,6 +127,24 @@ def test_a_form_has_each_field_once(tmp_path: Path, change: dict[str, Any], rule
             fields() | {"paging": {"kind": "page", "name": "p", "page": "p", "pages": ".p"}},
             "paging.pages: '.p' is no path",
         ),
+        (fields() | {"paging": PAGES}, "paging: nothing says where the end is: name one of pages, total, more, last"),
+        (fields() | paged(PAGES, {"pages": "n", "more": "m"}), "paging: pages and more both say"),
+        (fields() | paged(PAGES, {"total": "n"}), "paging: total and size belong together"),
+        (fields() | paged(PAGES, {"more": "n", "size": "n"}), "paging: total and size belong together"),
+        (fields() | paged(PAGES, {"items": "i", "told_in": "header"}), "paging.told_in: there is nothing that"),
+        (fields() | paged(PAGES, {"items": ""}), "paging.items: '' is no path"),
+        (fields() | paged(PAGES, {"items": "i", "first": -1}), "paging.first: must be 0 or more"),
+        (fields() | paged(PAGES, {"pages": "x y", "told_in": "header"}), "paging.pages: 'x y' is not a header's"),
+        (fields() | paged(OFFSETS, {"total": "n"}), "paging: nothing says how many items a page has: name limit"),
+        (fields() | paged(OFFSETS, {"limit": "n"}), "paging: nothing says where the end is: name one of"),
+        (fields() | {"paging": CURSOR | {"more": "m", "last": "l"}}, "paging: more and last both say"),
+        (fields() | {"paging": CURSOR | {"path": "a b", "told_in": "header"}}, "paging.path: 'a b' is not a header's"),
+        (fields() | {"paging": {"kind": "link", "told_in": "header"}}, "paging.told_in: there is nothing"),
+        (
+            fields(a=BODY) | {"encoding": "form", "paging": PAGES | {"items": "i", "place": "body"}},
+            "paging: a cursor goes into the body of a JSON request only",
+        ),
+        (fields() | {"paging": CURSOR | {"name": "a..b", "place": "body"}}, "paging.name: 'a..b' is no path"),
     ],
 )  # fmt: skip
 def test_what_would_be_ignored_is_told(tmp_path: Path, change: dict[str, Any], rule: str) -> None:
@@ -196,7 +220,7 @@ def test_what_has_an_effect_is_loaded(change: dict[str, Any]) -> None:
         ({"errors": {"request_id": [""]}}, "errors.request_id.0: '' is not a header's name"),
         (
             {"errors": {"rules": [{"reason": "PROVIDER_CONFLICT", "header": {"a b": "c"}}]}},
-            "errors.rules.0.header: 'a b' is not a header's name",
+            "errors.rules.0.header: 'a b' is not a header's",
         ),
         ({"retry_after": [{"unit": "seconds", "path": ""}]}, "retry_after.0.path: '' is no path"),
         ({"retry_after": [{"unit": "seconds", "header": ""}]}, "retry_after.0.header: '' is not a header's name"),

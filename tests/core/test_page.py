@@ -11,8 +11,9 @@ import yarl
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sidecar.core.page import BadCursor, next_cursor, secret_parameters, with_page
-from sidecar.manifest import CursorPaging, LinkPaging, OffsetPaging, PagePaging
+from sidecar.core.next_page import next_cursor
+from sidecar.core.page import asked_for, secret_parameters, with_page
+from sidecar.manifest import CursorPaging
 from sidecar.model import Failure, Reason, Request
 from sidecar.provider import Operation
 from tests.build import CREATE_ITEM, GET_ITEM, provider
@@ -76,7 +77,7 @@ def test_a_cursor_goes_where_the_manifest_says(made: Operation, cursor: str, que
     assert url(made, cursor) == f"https://api.acme.example/v1/items?{query}"
 
 
-@pytest.mark.parametrize("cursor", ["-1", "1.5", "x", "1 ", "٣", "²", "1&admin=1"])
+@pytest.mark.parametrize("cursor", ["-1", "1.5", "x", "1 ", "٣", "²", "1&admin=1", "9" * 5_000])
 @pytest.mark.parametrize("made", [OFFSET, PAGE])
 def test_an_offset_or_page_is_a_number(made: Operation, cursor: str) -> None:
     """Nothing else was ever given out as one."""
@@ -119,72 +120,6 @@ def test_a_cursor_in_a_body_is_one_value_of_it() -> None:
     assert empty.headers == (("content-type", "application/json"),)
 
 
-# --- the next page ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("header", "cursor"),
-    [
-        (None, None),
-        ("", None),
-        ("garbage", None),
-        ('<https://x/items?page=2>; rel="next"', "page=2"),
-        ("<https://x/items?page=2>;rel=next", "page=2"),
-        ('<https://x/items?page=2>; REL="NEXT"', "page=2"),
-        ('<https://x/items?page=2&b=c>; rel="next", <https://x/items?page=9>; rel="last"', "page=2&b=c"),
-        ('<https://x/items?page=1>; rel="prev", <https://x/items?page=3>; rel="next"', "page=3"),
-        ('<https://x/items?page=1>; rel="prev"', None),
-        ('<https://x/items?page=2>; rel="nextish"', None),
-        ('<https://x/items?page=2>; title="next"', None),
-        ('<https://x/items?page=2>; title="a"; rel="next"', "page=2"),
-        ('<https://evil.example/other?page=2>; rel="next"', "page=2"),
-        ("<https://x/items>; rel=next", None),
-        ("<?page=2>; rel=next", "page=2"),
-        ("<https://x/items?a=1#frag>; rel=next", "a=1"),
-        ("<https://[broken?page=2>; rel=next", None),
-        ('<https://x/items?q=a,b;c&page=2>; rel="next"', "q=a,b;c&page=2"),
-    ],
-)
-def test_the_next_link_gives_its_query_alone(header: str | None, cursor: str | None) -> None:
-    """RFC 8288; host and path of the link are not believed."""
-    assert next_cursor(LinkPaging(), header, None, NOTHING) == cursor
-
-
-@pytest.mark.parametrize(
-    ("url", "cursor"),
-    [
-        ("https://x/items?%24skip=10&a=b", "%24skip=10&a=b"),
-        ("https://evil.example/other?page=2", "page=2"),
-        ("https://x/items?key=canary&page=2", "page=2"),
-        ("", None),
-        (None, None),
-    ],
-)
-def test_the_next_page_may_stand_in_the_answer(url: str | None, cursor: str | None) -> None:
-    """A URL there gives its query alone, as a Link does; none there is the last page."""
-    paging = LinkPaging(path=r"@odata\.nextLink")
-    header = "<https://x/items?page=9>; rel=next"
-    assert next_cursor(paging, header, {"@odata.nextLink": url}, frozenset({"key"})) == cursor
-    assert next_cursor(paging, header, {}, NOTHING) is None
-
-
-@pytest.mark.parametrize("lie", [7, True, [], "https://x/items", "https://[broken?page=2"])
-def test_a_next_page_that_is_no_address_is_told(lie: object) -> None:
-    """It would end the listing in silence."""
-    with pytest.raises(BadCursor):
-        next_cursor(LinkPaging(path="next"), None, {"next": lie}, NOTHING)
-
-
-def test_no_secret_leaves_in_a_cursor() -> None:
-    """A provider that takes its key in the query writes it into its links: the agent must not get it."""
-    made = provider(auth=[{"kind": "api_key", "place": "query", "name": "key"}, {"kind": "bearer"}])
-    secret = secret_parameters(made)
-    assert secret == {"key"}
-    link = "<https://x/items?key=canary&page=2&Key=b&%6bey=canary>; rel=next"
-    assert next_cursor(LinkPaging(), link, None, secret) == "page=2&Key=b"
-    assert next_cursor(LinkPaging(), "<https://x/items?key=canary>; rel=next", None, secret) is None
-
-
 def test_no_part_of_a_credential_leaves_in_a_cursor() -> None:
     """What a key has beside it, and a token that is carried in the query, are secrets as the key is."""
     beside = {"field": "pin", "place": "query", "name": "pin"}
@@ -196,133 +131,6 @@ def test_no_part_of_a_credential_leaves_in_a_cursor() -> None:
 def test_no_other_credential_comes_in_by_a_cursor() -> None:
     """The key is the connection's: a caller cannot bring another one."""
     assert url(LINK, "page=2&key=mine", frozenset({"key"})).endswith("?page=2")
-
-
-@pytest.mark.parametrize(
-    ("body", "cursor"),
-    [
-        ({"meta": {"next": "abc"}}, "abc"),
-        ({"meta": {"next": 17}}, "17"),
-        ({"meta": {"next": 17.0}}, "17"),
-        ({"meta": {"next": 2**70}}, str(2**70)),
-        ({"meta": {"next": ""}}, None),
-        ({"meta": {"next": None}}, None),
-        ({"meta": {"next": False}}, None),
-        ({"meta": {"next": 0}}, None),
-        ({"meta": {}}, None),
-        ({"meta": []}, None),
-        ({}, None),
-        ([], None),
-        (None, None),
-        ("text", None),
-    ],
-)
-def test_a_cursor_is_found_in_the_body(body: object, cursor: str | None) -> None:
-    """Absent, null, empty, false or zero is the last page."""
-    assert next_cursor(CursorPaging(path="meta.next", name="c"), None, body, NOTHING) == cursor
-
-
-@pytest.mark.parametrize("lie", [{"a": 1}, ["x"], True, [], {}, "x" * 6_200, "é" * 3_100])
-def test_a_cursor_that_is_none_is_told(lie: object) -> None:
-    """A list, an object, or more than a header may hold: a listing that ended here in silence would be half."""
-    with pytest.raises(BadCursor):
-        next_cursor(CursorPaging(path="next", name="c"), None, {"next": lie}, NOTHING)
-
-
-def test_a_link_that_is_too_long_is_told() -> None:
-    """As any other cursor."""
-    with pytest.raises(BadCursor):
-        next_cursor(LinkPaging(), f"<?page={'x' * 7_000}>; rel=next", None, NOTHING)
-
-
-@pytest.mark.parametrize(("more", "cursor"), [(True, "abc"), (False, None), (None, None), (0, None), (1, "abc")])
-def test_a_flag_can_say_that_there_is_more(more: object, cursor: str | None) -> None:
-    """Where a cursor is given on the last page too."""
-    paging = CursorPaging(path="next", name="c", more="has_more")
-    assert next_cursor(paging, None, {"next": "abc", "has_more": more}, NOTHING) == cursor
-
-
-@pytest.mark.parametrize(
-    ("offset", "limit", "total", "cursor"),
-    [
-        (0, 25, 60, "25"),
-        (25, 25, 60, "50"),
-        (50, 25, 60, None),
-        (0, 25, 25, None),
-        (0, 25, 0, None),
-        (0, 25.0, 60, "25"),
-        (0, 0, 60, None),  # would be the same page for ever
-        (0, -5, 60, None),
-        (100, 25, 60, None),
-        (None, 25, 60, None),
-        (0, 25, None, None),
-    ],
-)
-def test_offsets_count_up_to_the_total(offset: object, limit: object, total: object, cursor: str | None) -> None:
-    """The next page starts behind this one, while there is something."""
-    paging = OffsetPaging(name="offset", offset="o", limit="l", total="t")
-    assert next_cursor(paging, None, {"o": offset, "l": limit, "t": total}, NOTHING) == cursor
-
-
-@pytest.mark.parametrize(
-    ("page", "pages", "cursor"),
-    [
-        (1, 3, "2"),
-        (3, 3, None),
-        (4, 3, None),
-        (1, 1, None),
-        (1, 0, None),
-        (1.0, 2, "2"),
-        (None, 3, None),
-        (1, None, None),
-    ],
-)
-def test_pages_count_up_to_the_last(page: object, pages: object, cursor: str | None) -> None:
-    """The next page is one more, while there is one."""
-    paging = PagePaging(name="page", page="p", pages="n")
-    assert next_cursor(paging, None, {"p": page, "n": pages}, NOTHING) == cursor
-
-
-@pytest.mark.parametrize("lie", ["3", True, [], 1.5])
-def test_a_count_that_is_none_is_told(lie: object) -> None:
-    """A figure that is no whole number would end the listing in silence."""
-    with pytest.raises(BadCursor):
-        next_cursor(PagePaging(name="page", page="p", pages="n"), None, {"p": 1, "n": lie}, NOTHING)
-    with pytest.raises(BadCursor):
-        next_cursor(OffsetPaging(name="o", offset="o", limit="l", total="t"), None, {"o": 0, "l": 5, "t": lie}, NOTHING)
-
-
-@given(
-    st.text(max_size=60) | st.none(),
-    st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-        lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from("abc"), inner),
-    ),
-)
-def test_no_answer_breaks_the_search_for_the_next_page(header: str | None, body: object) -> None:
-    """A cursor, none, or a lie that is told: nothing else."""
-    for paging in (
-        LinkPaging(),
-        LinkPaging(path="a.b"),
-        CursorPaging(path="a.b", name="c", more="c"),
-        CursorPaging(path="a", name="c"),
-        OffsetPaging(name="o", offset="a", limit="b", total="c"),
-        PagePaging(name="p", page="a", pages="b"),
-    ):
-        try:
-            found = next_cursor(paging, header, body, NOTHING)
-        except BadCursor:
-            continue
-        assert found is None or found
-
-
-def test_a_pathological_link_header_takes_no_time() -> None:
-    """The search is not the place to stall for what a provider sends."""
-    for header in ("<" * 8_000, "<a>;" * 2_000, "<a>" + " ;" * 4_000, "<a>;" + " " * 8_000, "<a>; rel=" * 900):
-        next_cursor(LinkPaging(), header, None, NOTHING)
-
-
-# --- what providers' own ways of paging need --------------------------------------------------------------------------
 
 
 def find_in_body(name: str, wrap: str | None = None) -> Operation:
@@ -353,36 +161,11 @@ def test_a_cursor_lies_in_a_body_where_an_input_of_that_name_would(
 def test_a_cursor_comes_back_into_a_body_as_the_provider_wrote_it(value: object) -> None:
     """A number stays a number, and text that reads as one stays text: a typed variable takes nothing else."""
     assert isinstance(IN_BODY.fact.paging, CursorPaging)
-    cursor = next_cursor(IN_BODY.fact.paging, None, {"next": value}, NOTHING)
+    cursor = next_cursor(IN_BODY.fact.paging, httpx.Headers(), {"next": value}, NOTHING)
     assert cursor is not None
     changed = with_page(IN_BODY, Request("POST", "https://x.example/"), cursor, NOTHING)
     assert isinstance(changed, Request)
     assert msgspec.json.decode(changed.content) == {"start": value}
-
-
-def test_the_cursor_may_be_the_last_items_id() -> None:
-    """As Stripe's `starting_after` and Discord's `before` are."""
-    paging = CursorPaging(path="data.-1.id", name="starting_after", more="has_more")
-    page = {"has_more": True, "data": [{"id": "a"}, {"id": "b"}]}
-    assert next_cursor(paging, None, page, NOTHING) == "b"
-    assert next_cursor(paging, None, page | {"data": []}, NOTHING) is None
-
-
-@pytest.mark.parametrize(
-    ("header", "cursor"),
-    [
-        ('<u?page=2>; title="a, b"; rel="next"', "page=2"),
-        ('<u?page=2>; rel="last next"', "page=2"),
-        ('<u?page=2> ; rel = "next"', "page=2"),
-        ('<u?page=2>; title="<"; rel=next', "page=2"),
-        (r'<u?page=2>; title="\""; rel=next', "page=2"),
-        ('<u?page=9>; rel="prev"; title="; rel=next", <u?page=2>; rel=next', "page=2"),
-        ('<u?page=9>; rel="prev"; rel="next"', None),
-    ],
-)
-def test_a_link_may_be_written_in_every_way_that_the_rfc_has(header: str, cursor: str | None) -> None:
-    """RFC 8288 section 3: a next page that is not seen would be taken for the end."""
-    assert next_cursor(LinkPaging(), header, None, NOTHING) == cursor
 
 
 def test_what_an_operation_always_asks_for_comes_from_no_cursor() -> None:
@@ -402,3 +185,32 @@ def test_every_part_of_a_credential_in_the_query_is_secret() -> None:
         "carry": {"place": "query", "name": "token", "prefix": ""},
     }
     assert secret_parameters(provider(auth=[keys, token, {"kind": "basic"}])) == {"app", "token"}
+
+
+def counted(**paging: Any) -> Operation:
+    facts = CREATE_ITEM | {"access": "read", "wrap": "query"} if paging.get("place") == "body" else LIST
+    return provider(operations={"items.find": facts | {"paging": paging}}).operations["items.find"]
+
+
+@pytest.mark.parametrize("kind", ["page", "offset"])
+@pytest.mark.parametrize(
+    ("query", "number"), [("page=3", 3), ("a=1&page=03", 3), ("page=", None), ("page=x", None), ("page=-1", None)]
+)
+def test_what_page_a_request_asks_for(kind: str, query: str, number: int | None) -> None:
+    """By a cursor, or by an input of the same name; else it is the first."""
+    made = counted(kind=kind, name="page", items="items")
+    assert asked_for(made, Request("GET", f"https://x.example/items?{query}")) == number
+    assert asked_for(LINK, Request("GET", f"https://x.example/items?{query}")) is None
+
+
+def test_a_page_may_be_asked_for_in_a_body() -> None:
+    """There it is a number, below what `wrap` says, and is found there again."""
+    made = counted(kind="page", name="page.number", place="body", items="items")
+    first = Request("POST", "https://x.example/", (), b'{"query":{"title":"a"}}')
+    assert asked_for(made, first) is None
+    second = with_page(made, first, "2", NOTHING)
+    assert isinstance(second, Request)
+    assert msgspec.json.decode(second.content) == {"query": {"title": "a", "page": {"number": 2}}}
+    assert asked_for(made, second) == 2
+    assert asked_for(made, Request("POST", "https://x.example/")) is None
+    assert isinstance(with_page(made, first, "x", NOTHING), Failure)

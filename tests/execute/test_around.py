@@ -32,6 +32,13 @@ LISTS = provider(
         "items.list": GET_ITEM | {"path": "/items", "input": {}, "required": [], "paging": {"kind": "link"}},
         "items.scroll": GET_ITEM
         | {"path": "/items", "input": {}, "required": [], "paging": {"kind": "cursor", "path": "next", "name": "c"}},
+        "items.page": GET_ITEM
+        | {
+            "path": "/items",
+            "input": {"n": {"in": "query", "type": "integer"}},
+            "required": [],
+            "paging": {"kind": "page", "name": "n", "items": "items"},
+        },
     }
 )
 
@@ -211,6 +218,19 @@ async def test_an_answer_with_a_part_of_the_credential_is_a_success(body: bytes)
     """What looks like it, or names its last characters, proves nothing."""
     house = House([httpx.Response(200, content=body)], connections=Connections(credential(token=ODD_KEY)))
     assert (await house.success("items.get")).body == body
+
+
+@pytest.mark.parametrize(
+    ("cursor", "payload", "n"),
+    [(None, b"{}", "2"), ("2", b"{}", "3"), (None, b'{"n":7}', "8"), ("9", b'{"n":7}', "10")],
+)
+async def test_the_next_page_follows_the_one_that_was_asked_for(cursor: str | None, payload: bytes, n: str) -> None:
+    """Where no answer says its number: by the cursor, else by an input of that name, else the first."""
+    house = House([httpx.Response(200, json={"items": [1]})], {"acme": LISTS})
+    success = await house.success("items.page", payload=payload, cursor=cursor)
+    assert decode_cursor(success.next_cursor or "") == n
+    house = House([httpx.Response(200, json={"items": []})], {"acme": LISTS})
+    assert (await house.success("items.page", payload=payload, cursor=cursor)).next_cursor is None
 
 
 async def test_a_cursor_counts_against_the_size_of_a_reply() -> None:

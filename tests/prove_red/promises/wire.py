@@ -73,6 +73,27 @@ ROWS = (
         tests=("tests/core/test_page.py::test_a_cursor_where_there_are_no_pages_is_refused",),
     ),
     Row(
+        promise="Where no answer says which page it is, the next follows the one that was asked for.",
+        file="sidecar/attempt.py",
+        good="            asked = asked_for(run.operation, run.request)",
+        bad="            asked = None",
+        tests=("tests/execute/test_around.py::test_the_next_page_follows_the_one_that_was_asked_for",),
+    ),
+    Row(
+        promise="A flag that says `last` is not one that says `more`.",
+        file="sidecar/core/next_page.py",
+        good="return None if paging.last is None else not _is_up(read(paging.last))",
+        bad="return None if paging.last is None else _is_up(read(paging.last))",
+        tests=("tests/core/test_next_page.py::test_what_an_answer_does_not_say_is_what_was_asked_for",),
+    ),
+    Row(
+        promise="A flag in a header is a text: `false` is not up.",
+        file="sidecar/core/next_page.py",
+        good="    return flag.strip().lower() not in DOWN if isinstance(flag, str) else bool(flag)",
+        bad="    return bool(flag)",
+        tests=("tests/core/test_next_page.py::test_headers_may_tell_of_the_next_page",),
+    ),
+    Row(
         promise="Who asked for a dry run never gets a real call for a misspelt word.",
         file="sidecar/wire/request.py",
         good='if text not in {"true", "false"}:',
