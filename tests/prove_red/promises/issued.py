@@ -8,7 +8,7 @@ OUTLOOK = "tests/connectors/test_outlook.py"
 OUTLOOK_HOOKS = "connectors/outlook/hooks.py"
 ISSUED = "tests/connectors/test_issued.py"
 QUESTION = "sidecar/auth/question.py"
-PAGE = "sidecar/core/page.py"
+PAGE = "sidecar/core/next_page.py"
 
 ROWS = (
     Row(
@@ -37,7 +37,7 @@ ROWS = (
         file=PAGE,
         good='        raise BadCursor("no URL with a query for the next page")',
         bad="        return None",
-        tests=("tests/core/test_page.py::test_a_next_page_that_is_no_address_is_told",),
+        tests=("tests/core/test_next_page.py::test_a_next_page_that_is_no_address_is_told",),
     ),
     Row(
         promise="A field of a credential stays in its place of the URL that a password goes to.",

@@ -160,7 +160,7 @@ ROWS = (
         file="sidecar/core/page.py",
         good='kept = [pair for pair in text.split("&") if unquote_plus(pair.partition("=")[0]) not in secret]',
         bad='kept = text.split("&")',
-        tests=("tests/core/test_page.py::test_no_secret_leaves_in_a_cursor",),
+        tests=("tests/core/test_next_page.py::test_no_secret_leaves_in_a_cursor",),
     ),
     Row(
         promise="A provider that names the account by the credential does not get it shown.",
