@@ -203,8 +203,8 @@ ROWS = (
     Row(
         promise="Nothing of an operation goes where the credential stands in the query.",
         file="sidecar/catalogue/place_mistakes.py",
-        good='            in_query.append(("paging.name", paging.name))\n',
-        bad="            pass\n",
+        good='        in_query.append(("paging.name", fact.paging.name))\n',
+        bad="        pass\n",
         tests=("tests/catalogue/test_place_mistakes.py::test_nobody_else_writes_the_parameter_of_the_credential",),
     ),
     Row(
