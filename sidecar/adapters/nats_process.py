@@ -1,11 +1,11 @@
 """One run of a nats-server that cannot outlive us, however we end: kill -9 included, on Linux and macOS.
 
-A watchdog, a few lines of sh, reads a pipe of which only we hold the other end. As soon as there is a server we write
-its pid into that pipe, so the watchdog knows whom to stop; at the end of the pipe it stops the server. The server is
-never given that end, not even for a moment: uvloop leaves a copy of what it hands over open. Should the watchdog be
-killed, another takes over (`watch`); should it be killed together with us, the server still holds a lock that the next
-start finds (`stop_orphan`). All run in sessions of their own: Ctrl-C in a terminal reaches us alone, and we stop the
-server after the sidecar drained.
+A watchdog, a few lines of sh, reads a pipe of which only we hold the other end. As soon as there is a process for the
+server we write its pid into that pipe, so the watchdog knows whom to stop, and only then let it become the server; at
+the end of the pipe the watchdog stops it. The server is never given that end, not even for a moment: uvloop leaves a
+copy of what it hands over open. Should the watchdog be killed, another takes over (`watch`); should it be killed
+together with us, the server still holds a lock that the next start finds (`stop_orphan`). All run in sessions of their
+own: Ctrl-C in a terminal reaches us alone, and we stop the server after the sidecar drained.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import fcntl
 import os
 import signal
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import anyio
@@ -29,7 +30,7 @@ kill -TERM "$server" 2>/dev/null
 for _ in 1 2 3 4 5; do sleep 1; kill -0 "$server" 2>/dev/null || exit 0; done
 kill -KILL "$server" 2>/dev/null
 """
-LAUNCH = 'umask 077; log=$1; shift; exec "$@" >>"$log" 2>&1'
+LAUNCH = 'read -r _ || exit 0; umask 077; log=$1; shift; exec "$@" </dev/null >>"$log" 2>&1'
 STOP_SECONDS = 5.0
 
 
@@ -94,24 +95,22 @@ class ServerProcess:
 async def start(program: Path, config: Path, log_file: Path, lock: int) -> ServerProcess:
     """Start the server. It inherits `lock`, a descriptor with a flock, and so holds that lock while it lives."""
     reader, writer = os.pipe()
+    waiting, begin = os.pipe()
     with anyio.CancelScope(shield=True):
         try:
             watchdog = await _watchdog(reader)
-            process = await anyio.open_process(
-                ["/bin/sh", "-c", LAUNCH, "sh", str(log_file), str(program), "-c", str(config)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=(lock,),
-                start_new_session=True,
-            )
+            command = ["/bin/sh", "-c", LAUNCH, "sh", str(log_file), str(program), "-c", str(config)]
+            process = await _child(command, waiting, pass_fds=(lock,))
             with contextlib.suppress(BrokenPipeError):  # the watchdog was killed already: `watch` puts another there
                 os.write(writer, f"{process.pid}\n".encode())
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, str(process.pid).encode(), 0)
+            os.write(begin, b"\n")
         except BaseException:
             os.close(writer)  # which ends the watchdog
             raise
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, str(process.pid).encode(), 0)
+        finally:
+            os.close(begin)  # without a word in it no server begins
     return ServerProcess(process, watchdog, writer)
 
 
@@ -135,12 +134,18 @@ async def stop_orphan(lock: int) -> int | None:
 
 
 async def _watchdog(reader: int) -> Process:
+    return await _child(["/bin/sh", "-c", WATCHDOG], reader)
+
+
+async def _child(command: Sequence[str], reader: int, pass_fds: Sequence[int] = ()) -> Process:
+    """A process that reads what is ours to write. Its end of the pipe is its own from now on."""
     try:
         return await anyio.open_process(
-            ["/bin/sh", "-c", WATCHDOG],
+            command,
             stdin=reader,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            pass_fds=pass_fds,
             start_new_session=True,
         )
     finally:

@@ -164,7 +164,7 @@ async def place(
 ) -> AsyncIterator[Place]:
     """Everything up and proved; closed with the block."""
     async with (
-        own_server(folder, LOGIN if config is None else config, 2 * pace.check) as server,
+        own_server(folder, LOGIN if config is None else config, 4 * pace.check) as server,
         proxy_before(server.port) as proxy,
     ):
         url = f"nats://{login}{'@' if login else ''}127.0.0.1:{proxy.port}"

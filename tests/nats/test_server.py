@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.adapters.nats_bus import connect
+from sidecar.adapters.nats_process import start
 from sidecar.adapters.nats_server import ServerError, embedded_server, read_url
 from tests.fixtures_nats import state_of, until
 
@@ -220,13 +222,31 @@ async def test_a_server_that_never_gets_ready_ends_with_its_parent(tmp_path: Pat
     await ended(int(pid.read_text()))
 
 
+async def test_no_server_runs_before_its_watchdog_knows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever ends the parent while it starts one: what nobody would stop never begins."""
+    ran = tmp_path / "ran"
+    program = _program(tmp_path / "bin", f"touch {ran}; exec sleep 60")
+
+    def dies(descriptor: int, words: bytes) -> int:
+        raise MemoryError
+
+    with (tmp_path / "lock").open("w+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with monkeypatch.context() as patched:
+            patched.setattr("sidecar.adapters.nats_process.os.write", dies)
+            with pytest.raises(MemoryError):
+                await start(program, tmp_path / "conf", tmp_path / "log", lock.fileno())
+    await until(lambda: _free(tmp_path / "lock"))
+    assert not ran.exists()
+
+
 async def test_ends_with_its_parent_after_the_watchdog_was_killed(
     child: tuple[subprocess.Popen[str], int, int], tmp_path: Path
 ) -> None:
     """A watchdog that was killed is replaced: the parent's end still ends the server."""
     process, server, watchdog = child
     os.kill(watchdog, signal.SIGKILL)
-    await until(lambda: _children(process.pid, "read -r server"))
+    await until(lambda: _children(process.pid, "read -r server") - {watchdog})
     process.kill()
     await ended(server)
 
@@ -258,6 +278,16 @@ def _dev(data_dir: Path, first: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(words, env={**os.environ, "PATH": f"{first}:{os.environ['PATH']}"})
 
 
+def _free(lock: Path) -> bool:
+    """Whether nobody holds the lock."""
+    with lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
 def _program(folder: Path, script: str) -> Path:
     folder.mkdir()
     program = folder / "nats-server"
@@ -266,7 +296,7 @@ def _program(folder: Path, script: str) -> Path:
     return program
 
 
-def _children(pid: int, words: str) -> bool:
-    listing = subprocess.run(["ps", "-eo", "ppid=,stat=,args="], capture_output=True, text=True, check=True).stdout
-    rows = (line.split(maxsplit=2) for line in listing.splitlines())
-    return any(row[0] == str(pid) and row[1][0] != "Z" and words in row[2] for row in rows if len(row) == 3)
+def _children(parent: int, words: str) -> set[int]:
+    listing = subprocess.run(["ps", "-eo", "ppid=,pid=,stat=,args="], capture_output=True, text=True, check=True).stdout
+    rows = (line.split(maxsplit=3) for line in listing.splitlines() if len(line.split(maxsplit=3)) == 4)
+    return {int(pid) for above, pid, state, line in rows if above == str(parent) and state[0] != "Z" and words in line}
