@@ -17,6 +17,7 @@ from httpx import Headers
 
 from sidecar.core.dig import dig, dig_text
 from sidecar.core.number import http_date, number
+from sidecar.core.redact import beginning, redact_text
 from sidecar.core.wait import retry_after
 from sidecar.credential import Tokens, may_be_kept
 from sidecar.kinds import Issued, TokenAnswer
@@ -66,14 +67,21 @@ TokenOutcome = Granted | Refused | Unanswered
 
 
 def read(
-    auth: Issued, status: int, headers: Mapping[str, str], body: bytes, asked_at: float, before: Tokens | None
+    auth: Issued,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    asked_at: float,
+    before: Tokens | None,
+    secrets: Sequence[str] = (),
 ) -> Granted | Refused:
-    """What a token endpoint's answer means. `asked_at` is Unix seconds when the request began: lifetimes count from
-    there, so that no clock of the provider's matters. `before` are the tokens that were to be renewed.
+    """What a token endpoint's answer means, in words that repeat no secret. `asked_at` is Unix seconds when the request
+    began: lifetimes count from there, so that no clock of the provider's matters. `before` are the tokens that were to
+    be renewed.
     """
     answer, whole = auth.answer, decoded(body)
-    code = _text(dig_text(whole, answer.error))
-    said = _text(dig_text(whole, answer.description))
+    code = _line(dig_text(whole, answer.error), secrets)
+    said = _line(dig_text(whole, answer.description), secrets)
     if status not in OK:
         return _refused(answer, status, headers, code, said, asked_at)
     if _is_error(answer, whole):
@@ -218,13 +226,14 @@ def _form(body: object) -> str:
 
 
 def _words(said: str, code: str | None, description: str | None) -> str:
-    about = ": ".join(text for text in (code, description) if text)
+    # Apart: a code such as INVALID_CREDENTIALS before a colon would look like the name of a secret.
+    about = ": ".join(redact_text(text) for text in (code, description) if text)
     return f"{said}: {about}" if about else said
 
 
-def _text(said: str | None) -> str | None:
-    """Words of a stranger, on one line and not long."""
-    return "".join(sign if sign.isprintable() else " " for sign in said[:SAID]) if said else None
+def _line(said: str | None, secrets: Sequence[str]) -> str | None:
+    """Words of a stranger, on one line, not long, and without the secrets."""
+    return "".join(sign if sign.isprintable() else " " for sign in beginning(said, SAID, secrets)) if said else None
 
 
 def _host(url: str | None) -> str:

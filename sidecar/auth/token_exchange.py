@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import httpx
-import msgspec
 
 from sidecar.auth.pace import Pace, Rate
 from sidecar.auth.question import Question
-from sidecar.auth.token_answer import THROTTLED, Granted, TokenOutcome, Unanswered, read
-from sidecar.core.redact import redact_text, without_secrets
+from sidecar.auth.token_answer import THROTTLED, TokenOutcome, Unanswered, read
 from sidecar.core.wait import retry_after
 from sidecar.model import Failure, SideEffect
 from sidecar.ports import Clock, HttpSender
@@ -45,16 +43,14 @@ class TokenExchange:
         if isinstance(answer, Unanswered):
             return answer
         response = answer.response
-        outcome = read(
-            question.auth, response.status_code, response.headers, response.content, answer.began, question.before
-        )
-        if isinstance(outcome, Granted):
-            return outcome
-        hidden = [*question.secrets, *secrets]
-        return msgspec.structs.replace(
-            outcome,
-            detail=redact_text(outcome.detail, hidden),
-            code=outcome.code and without_secrets(outcome.code, hidden),
+        return read(
+            question.auth,
+            response.status_code,
+            response.headers,
+            response.content,
+            answer.began,
+            question.before,
+            [*question.secrets, *secrets],
         )
 
     async def send(self, question: Question, request: httpx.Request) -> Answered | Unanswered:

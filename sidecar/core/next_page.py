@@ -66,7 +66,13 @@ def _next(paging: Paging, headers: httpx.Headers, body: Any, secret: frozenset[s
         case LinkPaging(path=path):
             return _query_in(read(path), secret)
         case CursorPaging(path=path, place=place):
-            return None if _flagged(paging, read) is False else _cursor(read(path), place)
+            if _flagged(paging, read) is False:
+                return None
+            found = read(path)
+            list_path, of_last, name = path.rpartition("-1.")
+            if found is None and of_last and dig(body, f"{list_path}-1") is not None:
+                raise BadCursor(f"no {name} in its last item, which the next page is asked for by")
+            return _cursor(found, place)
         case OffsetPaging():
             return _next_offset(paging, read, body, asked)
         case PagePaging():

@@ -15,7 +15,7 @@ from sidecar.core.next_page import BadCursor, next_cursor, reads_body
 from sidecar.core.page import secret_parameters
 from sidecar.core.quota.observe import limits_said, until_reset
 from sidecar.core.redact import beginning, redact_text
-from sidecar.core.render import CONTENT_TYPES
+from sidecar.core.render import CONTENT_TYPES, JSON_TYPE
 from sidecar.core.retry import THROTTLED
 from sidecar.core.wait import provider_clock, retry_after, usual_reset
 from sidecar.manifest import ErrorRule, SuccessTest
@@ -25,7 +25,6 @@ from sidecar.wire.request import encode_cursor
 
 NO_CONTENT = frozenset({204, 205})
 NOTHING: tuple[Any, ...] = ([], {}, "")  # some who answer with errors write an empty list of them
-JSON_TYPE = re.compile(r"\s*[a-z]+/([^\s;]+\+)?json\s*(;|$)", re.IGNORECASE)  # RFC 6839 section 3.1
 NOT_MODIFIED = 304
 SAID_LIMIT = 400  # characters
 CODE_LIMIT = 200

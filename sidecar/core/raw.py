@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote, urlencode
 import msgspec
 
 from sidecar.core.page import secret_parameters
-from sidecar.core.render import Refused, as_text, header_value
+from sidecar.core.render import CONTENT_TYPES, JSON_TYPE, Refused, as_text, header_value
 from sidecar.manifest import Operation as OperationFact
 from sidecar.model import Access, Failure, Reason, Request
 from sidecar.provider import RAW_READ, RAW_WRITE, Provider
@@ -64,7 +64,10 @@ RAW_SCHEMAS: dict[str, dict[str, object]] = {
             "json": {"description": "The body as JSON."},
             "form": {**_QUERY, "description": "The body as an urlencoded form."},
             "base64": {"type": "string", "description": "The body as bytes in base64; name its type in content_type."},
-            "content_type": {"type": "string", "description": "The content type of `base64`."},
+            "content_type": {
+                "type": "string",
+                "description": "The content type of `base64`, or one of JSON in place of application/json.",
+            },
         },
         "required": ["method", "path"],
         "additionalProperties": False,
@@ -136,19 +139,20 @@ def _raw_content(values: Mapping[str, Any]) -> tuple[bytes, str | None]:
     given = [name for name in ("json", "form", "base64") if name in values]
     if len(given) > 1:
         raise Refused(given[1], f"give one body: {' or '.join(given)}")
-    if not given:
-        return b"", None
-    match given[0]:
-        case "json":
-            return msgspec.json.encode(values["json"]), "application/json"
-        case "form":
-            return _form(values["form"]).encode(), "application/x-www-form-urlencoded"
-        case _:
-            content_type = header_value("content_type", values.get("content_type", "application/octet-stream"))
+    named = header_value("content_type", values["content_type"]) if "content_type" in values else None
+    match given:
+        case ["json"]:
+            if named is not None and not JSON_TYPE.match(named):
+                raise Refused("content_type", f"{named[:80]!r} is no type of JSON; send other bodies as base64")
+            return msgspec.json.encode(values["json"]), named or CONTENT_TYPES["json"]
+        case ["base64"]:
             try:
-                return base64.b64decode(values["base64"], validate=True), content_type
+                return base64.b64decode(values["base64"], validate=True), named or CONTENT_TYPES["raw"]
             except (binascii.Error, ValueError):
                 raise Refused("base64", "is not base64") from None
+    if named is not None:
+        raise Refused("content_type", "is of json or base64; a form has its own type, and no body has none")
+    return (_form(values["form"]).encode(), CONTENT_TYPES["form"]) if given else (b"", None)
 
 
 def _form(values: Mapping[str, Any]) -> str:

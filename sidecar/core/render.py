@@ -21,6 +21,7 @@ PLACEHOLDER = re.compile(r"\{([a-z0-9_]+)\}")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 CALL_ID = "call_id"
 PLACES = ("path", "query", "header", "body", "content")
+JSON_TYPE = re.compile(r"\s*[a-z]+/([^\s;]+\+)?json\s*(;|$)", re.IGNORECASE)  # RFC 6839 section 3.1
 CONTENT_TYPES = {
     "json": "application/json",
     "form": "application/x-www-form-urlencoded",

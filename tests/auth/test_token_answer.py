@@ -293,3 +293,22 @@ def test_no_secret_is_shown() -> None:
     assert "new" not in repr(granted(WHOLE))
     assert "next" not in repr(granted(WHOLE))
     assert "old" not in repr(refused(b"no"))
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "told"),
+    [
+        ("INVALID_CREDENTIALS", "Invalid user credentials.", "INVALID_CREDENTIALS: Invalid user credentials."),
+        ("invalid_token", "The token expired", "invalid_token: The token expired"),
+        ("invalid_grant", "token=abcdef is unknown", "invalid_grant: token=[redacted] is unknown"),
+        ("invalid_grant", f"{'x' * 296}hunter2hunter2", f"invalid_grant: {'x' * 296}"),
+    ],
+)
+def test_a_code_is_no_name_of_a_secret(code: str, said: str, told: str) -> None:
+    """What follows it are the provider's words; what they themselves name as a secret, or a part of one, is cut out."""
+    body = msgspec.json.encode({"error": code, "error_description": said})
+    found = read(oauth(), 400, {}, body, NOW, None, ["hunter2hunter2"])
+    assert isinstance(found, Refused)
+    assert found.code == code
+    assert found.detail.startswith(f"the token endpoint answered 400: {told}")
+    assert "hunter" not in found.detail

@@ -223,6 +223,14 @@ def test_the_cursor_may_be_the_last_items_id() -> None:
     assert following(paging, None, page | {"data": []}, NOTHING) is None
 
 
+@pytest.mark.parametrize(("path", "body"), [("data.-1.id", {"data": [{"title": "a"}]}), ("-1.id", [{"id": "a"}, {}])])
+def test_a_last_item_without_its_id_is_told(path: str, body: object) -> None:
+    """A caller who asks for other fields alone would take the first page for the whole list."""
+    paging = CursorPaging(path=path, name="after")
+    with pytest.raises(BadCursor, match="no id in its last item"):
+        following(paging, None, body, NOTHING)
+
+
 @pytest.mark.parametrize(
     ("header", "cursor"),
     [

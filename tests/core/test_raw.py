@@ -192,6 +192,8 @@ def test_a_header_value_is_one_line(value: str) -> None:
         ({"form": {"a": "b c", "d": [1, 2]}}, b"a=b%20c&d=1&d=2", "application/x-www-form-urlencoded"),
         ({"base64": "AAH/"}, b"\x00\x01\xff", "application/octet-stream"),
         ({"base64": "eA==", "content_type": "text/plain"}, b"x", "text/plain"),
+        ({"json": [], "content_type": "application/json-patch+json"}, b"[]", "application/json-patch+json"),
+        ({"json": {}, "content_type": "application/json; charset=utf-8"}, b"{}", "application/json; charset=utf-8"),
     ],
 )
 def test_a_body_is_one_of_three(values: dict[str, Any], content: bytes, content_type: str | None) -> None:
@@ -209,10 +211,14 @@ def test_a_body_is_one_of_three(values: dict[str, Any], content: bytes, content_
         {"json": 1, "base64": ""},
         {"base64": "not base64"},
         {"base64": "eA==", "content_type": "text/plain\r\nX-Evil: 1"},
+        {"json": 1, "content_type": "application/json\r\nX-Evil: 1"},
+        {"json": 1, "content_type": "text/plain"},
+        {"form": {}, "content_type": "application/json"},
+        {"content_type": "application/json"},
     ],
 )
 def test_a_body_that_is_not_one_is_refused(values: dict[str, Any]) -> None:
-    """Two bodies, broken base64, a type with a line break."""
+    """Two bodies, broken base64, a type with a line break, or one that would be ignored."""
     refused({"path": "/x", "method": "POST"} | values)
 
 

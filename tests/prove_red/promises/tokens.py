@@ -100,9 +100,16 @@ ROWS = (
     Row(
         promise="What a token endpoint repeats of a secret is not told.",
         file=EXCHANGE,
-        good="detail=redact_text(outcome.detail, hidden),",
-        bad="detail=outcome.detail,",
+        good="            [*question.secrets, *secrets],",
+        bad="            [],",
         tests=(f"{ASKED}::test_what_a_provider_repeats_is_not_told",),
+    ),
+    Row(
+        promise="A token endpoint's sentence is told whole, also behind a code that reads as a secret's name.",
+        file=ANSWER,
+        good='about = ": ".join(redact_text(text) for text in (code, description) if text)',
+        bad='about = redact_text(": ".join(text for text in (code, description) if text))',
+        tests=(f"{ANSWERS}::test_a_code_is_no_name_of_a_secret",),
     ),
     Row(
         promise="A wrong file of a tenant's app does not make it everybody's app.",

@@ -87,6 +87,20 @@ ROWS = (
         tests=("tests/core/test_next_page.py::test_what_an_answer_does_not_say_is_what_was_asked_for",),
     ),
     Row(
+        promise="A listing does not end in silence where its last item has no id to go on from.",
+        file="sidecar/core/next_page.py",
+        good='if found is None and of_last and dig(body, f"{list_path}-1") is not None:',
+        bad='if found == "" and of_last and dig(body, f"{list_path}-1") is not None:',
+        tests=("tests/core/test_next_page.py::test_a_last_item_without_its_id_is_told",),
+    ),
+    Row(
+        promise="A content type that would be ignored is refused.",
+        file="sidecar/core/raw.py",
+        good="if named is not None and not JSON_TYPE.match(named):",
+        bad="if named is not None and not named:",
+        tests=("tests/core/test_raw.py::test_a_body_that_is_not_one_is_refused",),
+    ),
+    Row(
         promise="A flag in a header is a text: `false` is not up.",
         file="sidecar/core/next_page.py",
         good="    return flag.strip().lower() not in DOWN if isinstance(flag, str) else bool(flag)",
