@@ -22,7 +22,9 @@ from sidecar.ports import Clock, HttpSender
 from sidecar.provider import HookFailed
 from sidecar.run import Run, surest
 
-FIRST_PART = 2 / 3  # of its time that a read's first attempt may take: what hangs can then be asked for again
+# Of its time what a read leaves for a second attempt where nothing answers the first, and the most seconds of it. What
+# is slower than the rest of its time cannot be told from what hangs.
+SECOND_PART, SECOND_SECONDS = 1 / 4, 5.0
 
 log = logging.getLogger("sidecar.attempt")
 
@@ -48,10 +50,12 @@ class Attempts:
             run.side_effect = SideEffect.UNKNOWN
         request = authorise(run.request, run.proof, self._user_agent)
         request.extensions["may_send"] = run.may_send
+        if run.attempts == 1 and run.operation.access is Access.READ:
+            request.extensions["answer_by"] = self._answer_by(run)
         most = run.provider.manifest.max_response_bytes or self._most
         result: Outcome | None = None
         try:
-            answer = await self._sender.send(request, deadline=self._until(run), max_body=most)
+            answer = await self._sender.send(request, deadline=run.call.deadline, max_body=most)
             if run.held_back and isinstance(answer, Failure):
                 run.attempts, run.side_effect = run.attempts - 1, before
                 return answer, answer
@@ -68,13 +72,10 @@ class Attempts:
             run.side_effect = surest(before, SideEffect.DONE if isinstance(result, Success) else result.side_effect)
         return answer, result
 
-    def _until(self, run: Run) -> float:
-        """When the exchange ends at the latest, on the clock of the deadline."""
+    def _answer_by(self, run: Run) -> float:
+        """When a first attempt without any answer is given up, on the clock of the deadline."""
         deadline = run.call.deadline
-        if run.attempts > 1 or run.operation.access is Access.WRITE:
-            return deadline
-        now = self._clock.now()
-        return now + (deadline - now) * FIRST_PART
+        return deadline - min((deadline - self._clock.now()) * SECOND_PART, SECOND_SECONDS)
 
     def _outcome(self, run: Run, answer: httpx.Response | Failure) -> Outcome:
         """What it means, in words that do not repeat the credential."""

@@ -42,6 +42,7 @@ class HttpSender(Protocol):
     about sent bytes: `none` (not one byte of the request left), `unknown` (some did, no status came that can be
     believed), `done` (a status of success came, the body did not). `deadline` is a moment of the running loop's clock;
     nothing outlives it.
+    `request.extensions["answer_by"]`, where given, is an earlier moment: what was sent and has no status then ends.
     `request.extensions["may_send"]`, where given, is asked with the connection ready, right before the first byte;
     where it says no nothing is sent, and the failure is BEFORE_SEND.
     Cancellation leaves the sender whole; `request.extensions["sent"]` (bool) then says whether any byte of the request

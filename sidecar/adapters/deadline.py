@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from types import TracebackType
+from typing import NamedTuple
 
 STEPS_PER_SECOND = 50  # so a deadline acts at most 20 ms late, and never early
 
@@ -19,14 +20,20 @@ class Deadlines:
         self._loop = asyncio.get_running_loop()
         self._due: dict[int, set[Deadline]] = {}
 
-    def at(self, when: float) -> Deadline:
-        """A scope whose task is cancelled at `when`, a moment of the loop's clock; it then raises TimeoutError."""
+    def at(self, when: float, later: Later | None = None) -> Deadline:
+        """A scope whose task is cancelled at `when`, a moment of the loop's clock; it then raises TimeoutError. With
+        `later` it is that moment instead, where at `when` there is reason for it.
+        """
+        return Deadline(self, self.due(when), self._loop, later)
+
+    def due(self, when: float) -> set[Deadline]:
+        """Those that expire with one that does at `when`."""
         step = int(when * STEPS_PER_SECOND) + 1
         due = self._due.get(step)
         if due is None:
             due = self._due[step] = set()
             self._loop.call_at(step / STEPS_PER_SECOND, after_a_look, self._loop, self._expire, step)
-        return Deadline(due, self._loop)
+        return due
 
     def _expire(self, step: int) -> None:
         for deadline in self._due.pop(step):
@@ -40,13 +47,24 @@ def after_a_look(loop: asyncio.AbstractEventLoop, act: Callable[[int], None], st
     loop.call_soon(loop.call_soon, act, step)
 
 
+class Later(NamedTuple):
+    """Another moment, and what is asked whether it is to be that one."""
+
+    moment: float
+    allowed: Callable[[], bool]
+
+
 class Deadline:
     """One scope of `Deadlines`. A cancellation that came from elsewhere passes through it unchanged."""
 
-    __slots__ = ("_cancelling", "_due", "_expired", "_loop", "_task")
+    __slots__ = ("_all", "_cancelling", "_due", "_expired", "_later", "_loop", "_task")
 
-    def __init__(self, due: set[Deadline], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, together: Deadlines, due: set[Deadline], loop: asyncio.AbstractEventLoop, later: Later | None
+    ) -> None:
+        self._all = together
         self._due = due
+        self._later = later
         self._loop = loop
         self._expired = False
 
@@ -59,6 +77,11 @@ class Deadline:
         self._due.add(self)
 
     def expire(self) -> None:
+        later, self._later = self._later, None
+        if later is not None and later.allowed():
+            self._due = self._all.due(later.moment)
+            self._due.add(self)
+            return
         self._expired = True
         self._task.cancel()
 

@@ -79,6 +79,10 @@ class Exchange:
             pool.drop(connection)
         return outcome
 
+    def moves(self) -> bool:
+        """Whether it is not the answer that is waited for: nothing was sent yet, or a status came."""
+        return not self.sent or self._status() is not None
+
     def past_deadline(self, error: TimeoutError | None) -> httpx.Response | Failure:
         """What it ends in when its time is over."""
         error, answer = error or TimeoutError(), self._answer

@@ -9,7 +9,7 @@ from socket import socket
 
 import httpx
 
-from sidecar.adapters.deadline import Deadlines
+from sidecar.adapters.deadline import Deadlines, Later
 from sidecar.adapters.dns import CachedLookup, Lookup, system_lookup
 from sidecar.adapters.http1_connect import AddressInfo, Connector
 from sidecar.adapters.http1_exchange import Exchange
@@ -60,8 +60,10 @@ class Http1Sender(httpx.AsyncBaseTransport):
         exchange = Exchange(self._pool, request, deadline=deadline, max_body=max_body)
         if deadline <= self._loop.time():
             return exchange.past_deadline(None)
+        answer_by = request.extensions.get("answer_by")
+        later = None if answer_by is None else Later(deadline, exchange.moves)
         try:
-            with self._deadlines.at(deadline):
+            with self._deadlines.at(deadline if answer_by is None else answer_by, later):
                 return await exchange.run()
         except TimeoutError as error:
             return exchange.past_deadline(error)

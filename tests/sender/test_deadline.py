@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from sidecar.adapters.deadline import Deadlines
+from sidecar.adapters.deadline import Deadlines, Later
 
 pytestmark = pytest.mark.anyio
 
@@ -91,3 +91,28 @@ async def test_an_error_within_stays_itself() -> None:
     deadlines = Deadlines()
     with pytest.raises(ZeroDivisionError), deadlines.at(asyncio.get_running_loop().time() + 60):
         raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+async def test_a_deadline_may_become_a_later_one(allowed: bool) -> None:
+    """Where at its moment there is reason for that, and never a second time."""
+    loop, deadlines = asyncio.get_running_loop(), Deadlines()
+    start, asked = loop.time(), []
+
+    def ask() -> bool:
+        asked.append(loop.time() - start)
+        return allowed
+
+    with pytest.raises(TimeoutError), deadlines.at(start + 0.02, Later(start + 0.2, ask)):
+        await loop.create_future()
+    assert (loop.time() - start >= 0.2) is allowed
+    assert len(asked) == 1
+
+
+async def test_a_scope_whose_deadline_became_later_is_forgotten() -> None:
+    """Left between the two moments, it does nothing to its task."""
+    loop, deadlines = asyncio.get_running_loop(), Deadlines()
+    start = loop.time()
+    with deadlines.at(start + 0.01, Later(start + 0.1, lambda: True)):
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(0.1)

@@ -107,9 +107,16 @@ ROWS = (
     Row(
         promise="A read that hangs is asked for once more within its deadline.",
         file="sidecar/attempt.py",
-        good="        return now + (deadline - now) * FIRST_PART\n",
-        bad="        return deadline\n",
+        good='            request.extensions["answer_by"] = self._answer_by(run)\n',
+        bad="            pass\n",
         tests=("tests/execute/test_attempts.py::test_a_read_that_hangs_is_asked_for_again_in_time",),
+    ),
+    Row(
+        promise="A slow answer is not taken for none.",
+        file="sidecar/adapters/http1_exchange.py",
+        good="        return not self.sent or self._status() is not None\n",
+        bad="        return not self.sent\n",
+        tests=("tests/sender/test_answer_by.py::test_an_answer_that_began_comes_whole",),
     ),
     Row(
         promise="A call that was sent and ends by its deadline is not told as unsent.",
