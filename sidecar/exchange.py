@@ -79,9 +79,10 @@ class Exchange:
         credential = msgspec.structs.replace(
             credential, tokens=outcome.tokens, kept=outcome.kept, client_id=outcome.client_id or flow.client_id
         )
-        account = await self._verification.account(place.tenant, place.connection, provider, credential)
-        if isinstance(account, Failure):
-            return Ended(Ending.NOT_VERIFIED, account.detail), None
+        named = await self._verification.account(place.tenant, place.connection, provider, credential)
+        if isinstance(named, Failure):
+            return Ended(Ending.NOT_VERIFIED, named.detail), None
+        account = named or None
         # Its token is not revoked: at some providers that would end the grant of the account's own connection too.
         if not account_fits(flow.expected_account, account):
             return Ended(Ending.OTHER_ACCOUNT), account

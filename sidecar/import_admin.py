@@ -164,7 +164,7 @@ class ImportAdministrator:
         verified = await self._verification.account(address.tenant, address.connection, provider, credential)
         if isinstance(verified, Failure) and verified.reason in NOT_TAKEN and not rotated:
             return verified
-        account = verified if isinstance(verified, str) else None
+        account = verified or None if isinstance(verified, str) else None
         return Tried(msgspec.structs.replace(credential, account=account), verified, stored=rotated)
 
     async def _unspent(self, address: AdminAddress, credential: Credential) -> Failure | None:

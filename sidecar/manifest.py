@@ -171,7 +171,7 @@ class CursorPaging(Fact, frozen=True, tag_field="kind", tag="cursor"):
     """The answer holds the next page's cursor at `path`; it is sent as query (or body) parameter `name`.
 
     `more` is the path of a flag that says whether there is a next page, `last` of one that says that there is none,
-    where the cursor alone does not.
+    where the cursor alone does not; or a page without `items` is the last.
     """
 
     path: str
@@ -180,6 +180,7 @@ class CursorPaging(Fact, frozen=True, tag_field="kind", tag="cursor"):
     told_in: Told = "body"
     more: str | None = None
     last: str | None = None
+    items: str | None = None
 
 
 class OffsetPaging(Fact, frozen=True, tag_field="kind", tag="offset"):

@@ -28,7 +28,9 @@ class Verification:
     async def account(
         self, tenant: str, connection: str, provider: Provider, credential: Credential
     ) -> str | Failure | None:
-        """The account that the provider names for this credential (None: it names none), or why it does not take it."""
+        """The account that the provider names for this credential ("": it takes it and names none), or why it does not
+        take it. None: nothing of it can be tried.
+        """
         verify = provider.verification(credential.kind)
         if verify is None:
             return None
@@ -56,4 +58,4 @@ class Verification:
             for name, text in credential.revealed().items()
             if name != "username" and (auth is None or is_secret(auth, name))
         ]
-        return account and without_secrets(account, secrets)
+        return without_secrets(account, secrets) if account else ""

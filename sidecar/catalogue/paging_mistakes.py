@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from sidecar.catalogue.path_mistakes import path_mistakes
 from sidecar.catalogue.place_mistakes import answered_mistakes
-from sidecar.manifest import LinkPaging, OffsetPaging, Operation, PagePaging, Paging
+from sidecar.manifest import CursorPaging, LinkPaging, OffsetPaging, Operation, PagePaging, Paging
 
 TOLD = ("path", "offset", "limit", "page", "pages", "total", "size", "more", "last")
 ENDS = ("pages", "total", "more", "last")  # each says whether there is a next page
@@ -40,11 +40,13 @@ def _end_mistakes(paging: Paging, told: Mapping[str, str]) -> Iterator[str]:
     ends = [key for key in ENDS if key in told]
     if len(ends) > 1:
         yield f"paging: {' and '.join(ends)} both say where the end is; name one of them"
-    if not isinstance(paging, OffsetPaging | PagePaging):
+    if isinstance(paging, LinkPaging):
         return
     if paging.items is not None:
         yield from path_mistakes({"paging.items": paging.items})
-    elif not ends:
+    if isinstance(paging, CursorPaging):
+        return
+    if paging.items is None and not ends:
         known = ", ".join(key for key in ENDS if hasattr(paging, key))
         yield f"paging: nothing says where the end is: name one of {known}, or items"
     if isinstance(paging, OffsetPaging) and paging.limit is None and paging.items is None:

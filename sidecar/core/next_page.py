@@ -47,7 +47,7 @@ def reads_body(paging: Paging | None) -> bool:
     match paging:
         case None | LinkPaging(path=None):
             return False
-        case OffsetPaging(items=str()) | PagePaging(items=str()):
+        case CursorPaging(items=str()) | OffsetPaging(items=str()) | PagePaging(items=str()):
             return True
         case _:
             return paging.told_in == "body"
@@ -66,7 +66,7 @@ def _next(paging: Paging, headers: httpx.Headers, body: Any, secret: frozenset[s
         case LinkPaging(path=path):
             return _query_in(read(path), secret)
         case CursorPaging(path=path, place=place):
-            if _flagged(paging, read) is False:
+            if _flagged(paging, read) is False or (paging.items is not None and _items(body, paging.items) == 0):
                 return None
             found = read(path)
             list_path, of_last, name = path.rpartition("-1.")

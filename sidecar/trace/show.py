@@ -17,11 +17,20 @@ FIRST_FAILURE_STATUS = 400
 
 
 def trace_text(events: Sequence[CallEvent], paint: Paint = unpainted) -> str:
-    """Everything known of a call, for a person. Two runs that share one call id are shown one after the other."""
-    runs: dict[str, list[CallEvent]] = {}
+    """Everything known of a call, for a person. Runs that share one call id are shown one after the other: two callers
+    chose the same, or a durable call was put off.
+    """
+    runs: list[list[CallEvent]] = []
+    latest: dict[str, list[CallEvent]] = {}
     for event in events:
-        runs.setdefault(event.span_id, []).append(event)
-    return "\n\n".join("\n".join(_run(run, paint)) for run in runs.values())
+        again = isinstance(event, Started) and any(
+            isinstance(known, Finished) for known in latest.get(event.span_id, ())
+        )
+        if again or event.span_id not in latest:
+            latest[event.span_id] = []
+            runs.append(latest[event.span_id])
+        latest[event.span_id].append(event)
+    return "\n\n".join("\n".join(_run(run, paint)) for run in runs)
 
 
 def read_event(data: bytes) -> Event | None:

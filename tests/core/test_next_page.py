@@ -298,6 +298,8 @@ FIVE = {"items": [1, 2, 3, 4, 5]}
         (CursorPaging(path="c", name="c", last="last"), {"c": "x"}, None, "x"),
         (CursorPaging(path="c", name="c", last="last"), {"c": "x", "last": True}, None, None),
         (CursorPaging(path="c", name="c", more="more"), {"c": "x", "more": "false"}, None, None),
+        (CursorPaging(path="seq", name="since", items="results"), {"seq": 3, "results": [1]}, None, "3"),
+        (CursorPaging(path="seq", name="since", items="results"), {"seq": 3, "results": []}, None, None),
     ],
 )
 def test_what_an_answer_does_not_say_is_what_was_asked_for(
@@ -362,6 +364,7 @@ def test_headers_may_tell_of_the_next_page(
         (PagePaging(name="p", pages="n", told_in="header"), False),
         (PagePaging(name="p", more="m", items="i", told_in="header"), True),
         (OffsetPaging(name="o", items="i"), True),
+        (CursorPaging(path="c", name="c", told_in="header", items="*"), True),
     ],
 )
 def test_a_body_is_read_only_where_it_tells_something(paging: Paging | None, reads: bool) -> None:

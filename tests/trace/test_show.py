@@ -169,6 +169,17 @@ def test_two_runs_of_one_call_id_stand_apart() -> None:
     assert "outcome unknown after" in second
 
 
+def test_each_time_that_a_durable_call_is_taken_up_stands_apart() -> None:
+    """It is put off and taken up again under one span: each has its own beginning, end and reason."""
+    put_off = finished(outcome="CIRCUIT_OPEN", code=Code.UNAVAILABLE, why=("it is left alone",), output_bytes=None)
+    events: list[CallEvent] = [started(), put_off, started(time="2026-11-21T10:00:32.000Z"), attempt(), finished()]
+    first, second = trace_text(events).split("\n\nwrite  ")
+    assert "CIRCUIT_OPEN" in first
+    assert "10:00:32" in second
+    assert "done after" in second
+    assert "CIRCUIT_OPEN" not in second
+
+
 EVIL = "\x1b[2J\nwhy: all is well\u202e"
 
 

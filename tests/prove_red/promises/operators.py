@@ -9,6 +9,13 @@ HTTP = "tests/operations/test_http.py"
 
 ROWS = (
     Row(
+        promise="Each time that a durable call is taken up is told by itself.",
+        file="sidecar/trace/show.py",
+        good="        if again or event.span_id not in latest:",
+        bad="        if event.span_id not in latest:",
+        tests=("tests/trace/test_show.py::test_each_time_that_a_durable_call_is_taken_up_stands_apart",),
+    ),
+    Row(
         promise="Exit codes are stable: not found is 66.",
         file="sidecar/cli/failure.py",
         good="Code.NOT_FOUND: 66,",

@@ -165,8 +165,8 @@ ROWS = (
     Row(
         promise="A provider that names the account by the credential does not get it shown.",
         file="sidecar/verify.py",
-        good="return account and without_secrets(account, secrets)",
-        bad="return account",
+        good='return without_secrets(account, secrets) if account else ""',
+        bad='return account or ""',
         tests=("tests/admin/test_admin.py::test_an_account_that_is_the_secret",),
     ),
     Row(
