@@ -10,6 +10,7 @@ from sidecar.model import Call, Failure, Reason, SideEffect
 from sidecar.provider import Operation
 from sidecar.wire.request import decode_input
 
+LATE = frozenset({Reason.OUTCOME_UNKNOWN, Reason.RESPONSE_TRUNCATED})  # of a read: what came, or would, changed nothing
 MOST = 200  # characters of a value that is repeated in a hint
 
 
@@ -28,6 +29,8 @@ def with_same_key(failure: Failure) -> Failure:
 def _hint(failure: Failure, call: Call, operation: Operation | None) -> str | None:
     if failure.side_effect is SideEffect.UNKNOWN and operation is not None:
         return _look_up(call, operation)
+    if isinstance(failure.cause, TimeoutError) and failure.reason in LATE:
+        return "a longer Timeout-Ms (--timeout) gives it more time"
     who = f"{call.provider} {_options(call)}"
     match failure.reason:
         case Reason.NO_CREDENTIAL | Reason.CONNECTION_REVOKED:
@@ -40,6 +43,8 @@ def _hint(failure: Failure, call: Call, operation: Operation | None) -> str | No
             return f"an operator can enable it: sidecar connection enable {who}"
         case Reason.UNKNOWN_OPERATION:
             return f"see what there is: sidecar provider show {call.provider}"
+        case Reason.RESPONSE_TOO_LARGE:
+            return "ask for fewer or smaller items (a limit, a page, fewer fields), or raise SIDECAR_MAX_RESPONSE_BYTES"
         case _:
             return None
 

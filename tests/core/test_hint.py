@@ -116,6 +116,22 @@ def test_a_failures_own_hint_is_kept() -> None:
     assert with_hint(failure, CALL, None) == failure
 
 
+@pytest.mark.parametrize(
+    ("reason", "cause", "told"),
+    [
+        (Reason.OUTCOME_UNKNOWN, TimeoutError(), "Timeout-Ms"),
+        (Reason.RESPONSE_TRUNCATED, TimeoutError(), "Timeout-Ms"),
+        (Reason.OUTCOME_UNKNOWN, ConnectionResetError(), None),
+        (Reason.RESPONSE_TOO_LARGE, None, "SIDECAR_MAX_RESPONSE_BYTES"),
+    ],
+)
+def test_a_read_that_a_setting_ended_names_it(reason: Reason, cause: Exception | None, told: str | None) -> None:
+    """Its time, or the most that is read of an answer."""
+    failure = Failure(reason=reason, detail="d", side_effect=SideEffect.NONE, cause=cause)
+    found = with_hint(failure, CALL, None).hint
+    assert (told in (found or "")) if told else found is None
+
+
 @pytest.mark.parametrize("reason", [Reason.PROVIDER_NOT_FOUND, Reason.MALFORMED, Reason.BUG])
 def test_where_nothing_helps_nothing_is_said(reason: Reason) -> None:
     """A hint that says nothing is noise."""
