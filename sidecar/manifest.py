@@ -250,6 +250,11 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     content_encoding: Literal["base64"] | None = None
     examples: tuple[Any, ...] | None = None
 
+    @property
+    def is_bytes(self) -> bool:
+        """Whether it is base64, or a list of such texts."""
+        return self.content_encoding is not None or (self.items is not None and self.items.content_encoding is not None)
+
 
 class Field(Schema, frozen=True):
     r"""One input of an operation: its schema, and where the provider wants it.
@@ -257,7 +262,8 @@ class Field(Schema, frozen=True):
     `in: content` makes the value the whole body; `in: none` sends nothing by itself: the input hook or another input
     uses it. `name` is the provider's name when it differs; in a JSON body a dotted name is a path, and `\.` keeps a
     dot (`m\.relates_to.key`). `style` says how a list or a path value is written. Of a part of a multipart body,
-    `fileName` and `nameFrom` name the inputs that hold its file name and its provider's name.
+    `fileName` and `nameFrom` name the inputs that hold its file name and its provider's name; a list of files is a part
+    each, and has a list of names.
     """
 
     place: Literal["path", "query", "header", "body", "content", "none"] = msgspec.field(name="in")
@@ -268,11 +274,13 @@ class Field(Schema, frozen=True):
 
 
 class Fixed(Fact, frozen=True):
-    """Values sent with every call of an operation."""
+    """Values sent with every call of an operation. A list in a query or a form is repeated; `body: {}` is an empty JSON
+    object.
+    """
 
-    query: dict[str, Scalar] = {}
+    query: dict[str, Scalar | list[Scalar]] = {}
     header: dict[str, str] = {}
-    body: dict[str, Any] = {}
+    body: dict[str, Any] | None = None
 
 
 class OperationHooks(Fact, frozen=True):

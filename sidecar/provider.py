@@ -56,7 +56,8 @@ ExplainHook = Callable[[int, Mapping[str, str], Any], Explained]
 class Parameter(msgspec.Struct, frozen=True):
     """One input and where it goes. `wire` is the provider's name; in a JSON body a path of names.
 
-    `file_name` and `name_from` are the inputs that hold the file name and the provider's name of a multipart part.
+    `file_name` and `name_from` are the inputs that hold the file name and the provider's name of a multipart part;
+    `base64`: the value is bytes, or a list of them in a multipart body.
     """
 
     name: str

@@ -19,15 +19,18 @@ def body_mistakes(fact: Operation) -> Iterator[str]:
     """Each mistake as `key: rule`."""
     places = [field.place for field in fact.input.values()]
     has_content = "content" in places
-    has_body = has_content or "body" in places or bool(fact.fixed.body)
+    has_fixed = fact.fixed.body is not None
+    has_body = has_content or "body" in places or has_fixed
     if fact.method == "GET" and has_body:
         yield "method: GET carries no body"
-    if places.count("content") > 1 or (has_content and ("body" in places or fact.fixed.body)):
+    if places.count("content") > 1 or (has_content and ("body" in places or has_fixed)):
         yield "input: one `in: content` is the whole body; nothing else can be in it"
-    if fact.encoding == "raw" and ("body" in places or fact.fixed.body):
+    if fact.encoding == "raw" and ("body" in places or has_fixed):
         yield "encoding: raw takes its body from one `in: content`"
     if fact.encoding in {"form", "multipart"} and has_content:
         yield f"encoding: {fact.encoding} is made of fields, not of one `in: content`"
+    if fact.encoding in {"form", "multipart"} and fact.fixed.body == {} and "body" not in places:
+        yield f"fixed.body: is empty, and a {fact.encoding} body has fields; only a JSON body can be an empty object"
     yield from _wrap_mistakes(fact, has_fields=has_body and not has_content)
     yield from _content_type_mistakes(fact, has_body=has_body)
     yield from _fixed_mistakes(fact)
@@ -62,7 +65,7 @@ def _fixed_mistakes(fact: Operation) -> Iterator[str]:
     r"""Names in `fixed.body` are literal: `a.b` is no path there, and `a\.b` would be sent with its backslash."""
     paths = [path_of(field.name or name) for name, field in _in_body(fact).items()]
     nests = {path[0] for path in paths if len(path) > 1} if fact.encoding == "json" else set()
-    for name in fact.fixed.body:
+    for name in fact.fixed.body or ():
         head = name.partition(".")[0]
         if "\\." in name:
             yield f"fixed.body: {name!r} would be sent with its backslash; names are literal here, a dot is a dot"
@@ -74,7 +77,7 @@ def _place_mistakes(fact: Operation) -> Iterator[str]:
     """Two inputs for one place of a JSON body, or one inside of another's value."""
     if fact.encoding != "json":
         return
-    written: dict[tuple[str, ...], str] = dict.fromkeys(_leaves(fact.fixed.body), "fixed.body")
+    written: dict[tuple[str, ...], str] = dict.fromkeys(_leaves(fact.fixed.body or {}), "fixed.body")
     for name, field in _in_body(fact).items():
         path = path_of(field.name or name)
         if path in written:

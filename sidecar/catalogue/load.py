@@ -166,7 +166,7 @@ def _parameter(name: str, field: Field) -> Parameter:
         place=field.place,
         wire=path_of(wire) if field.place == "body" else (wire,),
         style=field.style,
-        base64=field.content_encoding == "base64",
+        base64=field.is_bytes if field.place == "body" else field.content_encoding is not None,
         file_name=field.file_name,
         name_from=field.name_from,
     )

@@ -25,7 +25,7 @@ BOUNDS = (
 
 def schema_mistakes(key: str, schema: Schema) -> Iterator[str]:
     """Each mistake as `key: rule`, at every depth. `key` is the schema's own."""
-    kinds = (schema.type,) if isinstance(schema.type, str) else schema.type or ()
+    kinds = _types(schema)
     for kind in kinds:
         if kind not in TYPES:
             yield f"{key}.type: {kind!r} is none of {', '.join(TYPES)}"
@@ -36,6 +36,17 @@ def schema_mistakes(key: str, schema: Schema) -> Iterator[str]:
     yield from _member_mistakes(key, schema)
     for below, inner in _below(schema):
         yield from schema_mistakes(f"{key}.{below}", inner)
+
+
+def kinds_of(schema: Schema | None) -> frozenset[str]:
+    """The types that its values may have; none where it does not say."""
+    if schema is None:
+        return frozenset()
+    return frozenset(_types(schema)).union(*(kinds_of(inner) for inner in schema.any_of or ()))
+
+
+def _types(schema: Schema) -> Sequence[str]:
+    return (schema.type,) if isinstance(schema.type, str) else schema.type or ()
 
 
 def _enum_mistakes(key: str, values: Sequence[Any] | None, kinds: Sequence[str]) -> Iterator[str]:

@@ -12,7 +12,7 @@ import msgspec
 
 from sidecar.core.dig import dig
 from sidecar.core.page import NUMBER, as_value, query_left
-from sidecar.core.render import as_text
+from sidecar.core.values import as_text
 from sidecar.manifest import CursorPaging, LinkPaging, OffsetPaging, PagePaging, Paging
 from sidecar.wire.request import MAX_CURSOR, encode_cursor
 

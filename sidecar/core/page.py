@@ -11,7 +11,8 @@ from urllib.parse import parse_qsl, quote, unquote_plus, urlencode
 import msgspec
 
 from sidecar.core.dig import path_of
-from sidecar.core.render import CONTENT_TYPES, as_text
+from sidecar.core.render import CONTENT_TYPES
+from sidecar.core.values import fixed_pairs
 from sidecar.kinds import places_of
 from sidecar.manifest import CursorPaging, LinkPaging, OffsetPaging, PagePaging
 from sidecar.model import Failure, Reason, Request
@@ -35,7 +36,7 @@ def with_page(operation: Operation, request: Request, cursor: str | None, secret
         case LinkPaging():
             head, fixed = request.url.partition("?")[0], operation.fact.fixed.query
             query = query_left(cursor, secret.union(fixed))
-            always = urlencode([(name, as_text(value)) for name, value in fixed.items()], quote_via=quote)
+            always = urlencode(fixed_pairs(fixed), quote_via=quote)
             return msgspec.structs.replace(request, url=f"{head}?{'&'.join(filter(None, (query, always)))}")
         case CursorPaging(place="body", name=name):
             return _with_body(request, _in_body(operation, name), cursor)

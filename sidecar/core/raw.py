@@ -13,7 +13,8 @@ from urllib.parse import quote, unquote, urlencode
 import msgspec
 
 from sidecar.core.page import secret_parameters
-from sidecar.core.render import CONTENT_TYPES, JSON_TYPE, Refused, as_text, header_value
+from sidecar.core.render import CONTENT_TYPES, JSON_TYPE
+from sidecar.core.values import Refused, as_text, header_value
 from sidecar.manifest import Operation as OperationFact
 from sidecar.model import Access, Failure, Reason, Request
 from sidecar.provider import RAW_READ, RAW_WRITE, Provider

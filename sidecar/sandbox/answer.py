@@ -13,7 +13,8 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from sidecar.core.dig import dig
-from sidecar.core.render import PLACEHOLDER, as_text
+from sidecar.core.render import PLACEHOLDER
+from sidecar.core.values import as_text, fixed_pairs
 from sidecar.kinds import Auth
 from sidecar.manifest import CursorPaging, LinkPaging, OffsetPaging, PagePaging
 from sidecar.model import Reason
@@ -168,7 +169,7 @@ def _body_problems(operation: Operation, request: Seen) -> Iterator[str]:
         if fact.encoding == "json" and found != "json":
             yield f"its body is JSON, this one is {found}"
         return
-    due = fact.encoding if "body" in places or fact.fixed.body else "none"
+    due = fact.encoding if "body" in places or fact.fixed.body is not None else "none"
     body = _body(operation, request, found) if found == due else {}
     if body is None:
         yield f"its body is a JSON object{f' in {fact.wrap!r}' if fact.wrap else ''}"
@@ -177,16 +178,15 @@ def _body_problems(operation: Operation, request: Seen) -> Iterator[str]:
     else:
         yield from _unknown(operation, body, found)
         yield from _missing(operation, "body", body)
-        yield from _other_body(operation.fact.fixed.body, body, found)
+        yield from _other_body(operation.fact.fixed.body or {}, body, found)
 
 
 def _unknown(operation: Operation, body: Mapping[str, Any], kind: str) -> Iterator[str]:
     if any(item.name_from for item in operation.parameters):  # the parts' names are inputs of the caller
         return
     fields = [item for item in operation.parameters if item.place == "body"]
-    known = {
-        item.wire[0] if kind == "json" else ".".join(item.wire) for item in fields
-    } | operation.fact.fixed.body.keys()
+    known = {item.wire[0] if kind == "json" else ".".join(item.wire) for item in fields}
+    known.update(operation.fact.fixed.body or ())
     known |= {f"{name}[]" for name in known}
     paging = operation.fact.paging
     if isinstance(paging, CursorPaging | OffsetPaging | PagePaging) and paging.place == "body":
@@ -214,7 +214,7 @@ def _other_query(operation: Operation, request: Seen) -> Iterator[str]:
     given = grouped(request.query)
     for name, value in operation.fact.fixed.query.items():
         left_out = name not in given and isinstance(operation.fact.paging, LinkPaging)
-        if as_text(value) not in given.get(name, ()) and not left_out:
+        if not _repeats(value, given.get(name, ())) and not left_out:
             yield f"query parameter {name!r} is {as_text(value)!r} in it"
 
 
@@ -224,18 +224,25 @@ def _other_body(fixed: Mapping[str, Any], body: Mapping[str, Any], kind: str, pl
         given, shown = body.get(name), f"{place}{name}"
         if kind == "json" and isinstance(value, dict) and isinstance(given, dict):
             yield from _other_body(value, given, kind, f"{shown}.")
-        elif name not in body or canonical(given) != canonical(value if kind == "json" else as_text(value)):
+            continue
+        same = canonical(given) == canonical(value) if kind == "json" else _repeats(value, given or ())
+        if name not in body or not same:
             yield f"{shown!r} is {canonical(value)} in its body"
 
 
+def _repeats(fixed: object, given: Sequence[str]) -> bool:
+    """Whether each text of a fixed value is among those that were sent by its name."""
+    return {text for _, text in fixed_pairs({"": fixed})} <= set(given)
+
+
 def _body(operation: Operation, request: Seen, kind: str) -> dict[str, Any] | None:
-    """The body's fields; None where it does not hold any."""
+    """The body's fields, those of a form with all of their texts; None where it does not hold any."""
     if kind == "none":
         return {}
     if kind == "multipart":
-        return dict(multipart_parts(request))
+        return {name: (text,) for name, text in multipart_parts(request).items()}
     if kind == "form":
-        return dict(parse_qsl(request.content.decode(errors="replace"), keep_blank_values=True))
+        return dict(grouped(parse_qsl(request.content.decode(errors="replace"), keep_blank_values=True)))
     try:
         body = msgspec.json.decode(request.content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

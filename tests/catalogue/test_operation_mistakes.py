@@ -145,12 +145,69 @@ def test_a_form_has_each_field_once(tmp_path: Path, change: dict[str, Any], rule
             "paging: a cursor goes into the body of a JSON request only",
         ),
         (fields() | {"paging": CURSOR | {"name": "a..b", "place": "body"}}, "paging.name: 'a..b' is no path"),
+        (fields() | {"encoding": "form", "fixed": {"body": {}}}, "fixed.body: is empty, and a form body has fields"),
+        (fields() | {"encoding": "multipart", "fixed": {"body": {}}}, "fixed.body: is empty, and a multipart body"),
+        (fields() | {"encoding": "form", "fixed": {"body": {"a": []}}}, "fixed.body.a: is an empty list, and would"),
+        (fields() | {"fixed": {"query": {"a": []}}}, "fixed.query.a: is an empty list, and would not be sent"),
+        (fields(a=CONTENT) | {"fixed": {"body": {}}}, "input: one `in: content` is the whole body"),
+        (fields() | {"encoding": "raw", "fixed": {"body": {}}}, "encoding: raw takes its body from one"),
+        (fields() | {"access": "read", "method": "GET", "fixed": {"body": {}}}, "method: GET carries no body"),
     ],
 )  # fmt: skip
 def test_what_would_be_ignored_is_told(tmp_path: Path, change: dict[str, Any], rule: str) -> None:
     """One finding, with the key and the reason."""
     (line,) = told(tmp_path, CREATE_ITEM | change)
     assert line.startswith(rule)
+
+
+@pytest.mark.parametrize(
+    ("field", "rule"),
+    [
+        (LIST, "style: a list in a {} is written with `style: comma` (a,b)"),
+        ({"type": ["array", "null"], "items": {}}, "style: a list in a {} is written with `style: comma` (a,b)"),
+        ({"anyOf": [LIST, {"type": "string"}]}, "style: a list in a {} is written with `style: comma` (a,b)"),
+        (LIST | {"style": "repeat"}, "style: a list in a {} is written with `style: comma` (a,b)"),
+        (LIST | {"style": "segments"}, "style: a list in a {} is written with `style: comma` (a,b)"),
+        ({"type": "object"}, "type: an object has no form in a {}; take a text, which the input hook can write"),
+        ({"type": "object", "style": "comma"}, "type: an object has no form in a {}; take a text"),
+        ({"type": "string", "style": "comma"}, "style: comma is for a list, and would be ignored here"),
+        ({"type": "array", "items": {"type": "object"}, "style": "comma"}, "items: in a {} a list holds texts and num"),
+    ],
+)
+@pytest.mark.parametrize("place", ["path", "header"])
+def test_what_has_no_form_in_its_place_is_told(tmp_path: Path, place: str, field: dict[str, Any], rule: str) -> None:
+    """A path and a header hold one text: a list in them has commas, an object cannot be there."""
+    inputs = {"id": {"in": place, **field}} if place == "path" else {"id": ID, "a": {"in": place, **field}}
+    (line,) = told(tmp_path, GET_ITEM | {"input": inputs})
+    assert line.startswith(f"input.{'id' if place == 'path' else 'a'}.{rule.format(place)}")
+
+
+FILE = BODY | BYTES
+FILES = BODY | {"type": "array", "items": BYTES}
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (
+            fields(a=FILES | {"fileName": "b"}, b={"in": "none", "type": "string"}),
+            "a.fileName: 'b' must be a list, with one name for each file",
+        ),
+        (
+            fields(a=FILE | {"fileName": "b"}, b={"in": "none", **LIST}),
+            "a.fileName: 'b' is a list of names, and this is one file",
+        ),
+        (fields(a=FILES | {"style": "comma"}), "a.style: comma is not for files: each is a part of the body"),
+        (fields(a=FILES | {"style": "json"}), "a.style: json is not for files: each is a part of the body"),
+        (fields(a=BODY | {"anyOf": [BYTES, LIST]}), "a.anyOf: contentEncoding would be ignored here"),
+        (fields(a=FILES) | {"encoding": "form"}, "a.items.contentEncoding: would be ignored here"),
+        (fields(a=FILES | {"in": "query"}), "a.items.contentEncoding: would be ignored here"),
+    ],
+)
+def test_what_files_cannot_be_is_told(tmp_path: Path, change: dict[str, Any], rule: str) -> None:
+    """Bytes that would go as text, and names that fit no files."""
+    (line,) = told(tmp_path, CREATE_ITEM | {"encoding": "multipart"} | change)
+    assert line.startswith(f"input.{rule}")
 
 
 @pytest.mark.parametrize(
@@ -202,6 +259,14 @@ def test_a_fixed_name_is_literal(tmp_path: Path, change: dict[str, Any], rule: s
         fields(a=BODY | LIST | {"style": "brackets"}) | {"encoding": "multipart"},
         fields(a={"in": "query", "name": "x", "style": "brackets"}, b={"in": "query", "name": "x"}),
         fields(a=BODY | {"name": "x"}, b={"in": "query", "name": "x"}, c={"in": "header", "name": "x"}),
+        fields(a=FILES | {"fileName": "b", "style": "brackets"}, b={"in": "none", **LIST}) | {"encoding": "multipart"},
+        fields(a=FILES | {"fileName": "b"}, b={"in": "none"}) | {"encoding": "multipart"},
+        fields(a=FILES),
+        fields(a=BODY | {"name": "0"}, b=BODY | {"name": r"x.a\.0"}, c=BODY | {"name": "y.z1"}),
+        fields(a=BODY | {"name": "a.0"}) | {"encoding": "form"},
+        fields(a={"in": "header", "style": "comma", **LIST}, b={"in": "header", "style": "comma"}),
+        fields(a=BODY) | {"encoding": "form", "fixed": {"body": {}, "query": {"x": [1, "a"]}}},
+        fields() | {"fixed": {"body": {}}},
         fields() | {"fixed": {"header": {"content-type": "a/b"}}},
         fields() | IN_BODY,
     ],

@@ -43,7 +43,8 @@ def differences(
             rule = f"{field.place} {wire} is required"
         if rule is not None:
             yield f"{name}.{field_name}", rule
-    filled = {("query", item) for item in operation.fixed.query} | {("body", item) for item in operation.fixed.body}
+    filled = {("query", item) for item in operation.fixed.query}
+    filled |= {("body", item) for item in operation.fixed.body or ()}
     for place, wire in inputs.keys() - given - filled:
         if inputs[place, wire].required and place != "header" and wire not in credential:
             yield f"{name}.{wire}", f"{place} {wire} is required"

@@ -16,7 +16,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sidecar.core.multipart import multipart
-from sidecar.core.render import Template, as_text
+from sidecar.core.render import Template
+from sidecar.core.values import as_text
 from sidecar.model import Failure, Reason, Request
 from sidecar.provider import Provider
 from tests.build import BASE, CREATE_ITEM, GET_ITEM, provider

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.prove_red.promises import (
+    bodies,
     bus,
     calls,
     connecting,
@@ -42,6 +43,7 @@ ROWS: tuple[Row, ...] = (
     *resilience.ROWS,
     *wire.ROWS,
     *providers.ROWS,
+    *bodies.ROWS,
     *limits.ROWS,
     *google.ROWS,
     *issued.ROWS,

@@ -13,30 +13,30 @@ LOAD = "tests/catalogue/test_load.py"
 ROWS = (
     Row(
         promise="No value climbs out of its place in a path.",
-        file="sidecar/core/render.py",
+        file="sidecar/core/values.py",
         good='if text in {"", ".", ".."}:',
         bad="if not text:",
         tests=(f"{RENDER}::test_what_cannot_be_a_segment_is_refused",),
     ),
     Row(
         promise="A value is one segment: a slash in it is encoded.",
-        file="sidecar/core/render.py",
+        file="sidecar/core/values.py",
         good='    return quote(text, safe="")\n',
         bad="    return quote(text)\n",
         tests=(f"{RENDER}::test_a_value_is_one_segment",),
     ),
     Row(
         promise="A header's value cannot start a header of its own.",
-        file="sidecar/core/render.py",
+        file="sidecar/core/values.py",
         good="if not text.isascii() or not text.isprintable():",
         bad="if not text.isascii():",
         tests=(f"{RENDER}::test_a_header_cannot_start_another",),
     ),
     Row(
         promise="A file's name cannot break its line in a multipart body.",
-        file="sidecar/core/render.py",
-        good='            _no_controls(parameter.file_name or parameter.name, str(file_name or ""))\n',
-        bad="",
+        file="sidecar/core/parts.py",
+        good='        no_controls(f"{named}/{at}" if isinstance(given, list) else named, file_name)\n',
+        bad="        pass\n",
         tests=(f"{RENDER}::test_no_name_breaks_its_line",),
     ),
     Row(
