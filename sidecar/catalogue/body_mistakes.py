@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sidecar.catalogue.path_mistakes import index_mistakes
 from sidecar.core.dig import path_of
 from sidecar.manifest import Field, Operation
 
@@ -74,12 +75,13 @@ def _fixed_mistakes(fact: Operation) -> Iterator[str]:
 
 
 def _place_mistakes(fact: Operation) -> Iterator[str]:
-    """Two inputs for one place of a JSON body, or one inside of another's value."""
+    """Two inputs for one place of a JSON body, one inside of another's value, or one in a list."""
     if fact.encoding != "json":
         return
     written: dict[tuple[str, ...], str] = dict.fromkeys(_leaves(fact.fixed.body or {}), "fixed.body")
     for name, field in _in_body(fact).items():
         path = path_of(field.name or name)
+        yield from index_mistakes(f"input.{name}.name", field.name or name)
         if path in written:
             yield f"input.{name}: {'.'.join(path)} is written by {written[path]} too"
         written[path] = f"input.{name}"

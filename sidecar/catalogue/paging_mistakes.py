@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from sidecar.catalogue.path_mistakes import path_mistakes
+from sidecar.catalogue.path_mistakes import index_mistakes, path_mistakes
 from sidecar.catalogue.place_mistakes import answered_mistakes
 from sidecar.manifest import CursorPaging, LinkPaging, OffsetPaging, Operation, PagePaging, Paging
 
@@ -59,6 +59,7 @@ def _end_mistakes(paging: Paging, told: Mapping[str, str]) -> Iterator[str]:
 
 def _body_mistakes(fact: Operation, name: str) -> Iterator[str]:
     yield from path_mistakes({"paging.name": name})
+    yield from index_mistakes("paging.name", name)
     if fact.encoding != "json":
         yield "paging: a cursor goes into the body of a JSON request only"
     if fact.method == "GET":

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from sidecar.core.dig import path_of
+
+INDEX = re.compile("-?[0-9]+")
 
 
 def path_mistakes(paths: Mapping[str, str | None]) -> Iterator[str]:
@@ -12,6 +15,17 @@ def path_mistakes(paths: Mapping[str, str | None]) -> Iterator[str]:
     for key, path in paths.items():
         if path is not None and not all(path_of(path)):
             yield f"{key}: {path!r} is no path: a name in it is empty"
+
+
+def index_mistakes(key: str, path: str) -> Iterator[str]:
+    """A place in a JSON body that counts through a list, as a path into an answer may: what is written there by itself
+    is an object, and this would be a name in it. A name that stands alone can only be a name.
+    """
+    names = path_of(path)
+    wrong = next((name for name in names if INDEX.fullmatch(name)), None) if len(names) > 1 else None
+    if wrong is not None:
+        rule = f"would make an object with the name {wrong!r} in it, not a list"
+        yield f"{key}: {path!r} {rule}; take the list whole as one `in: body`, or make it in the input hook"
 
 
 def listed(key: str, paths: Sequence[str]) -> dict[str, str]:

@@ -145,6 +145,7 @@ def test_a_form_has_each_field_once(tmp_path: Path, change: dict[str, Any], rule
             "paging: a cursor goes into the body of a JSON request only",
         ),
         (fields() | {"paging": CURSOR | {"name": "a..b", "place": "body"}}, "paging.name: 'a..b' is no path"),
+        (fields() | {"paging": CURSOR | {"name": "a.0.b", "place": "body"}}, "paging.name: 'a.0.b' would make an"),
         (fields() | {"encoding": "form", "fixed": {"body": {}}}, "fixed.body: is empty, and a form body has fields"),
         (fields() | {"encoding": "multipart", "fixed": {"body": {}}}, "fixed.body: is empty, and a multipart body"),
         (fields() | {"encoding": "form", "fixed": {"body": {"a": []}}}, "fixed.body.a: is an empty list, and would"),
@@ -180,6 +181,18 @@ def test_what_has_no_form_in_its_place_is_told(tmp_path: Path, place: str, field
     inputs = {"id": {"in": place, **field}} if place == "path" else {"id": ID, "a": {"in": place, **field}}
     (line,) = told(tmp_path, GET_ITEM | {"input": inputs})
     assert line.startswith(f"input.{'id' if place == 'path' else 'a'}.{rule.format(place)}")
+
+
+@pytest.mark.parametrize(
+    ("name", "there"),
+    [("a.0", "0"), ("personalizations.0.to.0.email", "0"), ("0.a", "0"), ("a.-1.b", "-1"), ("a.007", "007")],
+)
+def test_a_place_in_a_list_is_told(tmp_path: Path, name: str, there: str) -> None:
+    """Inputs make objects: the number would be a name in one, where a path into an answer counts with it."""
+    rule = f"would make an object with the name {there!r} in it, not a list"
+    assert told(tmp_path, CREATE_ITEM | fields(a=BODY | {"name": name})) == [
+        f"input.a.name: {name!r} {rule}; take the list whole as one `in: body`, or make it in the input hook"
+    ]
 
 
 FILE = BODY | BYTES

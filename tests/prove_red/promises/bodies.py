@@ -79,4 +79,11 @@ ROWS = (
         bad='elif kinds == {"array"} and style != "comma":',
         tests=(f"{MISTAKES}::test_what_has_no_form_in_its_place_is_told",),
     ),
+    Row(
+        promise="A manifest that counts through a list in a JSON body is refused: it would make an object.",
+        file="sidecar/catalogue/path_mistakes.py",
+        good='INDEX = re.compile("-?[0-9]+")',
+        bad='INDEX = re.compile("-?[1-9][0-9]*")',
+        tests=(f"{MISTAKES}::test_a_place_in_a_list_is_told",),
+    ),
 )
