@@ -20,7 +20,7 @@ from sidecar.manifest import CursorPaging, LinkPaging, OffsetPaging, PagePaging
 from sidecar.model import Reason
 from sidecar.provider import Operation, Provider
 from sidecar.sandbox.case import Case, CaseResponse, Exchange, succeeds
-from sidecar.sandbox.compare import Seen, body_kind, canonical, differences, grouped, multipart_parts
+from sidecar.sandbox.compare import Seen, body_kind, canonical, differences, grouped, parts_of
 from sidecar.sandbox.credential import carried, query_name
 
 # Whose exchange answers when several cases expect the same request; the first that applies.
@@ -240,7 +240,7 @@ def _body(operation: Operation, request: Seen, kind: str) -> dict[str, Any] | No
     if kind == "none":
         return {}
     if kind == "multipart":
-        return {name: (text,) for name, text in multipart_parts(request).items()}
+        return dict(grouped([(part.name, part.content.decode(errors="replace")) for part in parts_of(request)]))
     if kind == "form":
         return dict(grouped(parse_qsl(request.content.decode(errors="replace"), keep_blank_values=True)))
     try:

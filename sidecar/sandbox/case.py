@@ -21,12 +21,29 @@ SERVER = "https://server.example"  # the base URL of a self-hosted provider in c
 SUBDOMAIN = "acme"  # the subdomain in cases
 
 
+class CasePart(Fact, frozen=True):
+    """A part of a multipart body: its content as text or as bytes, and what else it must have. What is not named here
+    is not compared.
+    """
+
+    text: str | None = None
+    base64: str | None = None
+    file_name: str | None = None
+    content_type: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.text is None) is (self.base64 is None):
+            raise ValueError("give text or base64, one of them")
+        if self.base64 is not None:
+            b64decode(self.base64, validate=True)
+
+
 class CaseRequest(Fact, frozen=True):
     """The request expected, exactly: path below the base URL as sent, decoded query, and one form of body at most.
 
     `headers` lists those that must be there with this value (names without case); others may be there too. A credential
-    in the query need not be listed. `{call_id}` in path or body stands for the call's id, with dashes or without. A
-    part of a multipart body that is not text is given in base64.
+    in the query need not be listed. `{call_id}` in path or body stands for the call's id, with dashes or without. Of a
+    multipart body every part is listed, several of one name as a list; text says what a part holds, CasePart more.
     """
 
     method: str
@@ -35,7 +52,7 @@ class CaseRequest(Fact, frozen=True):
     headers: dict[str, str] = msgspec.field(default_factory=dict)
     json: Any = msgspec.UNSET
     form: dict[str, str | tuple[str, ...]] | None = None
-    multipart: dict[str, str] | None = None
+    multipart: dict[str, str | CasePart | tuple[str | CasePart, ...]] | None = None
     text: str | None = None
 
     def __post_init__(self) -> None:

@@ -12,11 +12,10 @@ import httpx
 import msgspec
 
 from sidecar.sandbox.case import CaseRequest
+from sidecar.sandbox.parts import Part, expected_parts, parts_in, sent_parts
 
 CALL_ID_MARK = "{call_id}"
 CALL_ID = re.compile(r"[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}")  # some providers take no dashes
-BOUNDARY = re.compile(r'boundary="?([^";]+)', re.IGNORECASE)
-PART_NAME = re.compile(rb'(?i)content-disposition:[^\r\n]*?[; ]name="([^"]*)"')
 MAX_SHOWN = 400
 
 Grouped = dict[str, tuple[str, ...]]
@@ -80,15 +79,9 @@ def body_kind(request: Seen) -> str:
     return {"application/x-www-form-urlencoded": "form", "multipart/form-data": "multipart"}.get(content_type, "text")
 
 
-def multipart_parts(request: Seen) -> dict[str, str]:
-    """The parts of a multipart body by name (RFC 7578); one that is not text in base64."""
-    boundary = BOUNDARY.search(request.headers.get("content-type", ""))
-    parts: dict[str, str] = {}
-    for chunk in request.content.split(b"--" + boundary[1].encode())[1:-1] if boundary else ():
-        head, _, body = chunk.partition(b"\r\n\r\n")
-        name = PART_NAME.search(head)
-        parts[name[1].decode(errors="replace") if name else ""] = _text(body.removesuffix(b"\r\n"))
-    return parts
+def parts_of(request: Seen) -> list[Part]:
+    """The parts of a multipart body."""
+    return list(parts_in(request.content, request.headers.get("content-type", "")))
 
 
 def _body_differences(expected: CaseRequest, request: Seen) -> Iterator[str]:
@@ -107,7 +100,8 @@ def _body_differences(expected: CaseRequest, request: Seen) -> Iterator[str]:
             wanted = canonical({name: [value] if isinstance(value, str) else value for name, value in form.items()})
             got = canonical(grouped(pairs))
         case "multipart":
-            wanted, got = canonical(expected.multipart), canonical(multipart_parts(request))
+            said, parts = expected.multipart or {}, parts_of(request)
+            wanted, got = canonical(expected_parts(said)), canonical(sent_parts(parts, said))
         case "text":
             wanted, got = expected.text or "", _text(request.content)
         case _:

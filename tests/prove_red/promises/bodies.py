@@ -7,6 +7,8 @@ from tests.prove_red.row import Row
 FILES = "tests/core/test_files.py"
 LISTS = "tests/core/test_lists.py"
 MISTAKES = "tests/catalogue/test_operation_mistakes.py"
+COMPARE = "tests/sandbox/test_compare.py"
+UPLOADS = "tests/sandbox/test_uploads.py"
 
 ROWS = (
     Row(
@@ -28,7 +30,7 @@ ROWS = (
         file="sidecar/catalogue/load.py",
         good='base64=field.is_bytes if field.place == "body" else field.content_encoding is not None',
         bad="base64=field.content_encoding is not None",
-        tests=(f"{FILES}::test_a_list_of_files_is_a_part_each",),
+        tests=(f"{FILES}::test_a_list_of_files_is_a_part_each", f"{UPLOADS}::test_a_case_proves_an_upload"),
     ),
     Row(
         promise="A file's type is that of its name's ending, in any case of letters.",
@@ -85,5 +87,32 @@ ROWS = (
         good='INDEX = re.compile("-?[0-9]+")',
         bad='INDEX = re.compile("-?[1-9][0-9]*")',
         tests=(f"{MISTAKES}::test_a_place_in_a_list_is_told",),
+    ),
+    Row(
+        promise="In a case bytes are not their base64.",
+        file="sidecar/sandbox/parts.py",
+        good="return _base64(part) if text is None else text",
+        bad='return _base64(part)["base64"] if text is None else text',
+        tests=(
+            f"{COMPARE}::test_parts_that_differ_are_told",
+            f"{UPLOADS}::test_a_case_that_says_another_upload_is_found",
+        ),
+    ),
+    Row(
+        promise="Of several parts of one name a case overlooks none.",
+        file="sidecar/sandbox/parts.py",
+        good="return items[0] if len(items) == 1 else items",
+        bad="return items[-1]",
+        tests=(
+            f"{COMPARE}::test_parts_that_differ_are_told",
+            f"{UPLOADS}::test_a_case_that_says_another_upload_is_found",
+        ),
+    ),
+    Row(
+        promise="A case that names a part's file name or type compares it.",
+        file="sidecar/sandbox/parts.py",
+        good="return content | {key: value for key, value in beside.items() if getattr(like, key) is not None}",
+        bad="return content | {key: getattr(like, key) for key in beside if getattr(like, key) is not None}",
+        tests=(f"{COMPARE}::test_parts_that_differ_are_told",),
     ),
 )
