@@ -11,6 +11,7 @@ from typing import Literal
 from sidecar.fact import Fact, Scalar
 
 Place = Literal["header", "query"]
+KeyPlace = Literal["header", "query", "path"]
 ClientAuth = Literal["basic", "post", "none", "private_key_jwt"]
 
 
@@ -24,12 +25,12 @@ class KeyPart(Fact, frozen=True):
 
 
 class ApiKey(Fact, frozen=True, tag_field="kind", tag="api_key"):
-    """A key in one header or query parameter, and what some providers want beside it. Credential fields: `key`, and
-    those of `more`.
+    """A key in one header or query parameter, or in the path as a segment of its own between base URL and operation,
+    which has no `name` (Telegram); and what some providers want beside it. Credential fields: `key`, those of `more`.
     """
 
-    place: Place
-    name: str
+    place: KeyPlace
+    name: str | None = None
     prefix: str = ""
     more: tuple[KeyPart, ...] = ()
 
@@ -210,10 +211,11 @@ Issued = OAuth2 | ClientCredentials | JwtBearer | AppInstallation | Login
 
 
 def places_of(auth: Auth) -> tuple[tuple[Place, str], ...]:
-    """Where a credential of the kind stands in a request: `header` or `query`, and the name there."""
+    """The headers and query parameters that a credential of the kind stands in: `header` or `query`, and the name."""
     match auth:
         case ApiKey(place=place, name=name, more=more):
-            return ((place, name), *((part.place, part.name) for part in more))
+            own = () if place == "path" or name is None else ((place, name),)
+            return (*own, *((part.place, part.name) for part in more))
         case Bearer() | Basic():
             return (("header", "authorization"),)
         case _:

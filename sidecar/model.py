@@ -215,12 +215,15 @@ Outcome = Success | Failure
 
 
 class Request(msgspec.Struct, frozen=True):
-    """One HTTP request as rendered, without any credential: safe to show, hash and trace."""
+    """One HTTP request as rendered, without any credential: safe to show, hash and trace. `base` is the base URL, which
+    `url` begins with: a key in the path stands behind it.
+    """
 
     method: str
     url: str
     headers: tuple[tuple[str, str], ...] = ()
     content: bytes = b""
+    base: str = ""
 
 
 class TraceContext(msgspec.Struct, frozen=True):

@@ -134,6 +134,8 @@ def unknown_names(place: str, given: Iterable[str], known: tuple[str, ...], what
 
 def _wrong(auth: Auth, name: str, text: str) -> str | None:
     """What is wrong with a field, without its value."""
+    if isinstance(auth, ApiKey) and auth.place == "path" and text and auth.prefix + text in {".", ".."}:
+        return "cannot be a segment of a path"  # it would be resolved away
     if name == PRIVATE_KEY:
         return None if not text or PEM.fullmatch(text.strip()) else "is not a private key in PEM without a password"
     if text != text.strip() or CONTROL.search(text):
@@ -155,11 +157,18 @@ def _half_an_app(auth: OAuth2, fields: Mapping[str, str]) -> list[Problem]:
 
 
 def secrets_of(auth: Auth, fields: Mapping[str, str]) -> list[str]:
-    """What nobody may be shown of a credential: its fields, but those that only name somebody, and what a header says
-    in their place.
+    """What nobody may be shown of a credential: its fields, but those that only name somebody, and what a header or
+    a path says in their place.
     """
     secrets = [value for name, value in fields.items() if value and is_secret(auth, name)]
-    return [*secrets, pair(fields)] if isinstance(auth, Basic) else secrets
+    match auth:
+        case Basic():
+            return [*secrets, pair(fields)]
+        case ApiKey(place="path", prefix=prefix) if prefix:
+            # A short key is known only where no letter stands before it.
+            return [*secrets, prefix + fields["key"]]
+        case _:
+            return secrets
 
 
 def proofs_of(auth: Auth, fields: Mapping[str, str]) -> list[str]:
@@ -191,6 +200,8 @@ def pair(fields: Mapping[str, str]) -> str:
 def shown(auth: Auth) -> str:
     """What the kind adds, in words, for a dry run."""
     match auth:
+        case ApiKey(place="path", prefix=prefix):
+            return f"API key in path, right below the base URL: {prefix}<key>"
         case ApiKey(place=place, name=name):
             return f"API key in {place} {name}"
         case Bearer():

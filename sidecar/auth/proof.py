@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 from urllib.parse import quote
 
 import httpx
@@ -21,7 +21,20 @@ from sidecar.model import Request
 from sidecar.raw_headers import RawHeaders
 from sidecar.secret import SHOWN
 
+# Beside letters, digits and -._~ what one segment of a path may hold as it is (RFC 3986 section 3.3).
+IN_SEGMENT = "!$&'()*+,;=:@"
 LONGEST_URL = 1_024  # characters of a URL that is remembered: callers and providers say many, of up to 64 KiB
+
+
+class Carried(NamedTuple):
+    """What a credential adds to a request: a segment of the path and parameters of the query, encoded, and headers."""
+
+    segment: str
+    query: str
+    headers: list[tuple[bytes, bytes]]
+
+    def __repr__(self) -> str:
+        return SHOWN
 
 
 class Proof:
@@ -37,17 +50,18 @@ class Proof:
         self.secrets = Hidden(secrets_of(auth, fields))
         self.proofs = Hidden(proof for proof in proofs_of(auth, fields) if len(proof) >= NO_WORD)
         self._fields = fields
-        self._carried: tuple[str, list[tuple[bytes, bytes]]] | None = None
+        self._carried: Carried | None = None
 
-    def carried(self) -> tuple[str, list[tuple[bytes, bytes]]]:
-        """What it adds to a request: to the query, encoded, and to the headers."""
+    def carried(self) -> Carried:
+        """What it adds to a request."""
         if self._carried is None:
             parts = _parts(self.auth, self._fields)
+            segment = "".join(quote(value, safe=IN_SEGMENT) for place, _, value in parts if place == "path")
             query = [
                 f"{quote(name, safe='')}={quote(value, safe='')}" for place, name, value in parts if place == "query"
             ]
             headers = [_raw(name, value) for place, name, value in parts if place == "header"]
-            self._carried = "&".join(query), headers
+            self._carried = Carried(segment, "&".join(query), headers)
         return self._carried
 
     def __repr__(self) -> str:
@@ -85,30 +99,40 @@ class Authorised(httpx.Request):
         return self.body
 
     def __repr__(self) -> str:
-        return f"Authorised({self.method} {self.url.host})"  # the query may hold the credential
+        return f"Authorised({self.method} {self.url.host})"  # path and query may hold the credential
 
 
 def authorise(request: Request, proof: Proof, user_agent: str) -> httpx.Request:
     """The request ready to send: with the credential, and without what HTTPX would look up by itself: that costs more
     than sending it. Host and Content-Length are the sender's to say.
     """
-    query, carried = proof.carried()
+    segment, query, carried = proof.carried()
     headers = [_raw(name, value) for name, value in request.headers]
     headers.append((b"user-agent", user_agent.encode("ascii")))
     headers += carried
-    if not query:
+    if not segment and not query:
         parsed = _known_url(request.url) if len(request.url) <= LONGEST_URL else httpx.URL(request.url)
-        return Authorised(request.method, parsed, headers, request.content)
-    joint = "&" if "?" in request.url else "?"
-    return Authorised(request.method, httpx.URL(f"{request.url}{joint}{query}"), headers, request.content)
+    else:
+        parsed = httpx.URL(_with_key(request, segment, query))
+    return Authorised(request.method, parsed, headers, request.content)
+
+
+def _with_key(request: Request, segment: str, query: str) -> str:
+    """The URL with what the credential adds. In the path that stands right behind the base URL, before all that a
+    caller has a part in.
+    """
+    url = f"{request.base}/{segment}{request.url.removeprefix(request.base)}" if segment else request.url
+    if not query:
+        return url
+    return f"{url}{'&' if '?' in request.url else '?'}{query}"
 
 
 def _parts(auth: Auth, fields: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    """Where each part of the credential goes: header or query, its name there, its value."""
+    """Where each part of the credential goes: header, query or path, its name there (none in a path), its value."""
     match auth:
         case ApiKey(place=place, name=name, prefix=prefix, more=more):
             parts = [(part.place, part.name, part.prefix + fields[part.field]) for part in more]
-            return [(place, name, prefix + fields["key"]), *parts]
+            return [(place, name or "", prefix + fields["key"]), *parts]
         case Bearer():
             return [("header", "authorization", f"Bearer {fields['token']}")]
         case Basic():

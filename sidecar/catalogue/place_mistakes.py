@@ -11,6 +11,8 @@ from sidecar.manifest import LinkPaging, Operation
 Places = frozenset[tuple[Place, str]]
 
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 section 5.6.2
+IN_SEGMENT = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@-]*")  # RFC 3986 section 3.3
+PLACES = {"header": "header", "query": "parameter"}
 QUERY_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 # Framing, routing and the credential: nobody else writes them.
 OUR_HEADERS = frozenset(
@@ -49,6 +51,8 @@ def answered_mistakes(key: str, name: str) -> Iterator[str]:
 
 def carried_mistakes(auth: Auth) -> Iterator[str]:
     """What is wrong with the places that a credential of the kind stands in, below `auth.<kind>`."""
+    if isinstance(auth, ApiKey):
+        yield from _key_mistakes(auth)
     taken: set[tuple[Place, str]] = set()
     for key, place, name, prefix in _parts(auth):
         if place == "header":
@@ -79,11 +83,24 @@ def operation_place_mistakes(fact: Operation, places: Places) -> Iterator[str]:
             yield f"{key}: the parameter {name} holds the credential"
 
 
+def _key_mistakes(auth: ApiKey) -> Iterator[str]:
+    """What is wrong with the key's own place: a header or parameter has a name, a segment of a path has none."""
+    if auth.place != "path":
+        if auth.name is None:
+            yield f".name: required: the {PLACES[auth.place]} that holds the key"
+        return
+    if auth.name is not None:
+        yield ".name: a key in the path has none: it is a segment of its own, right below the base URL"
+    if not IN_SEGMENT.fullmatch(auth.prefix):
+        yield f".prefix: {auth.prefix!r} and the key are one segment of the path: no slash, nothing to be encoded"
+
+
 def _parts(auth: Auth) -> Iterator[tuple[str, Place, str, str]]:
-    """Of each part its key in the manifest, where it stands, by which name, and what stands before it."""
+    """Of each part with a name its key in the manifest, where it stands, that name, and what stands before it."""
     match auth:
         case ApiKey(place=place, name=name, prefix=prefix, more=more):
-            yield "", place, name, prefix
+            if place != "path" and name is not None:
+                yield "", place, name, prefix
             yield from ((f".more.{index}", part.place, part.name, part.prefix) for index, part in enumerate(more))
         case Bearer() | Basic():
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from inspect import unwrap
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +22,9 @@ PARAMETER = r';\s*([^\s=;,"]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?'
 LINK = re.compile(rf"<([^<>]*)>((?:\s*{PARAMETER})*)")
 PARAMETERS = re.compile(PARAMETER)
 DOWN = frozenset({"", "0", "false", "no"})  # what a flag is that is a text, in lower case
+
+# The standard library remembers what it has split; a URL of an answer may hold the key.
+split_url = unwrap(urlsplit)
 
 Read = Callable[[str | None], Any]  # what the answer says by this name
 
@@ -147,7 +151,7 @@ def _query_in(url: Any, secret: frozenset[str]) -> str | None:
 
 def _query_of(url: str, secret: frozenset[str]) -> str | None:
     try:
-        query = urlsplit(url).query
+        query = split_url(url).query
     except ValueError:
         return None
     return query_left(query, secret) or None

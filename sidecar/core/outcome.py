@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import msgspec
 
 from sidecar.core.dig import SEVERAL, dig, dig_text, find
-from sidecar.core.next_page import BadCursor, next_cursor, reads_body
+from sidecar.core.next_page import BadCursor, next_cursor, reads_body, split_url
 from sidecar.core.page import secret_parameters
 from sidecar.core.quota.observe import limits_said, until_reset
 from sidecar.core.redact import beginning, redact_text
@@ -296,7 +295,7 @@ def _redirected(operation: Operation, response: httpx.Response, secrets: Sequenc
 
 def _host(url: str) -> str:
     try:
-        return urlsplit(url.strip()).hostname or ""
+        return split_url(url.strip()).hostname or ""
     except ValueError:
         return ""
 

@@ -94,6 +94,7 @@ def render_raw(provider: Provider, method: str, url: str, values: Mapping[str, A
         f"{url}{path}" + (f"?{query}" if query else ""),
         tuple(headers.items()),
         content,
+        url,
     )
 
 

@@ -71,7 +71,7 @@ class Template:
         if given or content_type != self._content_type:
             headers = tuple(_typed(self._headers | given, content_type).items())
         full = f"{url}{path}?{urlencode(query, quote_via=quote)}" if query else f"{url}{path}"
-        return Request(self._fact.method, full, headers, content)
+        return Request(self._fact.method, full, headers, content, url)
 
     def _path(self, values: Mapping[str, Any], call_id: str) -> str:
         path = self._start

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -15,13 +16,12 @@ import msgspec
 from sidecar.core.dig import dig
 from sidecar.core.render import PLACEHOLDER
 from sidecar.core.values import as_text, fixed_pairs
-from sidecar.kinds import Auth
 from sidecar.manifest import CursorPaging, LinkPaging, OffsetPaging, PagePaging
 from sidecar.model import Reason
 from sidecar.provider import Operation, Provider
 from sidecar.sandbox.case import Case, CaseResponse, Exchange, succeeds
-from sidecar.sandbox.compare import Seen, body_kind, canonical, differences, grouped, parts_of
-from sidecar.sandbox.credential import carried, query_name
+from sidecar.sandbox.compare import Seen, Standing, body_kind, canonical, differences, grouped, parts_of
+from sidecar.sandbox.credential import carried
 
 # Whose exchange answers when several cases expect the same request; the first that applies.
 STORY, PLAIN, RETRIED, FAILED = range(4)
@@ -78,18 +78,19 @@ class Offline:
 
     def answer(self, request: Seen) -> Given:
         """The answer to a request below the provider's base URL."""
-        auth = next((auth for auth in self.provider.manifest.auth if _carries(request, auth)), None)
-        if auth is None:
+        credential = next(filter(partial(_carries, request), map(carried, self.provider.manifest.auth)), None)
+        if credential is None:
             return self._refuse()
-        credential = query_name(auth)
         equal = [script for script in self.scripts if _expects(script, request, credential)]
         if equal:
             script = min(equal, key=lambda script: script.rank)
             exchange = script.take()
             return Given(exchange.response, exchange.lost, script.case.operation, script.case.name)
+        if credential.place == "path":
+            request = msgspec.structs.replace(request, path=request.path.removeprefix(credential.value))
         return self._by_operation(request, credential)
 
-    def _by_operation(self, request: Seen, credential: str | None) -> Given:
+    def _by_operation(self, request: Seen, credential: Standing) -> Given:
         matching = [item for item in self.provider.operations.values() if _matches(item, request)]
         if not matching:
             return _wrong(404, f"no operation of {self.provider.name} is a {request.method} of {request.path}")
@@ -101,10 +102,12 @@ class Offline:
             problems += [f"{operation.name}: {problem}" for problem in found]
         return _wrong(400, "; ".join(problems), matching[0].name)
 
-    def _problems(self, operation: Operation, request: Seen, credential: str | None) -> Iterator[str]:
+    def _problems(self, operation: Operation, request: Seen, credential: Standing) -> Iterator[str]:
         """What makes the request none of this operation."""
         known = {".".join(item.wire) for item in operation.parameters if item.place == "query"}
-        known |= {f"{name}[]" for name in known} | operation.fact.fixed.query.keys() | {credential or ""}
+        known |= {f"{name}[]" for name in known} | operation.fact.fixed.query.keys()
+        if credential.place == "query":
+            known.add(credential.name)
         match operation.fact.paging:
             case LinkPaging():
                 known |= self.page_names
@@ -131,8 +134,8 @@ class Offline:
             response = case.exchanges[-1].response if case.exchanges else None
             if case.expect.reason is Reason.CREDENTIAL_REJECTED and response is not None:
                 return Given(response, None, None, case.name, "the sandbox's credential is not in the request")
-        place, name, value = carried(self.provider.manifest.auth[0])
-        return _wrong(401, f"the sandbox's credential is not in the request; it is {value!r} in {place} {name}")
+        first = carried(self.provider.manifest.auth[0])
+        return _wrong(401, f"the sandbox's credential is not in the request; it is {first.value!r} in {first.where}")
 
 
 def _wrong(status: int, why: str, operation: str | None = None) -> Given:
@@ -140,14 +143,16 @@ def _wrong(status: int, why: str, operation: str | None = None) -> Given:
     return Given(CaseResponse(status=status, json=body), None, operation, None, why)
 
 
-def _expects(script: Script, request: Seen, credential: str | None) -> bool:
+def _expects(script: Script, request: Seen, credential: Standing) -> bool:
     expected = script.exchanges[script.position].request
     return next(differences(expected, request, credential), None) is None
 
 
-def _carries(request: Seen, auth: Auth) -> bool:
-    """Whether the sandbox's credential of this kind is in the request."""
-    place, name, value = carried(auth)
+def _carries(request: Seen, credential: Standing) -> bool:
+    """Whether the sandbox's credential of a kind is in the request."""
+    place, name, value = credential
+    if place == "path":
+        return request.path.startswith(f"{value}/")
     return (name, value) in (request.query if place == "query" else request.headers.items())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import httpx
@@ -31,6 +31,20 @@ class Seen(msgspec.Struct, frozen=True):
     content: bytes
 
 
+class Standing(NamedTuple):
+    """Where a credential stands in a request (`header`, `query` or `path`), its name there and its value. In a path it
+    has no name, and its value begins with the slash.
+    """
+
+    place: str
+    name: str
+    value: str
+
+    @property
+    def where(self) -> str:
+        return f"{self.place} {self.name}".rstrip()
+
+
 def seen(request: httpx.Request, base: str) -> Seen:
     """The request as sent to `base`, a URL without a trailing slash."""
     path, _, query = request.url.raw_path.decode().partition("?")
@@ -43,22 +57,30 @@ def seen(request: httpx.Request, base: str) -> Seen:
     )
 
 
-def differences(expected: CaseRequest, request: Seen, credential: str | None = None) -> Iterator[str]:
-    """In what the request is not the expected one. `credential` names a query parameter that need not be listed."""
+def differences(expected: CaseRequest, request: Seen, credential: Standing | None = None) -> Iterator[str]:
+    """In what the request is not the expected one. A `credential` in the path or the query need not be listed."""
     if request.method != expected.method:
         yield _unlike("method", expected.method, request.method)
-    if not _same(expected.path, request.path):
-        yield _unlike("path", expected.path, request.path)
+    path = _whole_path(expected.path, credential)
+    if not _same(path, request.path):
+        yield _unlike("path", path, request.path)
     wanted = {name: (value,) if isinstance(value, str) else value for name, value in expected.query.items()}
     query = grouped(request.query)
-    if credential not in wanted:
-        query.pop(credential or "", None)
+    if credential and credential.place == "query" and credential.name not in wanted:
+        query.pop(credential.name, None)
     if wanted != query:
         yield _unlike("query", wanted, query)
     for name, value in expected.headers.items():
         if request.headers.get(name.lower()) != value:
             yield _unlike(f"header {name.lower()}", value, request.headers.get(name.lower()))
     yield from _body_differences(expected, request)
+
+
+def _whole_path(path: str, credential: Standing | None) -> str:
+    """The path as it is sent: with the credential that stands in it, listed or not."""
+    if credential is None or credential.place != "path" or path.startswith(f"{credential.value}/"):
+        return path
+    return f"{credential.value}{path}"
 
 
 def grouped(pairs: tuple[tuple[str, str], ...] | list[tuple[str, str]]) -> Grouped:

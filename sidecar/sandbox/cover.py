@@ -17,7 +17,8 @@ from sidecar.core.wait import retry_after
 from sidecar.manifest import ErrorRule, Paging, RetryAfter, Verify
 from sidecar.model import Failure, Outcome
 from sidecar.provider import Operation, Provider
-from sidecar.sandbox.case import Case, succeeds
+from sidecar.sandbox.case import Case, CaseRequest, succeeds
+from sidecar.sandbox.compare import Standing
 from sidecar.sandbox.credential import carried
 from sidecar.sandbox.play import answer
 from sidecar.sandbox.scripted import WALL
@@ -145,18 +146,21 @@ def _credentials(provider: Provider, cases: Sequence[Case]) -> Iterator[tuple[st
     for index, auth in enumerate(provider.manifest.auth):
         kind = kind_of(auth)
         used = [case for case in cases if (case.auth or first) == kind]
-        place, name, value = carried(auth)
-        if not any(_shows(case, place, name) for case in used):
+        standing = carried(auth)
+        if not any(_shows(exchange.request, standing) for case in used for exchange in case.exchanges):
             what = f"no case shows how {kind} is sent"
-            yield f"auth.{index}", what, f"in a case with `auth: {kind}` list {place} {name}: {value}"
+            yield f"auth.{index}", what, f"in a case with `auth: {kind}` list {standing.where}: {_listed(standing)}"
 
 
-def _shows(case: Case, place: str, name: str) -> bool:
-    for exchange in case.exchanges:
-        listed = exchange.request.query if place == "query" else exchange.request.headers
-        if name.lower() in (given.lower() for given in listed):
-            return True
-    return False
+def _shows(request: CaseRequest, standing: Standing) -> bool:
+    if standing.place == "path":
+        return request.path.startswith(f"{standing.value}/")
+    listed = request.query if standing.place == "query" else request.headers
+    return standing.name.lower() in (given.lower() for given in listed)
+
+
+def _listed(standing: Standing) -> str:
+    return f"{standing.value}/..." if standing.place == "path" else standing.value
 
 
 def _account(provider: Provider, cases: Sequence[Case]) -> Iterator[tuple[str, str, str]]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import httpx
+from urllib.parse import parse_qsl
 
 from sidecar.auth.kind import fields_of, kind_of
-from sidecar.auth.proof import Proof, authorise
+from sidecar.auth.proof import Proof
 from sidecar.credential import Credential, Tokens
 from sidecar.kinds import Auth, Issued
 from sidecar.manifest import SelfHosted, Subdomain
-from sidecar.model import Request
 from sidecar.provider import Provider
 from sidecar.sandbox.case import ACCESS_TOKEN, CREDENTIAL, SERVER, SUBDOMAIN
+from sidecar.sandbox.compare import Standing
 from sidecar.secret import Secret
 
 
@@ -40,18 +40,13 @@ def fields(auth: Auth) -> dict[str, str]:
     return {name: CREDENTIAL.get(name, f"test-{name.replace('_', '-')}") for name in fields_of(auth)}
 
 
-def carried(auth: Auth) -> tuple[str, str, str]:
-    """Where the sandbox's credential of this kind stands in a request: `header` or `query`, name, value."""
-    bare = httpx.Request("GET", "https://server.example/", headers={"user-agent": ""})
+def carried(auth: Auth) -> Standing:
+    """Where the sandbox's credential of this kind stands in a request; of several parts the first."""
     given = {"access_token": ACCESS_TOKEN} if isinstance(auth, Issued) else fields(auth)
-    request = authorise(Request("GET", str(bare.url)), Proof(auth, given), "")
-    for name, value in request.url.params.multi_items():
-        return "query", name, value
-    name = next(name for name in request.headers if name not in bare.headers)
-    return "header", name, request.headers[name]
-
-
-def query_name(auth: Auth) -> str | None:
-    """The query parameter that carries a credential of this kind, or None."""
-    place, name, _ = carried(auth)
-    return name if place == "query" else None
+    segment, query, headers = Proof(auth, given).carried()
+    if segment:
+        return Standing("path", "", f"/{segment}")
+    for name, value in parse_qsl(query):
+        return Standing("query", name, value)
+    name, value = (text.decode() for text in headers[0])
+    return Standing("header", name.lower(), value)

@@ -19,7 +19,7 @@ from sidecar.provider import Catalogue, HookFailed, Provider
 from sidecar.run import Limits, Name
 from sidecar.sandbox.case import Case, Exchange, response_body, response_headers
 from sidecar.sandbox.compare import canonical, differences, seen
-from sidecar.sandbox.credential import query_name, sandbox_credential
+from sidecar.sandbox.credential import carried, sandbox_credential
 from sidecar.sandbox.lone import lone_quotas
 from sidecar.sandbox.scripted import EventLog, FixedRandom, ManualClock, ScriptedSender
 from sidecar.wire.request import call_id_at, decode_cursor
@@ -113,7 +113,7 @@ def _exchange_mistakes(
 ) -> Iterator[str]:
     base = base_url(provider.manifest.base_url, credential.base_url)
     for number, (exchange, request) in enumerate(zip(case.exchanges, sender.sent, strict=False), start=1):
-        for difference in differences(exchange.request, seen(request, str(base)), query_name(auth)):
+        for difference in differences(exchange.request, seen(request, str(base)), carried(auth)):
             yield f"request {number}, {difference}"
     expected, sent = len(case.exchanges), len(sender.sent)
     if sent > expected:

@@ -33,12 +33,13 @@ CUT_OFF = b'{"cut'
 
 
 class Received(msgspec.Struct, frozen=True):
-    """One request as the sandbox saw it. `at` is monotonic seconds; `status` is None where the exchange was lost."""
+    """One request as the sandbox saw it, without path and query: somebody's own key may stand there. `at` is monotonic
+    seconds; `status` is None where the exchange was lost.
+    """
 
     at: float
     provider: str
     method: str
-    path: str
     operation: str | None
     case: str | None
     status: int | None
@@ -90,9 +91,7 @@ class Sandbox:
         given = self._answer(provider, seen)
         status = given.response.status if given.response else None
         self.received.append(
-            Received(
-                time.monotonic(), provider, seen.method, seen.path, given.operation, given.case, status, given.wrong
-            )
+            Received(time.monotonic(), provider, seen.method, given.operation, given.case, status, given.wrong)
         )
         if given.response is not None:
             await _response(given.response)(scope, receive, send)

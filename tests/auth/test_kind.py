@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import base64
+from urllib.parse import unquote
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sidecar.auth.kind import auth_of, check_fields, fields_of, kind_of, secrets_of, shown
 from sidecar.auth.proof import Proof, authorise
-from sidecar.kinds import ApiKey, Auth, Basic, Bearer
+from sidecar.kinds import ApiKey, Auth, Basic, Bearer, KeyPart
 from sidecar.model import Failure, Reason, Request
 
 HEADER = ApiKey(place="header", name="x-thing")
 PREFIXED = ApiKey(place="header", name="authorization", prefix="Token ")
 QUERY = ApiKey(place="query", name="the key")
-REQUEST = Request("POST", "https://api.acme.example/v1/items", (("accept", "application/json"),), b'{"a":1}')
+PATH = ApiKey(place="path", prefix="bot")
+BASE = "https://api.acme.example/v1"
+REQUEST = Request("POST", "https://api.acme.example/v1/items", (("accept", "application/json"),), b'{"a":1}', BASE)
 KEY = {"key": "k/e y+&=#%"}
 PAIR = {"username": "Åsa", "password": "p:w ✓"}
 
@@ -56,10 +61,56 @@ def test_a_key_in_the_query_is_encoded(query: str) -> None:
     assert KEY["key"] not in str(request.url)
 
 
+@pytest.mark.parametrize(
+    ("key", "segment"),
+    [
+        ("123456:ABC-DEF1234ghIkl-zyx57W2v1u123ew11", "bot123456:ABC-DEF1234ghIkl-zyx57W2v1u123ew11"),
+        ("a.b_c~d!$&'()*+,;=:@", "bota.b_c~d!$&'()*+,;=:@"),
+        ("../a/b", "bot..%2Fa%2Fb"),
+        ('a?b#c%2F d\\\\"<>[]^`{|}', "bota%3Fb%23c%252F%20d%5C%5C%22%3C%3E%5B%5D%5E%60%7B%7C%7D"),
+    ],
+)
+@pytest.mark.parametrize("rest", ["/items/7", "/", "/a//b/", "/items?a=1&b=%26", "/v1/items"])
+def test_a_key_in_the_path_is_one_segment(key: str, segment: str, rest: str) -> None:
+    """Right below the base URL, as RFC 3986 writes a segment: it ends neither path nor segment, and leads nowhere."""
+    request = sent(PATH, {"key": key}, Request("GET", f"{BASE}{rest}", base=BASE))
+    assert request.url.raw_path.decode() == f"/v1/{segment}{rest}"
+    assert (request.url.host, request.url.fragment) == ("api.acme.example", "")
+    assert "authorization" not in request.headers
+
+
+@given(st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1))
+def test_any_key_in_the_path_comes_out_as_it_is(key: str) -> None:
+    """Whatever a key may hold, whoever takes the path apart finds it whole."""
+    request = sent(PATH, {"key": key}, Request("GET", f"{BASE}/items", base=BASE))
+    version, segment, rest = request.url.raw_path.decode().removeprefix("/").split("/")
+    assert (version, unquote(segment), rest) == ("v1", f"bot{key}", "items")
+
+
+def test_a_key_in_the_path_may_have_a_part_in_the_query() -> None:
+    """Each part stands in its own place."""
+    kind = ApiKey(place="path", more=(KeyPart(place="query", name="pin", field="pin"),))
+    request = sent(kind, {"key": "k", "pin": "&"}, Request("GET", f"{BASE}/items?a=1", base=BASE))
+    assert str(request.url) == f"{BASE}/k/items?a=1&pin=%26"
+
+
+@pytest.mark.parametrize(("prefix", "key"), [("", "."), ("", ".."), (".", ".")])
+def test_a_key_that_is_no_segment_is_not_taken(prefix: str, key: str) -> None:
+    """It would be resolved away, and the request go elsewhere. Anywhere else it is a key like any other."""
+    refused = check_fields((ApiKey(place="path", prefix=prefix),), None, {"key": key})
+    assert isinstance(refused, Failure)
+    assert [(problem.pointer, problem.detail) for problem in refused.problems] == [
+        ("/fields/key", "cannot be a segment of a path")
+    ]
+    for fine in (ApiKey(place="path", prefix="bot"), QUERY, HEADER):
+        assert check_fields((fine,), None, {"key": key}) is fine
+
+
 def test_the_request_itself_is_left_alone() -> None:
     """What is shown, hashed and traced never held the credential."""
     before = repr(REQUEST)
-    for auth, fields in ((QUERY, {"key": "canary"}), (HEADER, {"key": "canary"}), (Bearer(), {"token": "canary"})):
+    kinds: list[tuple[Auth, dict[str, str]]] = [(kind, {"key": "canary"}) for kind in (QUERY, HEADER, PATH)]
+    for auth, fields in (*kinds, (Bearer(), {"token": "canary"})):
         sent(auth, fields)
         assert repr(REQUEST) == before
         assert "canary" not in shown(auth)
@@ -67,7 +118,7 @@ def test_the_request_itself_is_left_alone() -> None:
 
 def test_two_connections_do_not_mix() -> None:
     """The same request with another credential has the other credential only."""
-    for auth, name in ((QUERY, "key"), (HEADER, "key"), (Bearer(), "token")):
+    for auth, name in ((QUERY, "key"), (HEADER, "key"), (PATH, "key"), (Bearer(), "token")):
         first, second = sent(auth, {name: "first"}), sent(auth, {name: "second"})
         for request, own, other in ((first, "first", "second"), (second, "second", "first")):
             text = f"{request.url} {request.headers.multi_items()}"
@@ -79,13 +130,14 @@ def test_two_connections_do_not_mix() -> None:
     ("auth", "fields", "words"),
     [
         (QUERY, {"key": "abc"}, ["abc"]),
+        (PATH, {"key": "abc"}, ["abc", "botabc"]),
         (Bearer(), {"token": "abc"}, ["abc"]),
         (Basic(), {"username": "u", "password": "p"}, ["u", "p", "dTpw"]),
         (Basic(), {"username": "u", "password": ""}, ["u", "dTo="]),
     ],
 )
 def test_what_nobody_is_shown(auth: Auth, fields: dict[str, str], words: list[str]) -> None:
-    """Every field, and what a header says in their place."""
+    """Every field, and what a header or a path says in their place."""
     assert secrets_of(auth, fields) == words
 
 
@@ -109,7 +161,7 @@ def test_what_is_taken(auth: Auth, fields: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("bad", ["a\r\nb", "a\nb", "a\0b", "\x1b[31m", "é", "✓", " a", "a ", "a\t", "a\x7f", "", " "])
-@pytest.mark.parametrize("auth", [HEADER, QUERY, Bearer()])
+@pytest.mark.parametrize("auth", [HEADER, QUERY, PATH, Bearer()])
 def test_what_no_header_can_carry(auth: Auth, bad: str) -> None:
     """Refused at import, by the field's name and never by its value."""
     [name] = fields_of(auth)

@@ -90,7 +90,7 @@ def test_a_token_that_was_not_issued_yet_is_missed_when_it_is_used() -> None:
     with pytest.raises(KeyError):
         proof(known).carried()
     issued = msgspec.structs.replace(known, tokens=Tokens(access=Secret("t1")))
-    assert proof(issued).carried() == ("", [(b"authorization", b"Bearer t1")])
+    assert proof(issued).carried() == ("", "", [(b"authorization", b"Bearer t1")])
 
 
 @pytest.mark.parametrize(
@@ -112,6 +112,25 @@ def test_a_request_with_a_key_in_its_url_does_not_show_it() -> None:
     request = authorise(Request("GET", "https://api.acme.example/items"), made, "agent")
     assert LONG in str(request.url)
     assert repr(request) == "Authorised(GET api.acme.example)"
+
+
+@pytest.mark.parametrize(
+    ("kind", "kept"),
+    [
+        (ApiKey(place="path", prefix="bot"), False),
+        (ApiKey(place="query", name="key"), False),
+        (ApiKey(place="header", name="key"), True),
+    ],
+)
+def test_a_url_with_a_key_in_it_is_not_remembered(kind: ApiKey, *, kept: bool) -> None:
+    """It is made anew for each request, and gone with it."""
+    made, request = (
+        Proof(kind, {"key": LONG}),
+        Request("GET", "https://api.acme.example/items", base="https://api.acme.example"),
+    )
+    first, second = (authorise(request, made, "agent") for _ in range(2))
+    assert (first.url is second.url) is kept
+    assert LONG not in f"{first!r} {made.carried()!r} {made.carried()}"
 
 
 def test_the_body_is_there_at_once() -> None:

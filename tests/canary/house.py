@@ -42,9 +42,12 @@ ANSWER = {"token_url": "/token"}
 KINDS: list[dict[str, Any]] = [
     {
         "kind": "api_key",
-        "place": "header",
-        "name": "x-key",
-        "more": [{"field": "more", "place": "query", "name": "more"}],
+        "place": "path",
+        "prefix": "bot",
+        "more": [
+            {"field": "more", "place": "query", "name": "more"},
+            {"field": "third", "place": "header", "name": "x-key"},
+        ],
     },
     {"kind": "bearer"},
     {"kind": "basic"},
@@ -74,7 +77,7 @@ def fields_of(kind: str) -> dict[str, str]:
     """Credential fields of a kind, each secret one a canary."""
     match kind:
         case "api_key":
-            return {"key": canary("key"), "more": canary("more")}
+            return {"key": canary("key"), "more": canary("more"), "third": canary("third")}
         case "bearer":
             return {"token": canary("token")}
         case "basic" | "login":

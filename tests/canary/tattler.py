@@ -118,7 +118,7 @@ class Tattler:
         """All that the request holds, on one line."""
         fields = [value for _, value in self._fields(asked)]
         headers = [value for name, value in asked.headers.items() if name.startswith(("auth", "x-"))]
-        return " ".join(" ".join([*headers, *fields, asked.path.partition("?")[2]]).split())
+        return " ".join(" ".join([*headers, *fields, asked.path]).split())
 
     def _fields(self, asked: Asked) -> list[tuple[str, str]]:
         text = asked.body.decode("latin-1")

@@ -16,6 +16,7 @@ MORE = {"field": "pin", "place": "query", "name": "pin"}
 IN_HEADER = MORE | {"place": "header", "name": "x-api-key"}
 IN_QUERY = KEY | {"place": "query", "name": "key", "more": [MORE]}
 TOKEN = {"kind": "client_credentials", "token_url": "/token", "carry": {"place": "query", "name": "access_token"}}
+KEY_IN_PATH = {"kind": "api_key", "place": "path", "prefix": "bot"}
 IN_PATH = {"in": "path", "type": "string"}
 PAGE: dict[str, Any] = {"kind": "page", "page": "page", "pages": "pages"}
 
@@ -69,6 +70,16 @@ def test_nobody_else_writes_the_parameter_of_the_credential(tmp_path: Path, auth
     assert text == f"provider.yaml: idempotency.query: the parameter {name} holds the credential"
 
 
+@pytest.mark.parametrize("more", [[], [MORE, IN_HEADER]])
+def test_a_key_in_the_path_takes_no_other_place(tmp_path: Path, more: list[dict[str, Any]]) -> None:
+    """Headers and parameters of any name are free beside it, but for those of its further parts."""
+    auth = [KEY_IN_PATH | {"more": more}]
+    assert provider(auth=auth, headers={"key": "a"}, idempotency={"query": "key"}).name == "acme"
+    if more:
+        told = mistake(tmp_path, auth=auth, headers={"x-api-key": "a"})
+        assert told == "provider.yaml: headers: the header x-api-key holds the credential"
+
+
 def test_a_cursor_in_the_body_is_no_parameter() -> None:
     """The same word there is another thing."""
     paging = {"kind": "cursor", "path": "next", "name": "key", "place": "body"}
@@ -109,6 +120,15 @@ def test_a_credential_stands_in_a_header_that_is_one(
         (TOKEN | {"carry": {"place": "query", "name": ""}}, "auth.client_credentials.carry: '' is not a parameter's"),
         (IN_QUERY | {"more": [MORE, MORE]}, "auth.api_key.more.1: another part stands in query 'pin' already"),
         (KEY | {"more": [IN_HEADER]}, "auth.api_key.more.0: another part stands in header 'x-api-key' already"),
+        ({"kind": "api_key", "place": "header"}, "auth.api_key.name: required: the header that holds the key"),
+        ({"kind": "api_key", "place": "query"}, "auth.api_key.name: required: the parameter that holds the key"),
+        (KEY_IN_PATH | {"name": "key"}, "auth.api_key.name: a key in the path has none"),
+        (KEY_IN_PATH | {"prefix": "file/bot"}, "auth.api_key.prefix: 'file/bot' and the key are one segment of the"),
+        (KEY_IN_PATH | {"prefix": "bot "}, "auth.api_key.prefix: 'bot ' and the key are one segment of the path"),
+        (KEY_IN_PATH | {"prefix": "b%6ft"}, "auth.api_key.prefix: 'b%6ft' and the key are one segment of the path"),
+        (KEY_IN_PATH | {"more": [MORE | {"name": "a&b"}]}, "auth.api_key.more.0: 'a&b' is not a parameter's name"),
+        (KEY_IN_PATH | {"more": [MORE | {"place": "path"}]}, "auth[0].more[0].place: Invalid enum value 'path'"),
+        (TOKEN | {"carry": {"place": "path"}}, "auth[0].carry.place: Invalid enum value 'path'"),
     ],
 )
 def test_each_part_of_a_credential_has_a_place_of_its_own(tmp_path: Path, auth: dict[str, Any], told: str) -> None:

@@ -11,6 +11,7 @@ import httpx
 import msgspec
 import pytest
 
+from sidecar.auth.proof import IN_SEGMENT
 from sidecar.credential import Credential
 from sidecar.log import JsonLines, TextLines
 from sidecar.model import Failure, Reason, SideEffect
@@ -27,12 +28,19 @@ PLAIN = "canary-of-the-mine-42"
 KINDS: dict[str, tuple[dict[str, Any], Credential]] = {
     "header": ({"kind": "api_key", "place": "header", "name": "X-Thing"}, credential("api_key", key=CANARY)),
     "query": ({"kind": "api_key", "place": "query", "name": "thing"}, credential("api_key", key=CANARY)),
+    "path": ({"kind": "api_key", "place": "path", "prefix": "bot"}, credential("api_key", key=CANARY)),
     "bearer": ({"kind": "bearer"}, credential(token=CANARY)),
     "basic": ({"kind": "basic"}, credential("basic", username="somebody", password=CANARY)),
     "user name": ({"kind": "basic"}, credential("basic", username=CANARY, password="x")),
 }
 PAIRS = [base64.b64encode(pair.encode()).decode() for pair in (f"somebody:{CANARY}", f"{CANARY}:x")]
-FORMS = [CANARY, quote(CANARY, safe=""), msgspec.json.encode(CANARY).decode()[1:-1], *PAIRS]
+FORMS = [
+    CANARY,
+    quote(CANARY, safe=""),
+    quote(CANARY, safe=IN_SEGMENT),
+    msgspec.json.encode(CANARY).decode()[1:-1],
+    *PAIRS,
+]
 
 
 def house(kind: str, *answers: httpx.Response | Failure, **facts: Any) -> House:

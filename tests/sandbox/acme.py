@@ -161,6 +161,14 @@ CASES: list[dict[str, Any]] = [
 ]
 
 
+def by_path() -> Acme:
+    """The small provider, which takes its key in the path instead of the query; one case lists it there."""
+    made = Acme()
+    made.provider["auth"][1] = {"kind": "api_key", "place": "path", "prefix": "bot", "docs": DOCS}
+    made.case("the account by key")["exchanges"][0]["request"] = {"method": "GET", "path": "/bottest-key/account"}
+    return made
+
+
 class Acme:
     """The provider's files, to be changed and written."""
 

@@ -11,7 +11,7 @@ from sidecar.adapters.json_schema import compile_schema
 from sidecar.adapters.yaml_file import read_yaml
 from sidecar.ports import Formats
 from sidecar.sandbox.check import Finding, check_provider
-from tests.sandbox.acme import ACCOUNT, Acme
+from tests.sandbox.acme import ACCOUNT, Acme, by_path
 
 FORMATS = Formats(read_yaml, compile_schema)
 
@@ -194,6 +194,20 @@ def test_a_mistake_in_the_folder_is_found_where_it_is(name: str, tmp_path: Path)
     change(acme)
     found = [finding for finding in findings(acme, tmp_path) if finding.where == where and not finding.note]
     assert any(wrong in finding.wrong and finding.todo for finding in found), findings(acme, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("listed", "told"),
+    [
+        ("/bottest-key/account", None),
+        ("/account", "in a case with `auth: api_key` list path: /bottest-key/..."),
+    ],
+)
+def test_a_key_in_the_path_is_shown_by_a_case(listed: str, told: str | None, tmp_path: Path) -> None:
+    """Where it stands in what is sent; the other cases need not list it."""
+    made = by_path()
+    request_of(made, "the account by key").update(path=listed)
+    assert [finding.todo for finding in findings(made, tmp_path) if not finding.note] == ([told] if told else [])
 
 
 def request_of(acme: Acme, case: str = "a list that is gone") -> dict[str, object]:

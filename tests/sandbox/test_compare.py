@@ -10,7 +10,7 @@ import pytest
 
 from sidecar.core.multipart import multipart
 from sidecar.sandbox.case import CaseRequest
-from sidecar.sandbox.compare import Seen, differences
+from sidecar.sandbox.compare import Seen, Standing, differences
 
 CALL_ID = "018f0000-0000-7000-8000-000000000001"
 BARE = CALL_ID.replace("-", "")
@@ -109,3 +109,21 @@ def test_a_part_has_one_content(part: dict[str, str]) -> None:
     """Text or bytes."""
     with pytest.raises(msgspec.ValidationError):
         told({"f": part}, [], [])
+
+
+@pytest.mark.parametrize(
+    ("listed", "sent", "wrong"),
+    [
+        ("/me", "/bottest-key/me", []),
+        ("/bottest-key/me", "/bottest-key/me", []),
+        ("/me", "/me", ["path: expected /bottest-key/me, sent /me"]),
+        ("/bottest-key/me", "/me", ["path: expected /bottest-key/me, sent /me"]),
+        ("/me", "/me/bottest-key", ["path: expected /bottest-key/me, sent /me/bottest-key"]),
+        ("/botother/me", "/bottest-key/me", ["path: expected /bottest-key/botother/me, sent /bottest-key/me"]),
+        ("/me", "/bottest-keys/me", ["path: expected /bottest-key/me, sent /bottest-keys/me"]),
+    ],
+)
+def test_a_credential_in_the_path_is_there_listed_or_not(listed: str, sent: str, wrong: list[str]) -> None:
+    """A case may leave it out; the request may not."""
+    standing = Standing("path", "", "/bottest-key")
+    assert list(differences(CaseRequest(method="GET", path=listed), Seen("GET", sent, (), {}, b""), standing)) == wrong

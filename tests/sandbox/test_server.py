@@ -22,7 +22,7 @@ from sidecar.ports import Formats
 from sidecar.sandbox.read import all_cases
 from sidecar.sandbox.server import Sandbox, base_urls, sandbox, store_credentials
 from sidecar.wire.subject import AdminAddress
-from tests.sandbox.acme import CREATE, DOCS, MILK, Acme
+from tests.sandbox.acme import CREATE, DOCS, MILK, Acme, by_path
 
 pytestmark = pytest.mark.anyio
 
@@ -212,6 +212,21 @@ async def test_a_key_in_the_query_is_a_credential_and_no_stray_parameter(made: S
     assert (known.status_code, unknown.status_code) == (200, 401)
 
 
+async def test_a_key_in_the_path_is_a_credential_and_no_part_of_the_operation(tmp_path: Path) -> None:
+    """A request with it is answered as one by header is; one with somebody's own key is refused, and not repeated."""
+    by_path().write(tmp_path)
+    served = Sandbox(load_catalogue([tmp_path], FORMATS), all_cases([tmp_path], read_yaml))
+    async with to(served, {}) as client:
+        known = await client.get("/bottest-key/account")
+        operation = await client.get("/bottest-key/items?limit=3")
+        unknown = await client.get("/bottest-key/things")
+        own = await client.get("/bot123456:ABC-DEF1234ghIkl/account")
+        without = await client.get("/account")
+    assert [answer.status_code for answer in (known, operation, unknown, own, without)] == [200, 200, 404, 401, 401]
+    assert unknown.json()["message"] == "sandbox: no operation of acme is a GET of /things"
+    assert "ABC" not in f"{own.text} {own.headers} {served.received}"
+
+
 async def test_over_the_network_exchanges_are_lost_as_named_and_dates_are_the_cases_own(tmp_path: Path) -> None:
     """After the request nothing, then half a body, then the answer; what was lost before sending never arrives."""
     acme().write(tmp_path)
@@ -242,7 +257,11 @@ async def test_what_was_received_is_kept(made: Sandbox, client: httpx.AsyncClien
     await client.get("/things")
     first, second = made.received
     assert (first.provider, first.operation, first.case, first.status) == ("acme", "items.list", "the first page", 200)
-    assert (second.path, second.operation, second.status) == ("/things", None, 404)
+    assert (second.wrong, second.operation, second.status) == (
+        "no operation of acme is a GET of /things",
+        None,
+        404,
+    )
     assert first.at <= second.at
 
 

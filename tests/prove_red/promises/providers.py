@@ -208,6 +208,13 @@ ROWS = (
         tests=("tests/catalogue/test_place_mistakes.py::test_nobody_else_writes_the_parameter_of_the_credential",),
     ),
     Row(
+        promise="What stands before a key in the path is of the same segment.",
+        file="sidecar/catalogue/place_mistakes.py",
+        good="    if not IN_SEGMENT.fullmatch(auth.prefix):\n",
+        bad='    if " " in auth.prefix:\n',
+        tests=("tests/catalogue/test_place_mistakes.py::test_each_part_of_a_credential_has_a_place_of_its_own",),
+    ),
+    Row(
         promise="A file that would not be read is told.",
         file="sidecar/catalogue/load.py",
         good="    refuse_strays(folder)\n",

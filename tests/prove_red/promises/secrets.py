@@ -7,6 +7,8 @@ from tests.prove_red.row import Row
 REDACT = "tests/core/test_redact.py"
 SPELLING = "tests/core/test_spelling.py"
 SECRET = "tests/execute/test_secret.py"
+KIND = "tests/auth/test_kind.py"
+PATH_KEY = "tests/execute/test_path_key.py"
 
 ROWS = (
     Row(
@@ -126,6 +128,65 @@ ROWS = (
         good="={quote(value, safe='')}\"",
         bad='={value}"',
         tests=("tests/auth/test_kind.py::test_a_key_in_the_query_is_encoded",),
+    ),
+    Row(
+        promise="A key in the path is one segment, whatever is in it.",
+        file="sidecar/auth/proof.py",
+        good="quote(value, safe=IN_SEGMENT)",
+        bad="quote(value, safe=IN_SEGMENT + '/')",
+        tests=(
+            f"{KIND}::test_a_key_in_the_path_is_one_segment",
+            f"{KIND}::test_any_key_in_the_path_comes_out_as_it_is",
+        ),
+    ),
+    Row(
+        promise="A key in the path stands below the base URL, before all that a caller has a part in.",
+        file="sidecar/core/raw.py",
+        good="        content,\n        url,\n",
+        bad="        content,\n        url + path,\n",
+        tests=(f"{PATH_KEY}::test_a_raw_path_goes_below_the_segment",),
+    ),
+    Row(
+        promise="A key that a path would resolve away is refused at import, also behind its prefix.",
+        file="sidecar/auth/kind.py",
+        good='auth.prefix + text in {".", ".."}',
+        bad='text in {".", ".."}',
+        tests=(f"{KIND}::test_a_key_that_is_no_segment_is_not_taken",),
+    ),
+    Row(
+        promise="A short key in the path is known behind its prefix.",
+        file="sidecar/auth/kind.py",
+        good='            return [*secrets, prefix + fields["key"]]\n',
+        bad="            return secrets\n",
+        tests=(f"{PATH_KEY}::test_a_short_key_is_known_behind_its_prefix",),
+    ),
+    Row(
+        promise="A URL with a key in it is not kept.",
+        file="sidecar/auth/proof.py",
+        good="parsed = httpx.URL(_with_key(request, segment, query))",
+        bad="parsed = _known_url(_with_key(request, segment, query))",
+        tests=("tests/auth/test_proof.py::test_a_url_with_a_key_in_it_is_not_remembered",),
+    ),
+    Row(
+        promise="A URL of an answer, which may hold the key, is not kept.",
+        file="sidecar/core/next_page.py",
+        good="split_url = unwrap(urlsplit)",
+        bad="split_url = urlsplit",
+        tests=(f"{PATH_KEY}::test_no_url_of_an_answer_is_kept",),
+    ),
+    Row(
+        promise="A case need not list a credential in the path; the request has to have it there.",
+        file="sidecar/sandbox/compare.py",
+        good="    if not _same(path, request.path):\n",
+        bad="    if not _same(path, request.path) and not _same(expected.path, request.path):\n",
+        tests=("tests/sandbox/test_compare.py::test_a_credential_in_the_path_is_there_listed_or_not",),
+    ),
+    Row(
+        promise="The sandbox repeats nobody's own key that stands in the path.",
+        file="sidecar/sandbox/answer.py",
+        good='return request.path.startswith(f"{value}/")',
+        bad="return request.path.startswith(value[:4])",
+        tests=("tests/sandbox/test_server.py::test_a_key_in_the_path_is_a_credential_and_no_part_of_the_operation",),
     ),
     Row(
         promise="A request with a key in its URL does not show itself.",
