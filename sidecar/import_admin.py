@@ -8,9 +8,8 @@ import msgspec
 
 from sidecar.auth.endpoint import TokenEndpoint
 from sidecar.auth.issue import failure_of, spent, used_up, with_tokens
-from sidecar.auth.kind import check_fields, is_issued, kind_of, unknown_names
+from sidecar.auth.kind import check_fields, is_issued, kept_names, kind_of, unknown_names
 from sidecar.auth.token_answer import Granted, Refused
-from sidecar.catalogue.kind_mistakes import kept_names
 from sidecar.catalogue.own_limits import own_limits
 from sidecar.core.base_url import base_url
 from sidecar.credential import Credential, OwnLimit, may_be_kept

@@ -85,6 +85,20 @@ def optional_fields_of(auth: Auth) -> tuple[str, ...]:
             return ()
 
 
+def kept_names(kinds: Iterable[Auth]) -> set[str]:
+    """The values that connections of these kinds may have beside their fields."""
+    names: set[str] = set()
+    for auth in kinds:
+        match auth:
+            case OAuth2(answer=answer, follow_up=follow_up, callback=callback):
+                names |= {*answer.keep, *callback, *(follow_up.keep if follow_up else ())}
+            case ClientCredentials() | JwtBearer() | AppInstallation() | Login():
+                names |= set(auth.answer.keep)
+            case _:
+                pass
+    return names
+
+
 def auth_of(kinds: Sequence[Auth], kind: str) -> Auth | None:
     """The manifest's description of a kind."""
     for auth in kinds:

@@ -12,7 +12,6 @@ from sidecar.catalogue.path_mistakes import listed, path_mistakes
 from sidecar.core.base_url import PLACEHOLDER, base_url
 from sidecar.kinds import (
     AppInstallation,
-    Auth,
     ClientCredentials,
     Issued,
     JwtBearer,
@@ -21,13 +20,13 @@ from sidecar.kinds import (
     OAuth2,
     TokenAnswer,
 )
-from sidecar.manifest import BaseUrl, KeptUrl, SelfHosted
+from sidecar.manifest import SelfHosted
 from sidecar.model import Failure
 
 REFRESH_TOKEN = "refresh_token"
 OF_TOKENS = frozenset({ACCESS_TOKEN, REFRESH_TOKEN})
 PATH = re.compile(r"(/[A-Za-z0-9._~:{}-]+)+/?")
-NAME = re.compile(r"[a-z0-9_]+")  # of a value that stays with the connection
+NAME = re.compile(r"[A-Za-z0-9_]+")  # of a value that stays with the connection
 # What an authorize URL holds of ours (RFC 6749 section 4.1.1, RFC 7636 section 4.3), and a token request.
 OUR_PARAMETERS = frozenset(
     {"response_type", "client_id", "redirect_uri", "state", "code_challenge", "code_challenge_method"}
@@ -39,7 +38,6 @@ OUR_FORM = frozenset(
     }
 )  # fmt: skip
 PATHS_OF_ANSWER = ("access_token", "refresh_token", "expires_in", "expires_at", "scope", "error", "description")
-SUFFIX = re.compile(r"(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?){2,}")
 
 
 def issued_mistakes(auth: Issued, operations: Collection[str]) -> Iterator[str]:
@@ -68,57 +66,6 @@ def issued_mistakes(auth: Issued, operations: Collection[str]) -> Iterator[str]:
                 yield "token_url: must hold {installation_id}"
         case Login():
             yield from _login_mistakes(auth)
-
-
-def kept_names(kinds: Collection[Auth]) -> set[str]:
-    """The values that connections of these kinds may have beside their fields."""
-    names: set[str] = set()
-    for auth in kinds:
-        match auth:
-            case OAuth2(answer=answer, follow_up=follow_up, callback=callback):
-                names |= {*answer.keep, *callback, *(follow_up.keep if follow_up else ())}
-            case ClientCredentials() | JwtBearer() | AppInstallation() | Login():
-                names |= set(auth.answer.keep)
-            case _:
-                pass
-    return names
-
-
-def kept_url_mistakes(fact: KeptUrl, kinds: Collection[Auth]) -> Iterator[str]:
-    """A URL that is made of what the provider says leads to the provider's own hosts alone."""
-    named = PLACEHOLDER.findall(fact.url)
-    if not named:
-        yield f"base_url.url: {fact.url!r} names no value that stays with the connection; a fixed URL has kind fixed"
-    for name in sorted(set(named) - kept_names(kinds)):
-        yield f"base_url.url: no kind keeps {name!r} (answer.keep, follow_up.keep, callback)"
-    for suffix in fact.suffixes:
-        if not SUFFIX.fullmatch(suffix):
-            yield f"base_url.suffixes: {suffix!r} must start with a dot and name a domain, as in .example.com"
-    filled = PLACEHOLDER.sub("x", fact.url)
-    if PLACEHOLDER.fullmatch(fact.url) or PLACEHOLDER.search(urlsplit(fact.url).netloc):
-        if not fact.suffixes:
-            yield "base_url.suffixes: are required where the host itself is what the provider says"
-    elif isinstance(base_url(SelfHosted(), filled), Failure) or not filled.startswith("https://"):
-        yield f"base_url.url: {fact.url!r} is not an https:// URL"
-
-
-def relative_mistakes(fact: BaseUrl, auth: Issued) -> Iterator[str]:
-    """A URL below the connection's base URL, where that is known from the token only."""
-    if not isinstance(fact, KeptUrl):
-        return
-    for key, url in _urls(auth):
-        if url.startswith("/"):
-            yield f"{key}: must be absolute, for the base URL is known once there is a token"
-
-
-def _urls(auth: Issued) -> Iterator[tuple[str, str]]:
-    match auth:
-        case Login(login=login, refresh=refresh):
-            yield "login.url", login.url
-            if refresh is not None:
-                yield "refresh.url", refresh.url
-        case _:
-            yield "token_url", auth.token_url
 
 
 def _oauth_mistakes(auth: OAuth2) -> Iterator[str]:
@@ -184,7 +131,7 @@ def _answer_mistakes(answer: TokenAnswer) -> Iterator[str]:
 def _keep_mistakes(key: str, keep: Mapping[str, str]) -> Iterator[str]:
     for name in keep:
         if not NAME.fullmatch(name):
-            yield f"{key}: {name!r} must be a lower-case word of [a-z0-9_]"
+            yield f"{key}: {name!r} must be a word of [A-Za-z0-9_]"
     yield from path_mistakes({f"{key}.{name}": path for name, path in keep.items()})
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 
 from sidecar.auth.kind import is_issued, kind_of
-from sidecar.catalogue.kind_mistakes import issued_mistakes, kept_url_mistakes, relative_mistakes
+from sidecar.catalogue.base_url_mistakes import base_url_mistakes, relative_mistakes
+from sidecar.catalogue.kind_mistakes import issued_mistakes
 from sidecar.catalogue.path_mistakes import listed, path_mistakes
 from sidecar.catalogue.place_mistakes import (
     Places,
@@ -20,14 +20,11 @@ from sidecar.catalogue.place_mistakes import (
 )
 from sidecar.catalogue.quota_mistakes import quota_mistakes, rule_mistakes, told_mistakes
 from sidecar.catalogue.validate import validate
-from sidecar.core.base_url import base_url
-from sidecar.manifest import BaseUrl, Errors, FixedUrl, KeptUrl, Manifest, SelfHosted, Subdomain, Verify
-from sidecar.model import Access, Failure, Reason
+from sidecar.manifest import Errors, Manifest, Verify
+from sidecar.model import Access, Reason
 from sidecar.provider import Operation
 from sidecar.wire.subject import NAME
 
-BASE_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
-SUFFIX = re.compile(r"(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?){2,}")
 # What an answer can mean. Others say that nothing was sent, and would let a write be sent twice.
 ANSWERED = frozenset(
     {
@@ -49,7 +46,7 @@ def manifest_mistakes(folder: str, manifest: Manifest, operations: Mapping[str, 
         yield "docs: the provider's documentation URL is required"
     if manifest.max_response_bytes is not None and manifest.max_response_bytes < 1:
         yield "max_response_bytes: must be above 0"
-    yield from _base_url_mistakes(manifest.base_url)
+    yield from base_url_mistakes(manifest.base_url, manifest.auth)
     yield from _auth_mistakes(manifest, operations)
     places = credential_places(manifest.auth)
     for name, value in manifest.headers.items():
@@ -69,32 +66,6 @@ def manifest_mistakes(folder: str, manifest: Manifest, operations: Mapping[str, 
     yield from _verify_mistakes(manifest, operations)
 
 
-def _base_url_mistakes(fact: BaseUrl) -> Iterator[str]:
-    match fact:
-        case FixedUrl(url=url):
-            yield from _url_mistakes("url", url)
-        case SelfHosted(path=path, default=default):
-            yield from _base_path_mistakes(path)
-            if default is not None:
-                yield from _url_mistakes("default", default)
-        case Subdomain(suffix=suffix, path=path):
-            yield from _base_path_mistakes(path)
-            if not SUFFIX.fullmatch(suffix):
-                # Without the dot, the subdomain `evil` of `example.com` would be evilexample.com.
-                yield f"base_url.suffix: {suffix!r} must start with a dot and name a domain, as in .example.com"
-
-
-def _url_mistakes(key: str, url: str) -> Iterator[str]:
-    read = base_url(SelfHosted(), url)
-    if isinstance(read, Failure):
-        yield f"base_url.{key}: {read.detail.removeprefix('base_url: ')}"
-
-
-def _base_path_mistakes(path: str) -> Iterator[str]:
-    if not BASE_PATH.fullmatch(path):
-        yield f"base_url.path: {path!r} must be empty, or start with / and end without"
-
-
 def _auth_mistakes(manifest: Manifest, operations: Collection[str]) -> Iterator[str]:
     if not manifest.auth:
         yield "auth: name at least one kind"
@@ -106,8 +77,6 @@ def _auth_mistakes(manifest: Manifest, operations: Collection[str]) -> Iterator[
         if is_issued(auth):
             wrongs = (*issued_mistakes(auth, operations), *relative_mistakes(manifest.base_url, auth))
             yield from (f"{name}.{wrong}" for wrong in wrongs)
-    if isinstance(manifest.base_url, KeptUrl):
-        yield from kept_url_mistakes(manifest.base_url, manifest.auth)
 
 
 def _raw_mistakes(manifest: Manifest, places: Places) -> Iterator[str]:

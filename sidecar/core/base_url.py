@@ -7,13 +7,14 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from sidecar.core.egress import host_problem, literal
+from sidecar.core.render import Refused, path_segment
 from sidecar.credential import Credential
 from sidecar.manifest import BaseUrl, FixedUrl, KeptUrl, SelfHosted, Subdomain
 from sidecar.model import Failure, Reason
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123 section 2.1, in lower case
-PLACEHOLDER = re.compile(r"\{([a-z0-9_]+)\}")
-SEGMENT = re.compile(r"[A-Za-z0-9._~-]{1,128}")
+PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_]+)\}")
+LABELS = re.compile(r"[A-Za-z0-9._~-]{1,128}")  # of a host
 PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
 
 
@@ -43,24 +44,36 @@ def connection_url(fact: BaseUrl, credential: Credential) -> str | Failure:
     """The base URL of a connection, also where it is made of what the provider said about the account."""
     if not isinstance(fact, KeptUrl):
         return base_url(fact, credential.base_url)
-    return _kept_url(fact, tuple(sorted(credential.kept.items())))
+    return _kept_url(fact, tuple((name, credential.kept.get(name, "")) for name in named_in(fact.url)))
+
+
+@lru_cache
+def named_in(url: str) -> tuple[str, ...]:
+    """The names whose values a kept URL is made of."""
+    return tuple(dict.fromkeys(PLACEHOLDER.findall(url)))
+
+
+def server_and_path(url: str) -> tuple[str, str]:
+    """A kept URL in two: scheme and host, or the one value that is a whole URL, and the path below it."""
+    end = url.find("/", 0 if url.startswith("{") else len("https://"))
+    return (url, "") if end < 0 else (url[:end], url[end:])
 
 
 @lru_cache(maxsize=4_096)
-def _kept_url(fact: KeptUrl, kept: tuple[tuple[str, str], ...]) -> str | Failure:
+def _kept_url(fact: KeptUrl, known: tuple[tuple[str, str], ...]) -> str | Failure:
     """The URL with the values put in. What a provider said leads nowhere but to the provider."""
-    values = dict(kept)
-    missing = [name for name in PLACEHOLDER.findall(fact.url) if not values.get(name)]
+    values = dict(known)
+    missing = [name for name, text in known if not text]
     if missing:
         return _refuse(f"{', '.join(missing)} of the account is not known; connect the account again")
-    if PLACEHOLDER.fullmatch(fact.url):
-        url = values[fact.url[1:-1]]
-    else:
-        named = PLACEHOLDER.findall(fact.url)
-        if not all(SEGMENT.fullmatch(values[name]) and values[name] not in {".", ".."} for name in named):
-            return _refuse(f"{', '.join(named)} of the account is no part of a URL")
-        url = PLACEHOLDER.sub(lambda match: values[match[1]], fact.url)
-    read = _server(url, "")
+    server, path = server_and_path(fact.url)
+    if not PLACEHOLDER.fullmatch(server) and not all(LABELS.fullmatch(values[name]) for name in named_in(server)):
+        return _refuse(f"{', '.join(named_in(server))} of the account is no part of a host")
+    try:
+        path = PLACEHOLDER.sub(lambda match: path_segment(match[1], values[match[1]]), path).rstrip("/")
+    except Refused as refused:
+        return _refuse(f"{refused.problem.pointer[1:]} of the account: {refused.problem.detail}")
+    read = _server(PLACEHOLDER.sub(lambda match: values[match[1]], server), "")
     if isinstance(read, Failure):
         return read
     host, own = urlsplit(read).hostname or "", urlsplit(fact.url).hostname
@@ -68,7 +81,7 @@ def _kept_url(fact: KeptUrl, kept: tuple[tuple[str, str], ...]) -> str | Failure
         return _refuse("what the provider says of the account is no https:// URL")
     if host != own and not host.endswith(fact.suffixes):
         return _refuse(f"the provider says that the account is at {host[:80]}, which is not among its own hosts")
-    return read
+    return read + path
 
 
 def _server(given: str, path: str) -> str | Failure:

@@ -217,7 +217,7 @@ OF_STRUCT = {
         "limits",
     ): "Of each of the provider's quotas, `UNITS/SECONDS` (`10/60`), or a number of requests at"
     " once, in place of what was said before. Of quotas that are not named, the usual limits hold.",
-    ("ImportRequest", "kept"): "Values of the account that stay with the connection, such as `realm_id` of QuickBooks.",
+    ("ImportRequest", "kept"): "Values of the account that stay with the connection, such as `realmId` of QuickBooks.",
     ("ImportRequest", "kind"): "The kind of credential; may be left out where the provider takes one kind.",
     (
         "ListedProvider",

@@ -327,23 +327,23 @@ async def test_a_url_that_the_account_has() -> None:
     assert str(here.sender.sent[1].url) == "https://eu5.acme.example/me"  # type: ignore[attr-defined]  # a ScriptedSender
 
 
-KEEPS = OAUTH | {"callback": ["realm_id"]}
-BY_REALM = {"kind": "kept", "url": "https://api.acme.example/{realm_id}"}
+KEEPS = OAUTH | {"callback": ["realmId"]}
+BY_REALM = {"kind": "kept", "url": "https://api.acme.example/{realmId}"}
 
 
 async def test_what_only_a_consent_names_can_be_imported() -> None:
     """It is part of the connection from then on."""
     here = await house(tokens(), IT_IS_ME, auth=KEEPS, base_url=BY_REALM)
-    assert (await imported(here, kept={"realm_id": "77"})).body["verified"] is True
+    assert (await imported(here, kept={"realmId": "77"})).body["verified"] is True
     assert str(here.sender.sent[1].url) == "https://api.acme.example/77/me"  # type: ignore[attr-defined]  # a ScriptedSender
-    assert (await stored(here)).kept == {"realm_id": "77"}
+    assert (await stored(here)).kept == {"realmId": "77"}
 
 
 @pytest.mark.parametrize(
     ("kept", "pointer"),
     [
         ({"realm": "77"}, "/kept"),
-        *(({"realm_id": text}, "/kept/realm_id") for text in ("", "7\n7", "7" * 5000)),
+        *(({"realmId": text}, "/kept/realmId") for text in ("", "7\n7", "7" * 5000)),
     ],
 )
 async def test_a_value_of_an_account_that_is_none(kept: dict[str, str], pointer: str) -> None:

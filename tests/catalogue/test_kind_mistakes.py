@@ -43,6 +43,11 @@ KEEPS = OAUTH | {"answer": {"keep": {"instance_url": "instance_url"}}}
             {"base_url": {"kind": "kept", "url": "https://api.acme.example/ex/{cloud_id}"}},
         ),
         (OAUTH | {"callback": ["realm"]}, {"base_url": {"kind": "kept", "url": "https://api.acme.example/{realm}"}}),
+        (OAUTH | {"callback": ["realmId"]}, {"base_url": {"kind": "kept", "url": "https://acme.example/{realmId}"}}),
+        (
+            OAUTH | {"answer": {"keep": {"baseUri": "uri", "id": "id"}}},
+            {"base_url": KEPT | {"url": "{baseUri}/v2.1/accounts/{id}"}},
+        ),
     ],
 )
 def test_what_is_right(auth: dict[str, Any], facts: dict[str, Any]) -> None:
@@ -113,6 +118,12 @@ def test_what_is_wrong_with_a_kind(tmp_path: Path, auth: dict[str, Any], words: 
         (KEEPS, KEPT | {"suffixes": [".example"]}, "must start with a dot and name a domain"),
         (KEEPS, KEPT | {"url": "https://api.acme.example"}, "names no value"),
         (KEEPS, KEPT | {"url": "http://api.acme.example/{instance_url}"}, "https"),
+        (KEEPS, KEPT | {"url": "http://{instance_url}.acme.example"}, "is not an https:// URL"),
+        (KEEPS, KEPT | {"url": "{instance_url}/a b"}, "is not an https:// URL"),
+        (KEEPS, KEPT | {"url": "{instance_url}.acme.example"}, "is not an https:// URL"),
+        (KEEPS, KEPT | {"url": "{instance_url}/v1", "suffixes": []}, "suffixes: are required"),
+        (KEEPS, KEPT | {"url": "{instance_url}/{account-id}"}, "{account-id} must hold the name of a value"),
+        (KEEPS, KEPT | {"url": "{instance_url}/{account_id}"}, "no kind keeps 'account_id'"),
         (KEEPS, {"kind": "kept", "url": "https://{instance_url}.acme.example"}, "suffixes: are required"),
         (KEEPS | {"token_url": "/token"}, KEPT, "token_url: must be absolute"),
         (LOGIN | {"answer": {"keep": {"instance_url": "x"}}}, KEPT, "login.url: must be absolute"),

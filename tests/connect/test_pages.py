@@ -65,6 +65,15 @@ async def test_what_is_stored() -> None:
         assert CANARY not in encoder.encode(here.house.trace.events).decode() + page.text
 
 
+async def test_what_a_redirect_brings_says_where_the_api_is() -> None:
+    """From a provider's parameter, as it spells it, to the URL of the first call."""
+    url = {"kind": "kept", "url": "https://api.acme.example/v3/company/{realmId}"}
+    async with place(Script(facts={"base_url": url})) as here:
+        sent = await here.begin((await here.start())["link"])
+        assert heading(await here.back(state=sent["state"], code="c0de", realmId="4620")) == "Connected"
+        assert str(here.sender.sent[1].url) == "https://api.acme.example/v3/company/4620/me"
+
+
 @pytest.mark.parametrize(
     ("answers", "title"),
     [

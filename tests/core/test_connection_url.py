@@ -12,6 +12,9 @@ from sidecar.model import Failure, Reason
 JIRA = KeptUrl(url="https://api.atlassian.example/ex/jira/{cloud_id}")
 CRM = KeptUrl(url="{instance_url}", suffixes=(".crm.example", ".force.example"))
 SHOP = KeptUrl(url="https://{shop}.shops.example/admin", suffixes=(".shops.example",))
+BOOKS = KeptUrl(url="https://books.example/v3/company/{realmId}")
+SIGN = KeptUrl(url="{base_uri}/restapi/v2.1/accounts/{account_id}", suffixes=(".sign.example",))
+NA3 = "https://na3.sign.example"
 
 
 def connection(base_url: str | None = None, **kept: str) -> Credential:
@@ -25,11 +28,33 @@ def connection(base_url: str | None = None, **kept: str) -> Credential:
         (CRM, {"instance_url": "https://eu5.crm.example"}, "https://eu5.crm.example"),
         (CRM, {"instance_url": "https://a.b.force.example/"}, "https://a.b.force.example"),
         (SHOP, {"shop": "acme"}, "https://acme.shops.example/admin"),
+        (BOOKS, {"realmId": "4620"}, "https://books.example/v3/company/4620"),
+        (SIGN, {"base_uri": NA3, "account_id": "7"}, f"{NA3}/restapi/v2.1/accounts/7"),
+        (SIGN, {"base_uri": f"{NA3}/eu/", "account_id": "7"}, f"{NA3}/eu/restapi/v2.1/accounts/7"),
+        (KeptUrl(url="{base_uri}/", suffixes=(".sign.example",)), {"base_uri": NA3}, NA3),
     ],
 )
 def test_made_of_what_is_known_of_the_account(fact: KeptUrl, kept: dict[str, str], url: str) -> None:
-    """A value in its place, or the whole URL."""
+    """A value in its place, or the whole URL, with a path below it where there is one."""
     assert connection_url(fact, connection(**kept)) == url
+
+
+@pytest.mark.parametrize(
+    ("text", "segment"),
+    [
+        ("a/../../b", "a%2F..%2F..%2Fb"),
+        ("a?b", "a%3Fb"),
+        ("a#b", "a%23b"),
+        ("a%2Fb", "a%252Fb"),
+        ("a b@c", "a%20b%40c"),
+        ("...", "..."),
+    ],
+)
+def test_a_value_stays_one_segment_of_the_path(text: str, segment: str) -> None:
+    """Percent-encoded, as an input in a path is: it ends neither the path nor its own place in it."""
+    assert connection_url(JIRA, connection(cloud_id=text)) == f"https://api.atlassian.example/ex/jira/{segment}"
+    url = connection_url(SIGN, connection(base_uri=NA3, account_id=text))
+    assert url == f"{NA3}/restapi/v2.1/accounts/{segment}"
 
 
 @pytest.mark.parametrize(
@@ -46,14 +71,21 @@ def test_made_of_what_is_known_of_the_account(fact: KeptUrl, kept: dict[str, str
         (CRM, {"instance_url": ""}),
         (CRM, {}),
         (JIRA, {"cloud_id": ".."}),
-        (JIRA, {"cloud_id": "a/../../b"}),
-        (JIRA, {"cloud_id": "a?b"}),
-        (JIRA, {"cloud_id": "a#b"}),
-        (JIRA, {"cloud_id": "a%2Fb"}),
+        (JIRA, {"cloud_id": "."}),
+        (JIRA, {"cloud_id": "a\n"}),
+        (JIRA, {"cloud_id": ""}),
+        (SIGN, {"base_uri": NA3, "account_id": ".."}),
+        (SIGN, {"base_uri": NA3}),
+        (SIGN, {"base_uri": "https://evil.example", "account_id": "7"}),
+        (SIGN, {"base_uri": "http://na3.sign.example", "account_id": "7"}),
+        (SIGN, {"base_uri": f"{NA3}?x=", "account_id": "7"}),
+        (SIGN, {"base_uri": "", "account_id": "7"}),
         (JIRA, {"other": "1"}),
         (SHOP, {"shop": "evil.example/"}),
         (SHOP, {"shop": "a@evil.example"}),
         (SHOP, {"shop": "-"}),
+        (SHOP, {"shop": ".."}),
+        (SHOP, {"shop": ""}),
     ],
 )
 def test_a_token_goes_nowhere_but_to_the_provider(fact: KeptUrl, kept: dict[str, str]) -> None:

@@ -237,7 +237,7 @@ ROWS = (
     ),
     Row(
         promise="A subdomain's suffix starts with a dot: `evil` does not make evilexample.com.",
-        file="sidecar/catalogue/manifest_mistakes.py",
+        file="sidecar/catalogue/base_url_mistakes.py",
         good='SUFFIX = re.compile(r"(\\.[a-z0-9]',
         bad='SUFFIX = re.compile(r"(\\.?[a-z0-9]',
         tests=(f"{LOAD}::test_a_provider_that_makes_no_sense_is_told",),

@@ -133,6 +133,20 @@ ROWS = (
         tests=(f"{ACCOUNTS}::test_a_token_goes_nowhere_but_to_the_provider",),
     ),
     Row(
+        promise="What is said of an account stays one segment of the path that calls go to.",
+        file=URL,
+        good="lambda match: path_segment(match[1], values[match[1]])",
+        bad="lambda match: values[match[1]]",
+        tests=(f"{ACCOUNTS}::test_a_value_stays_one_segment_of_the_path",),
+    ),
+    Row(
+        promise="A value of an account is named as the provider spells it.",
+        file=URL,
+        good=r'PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_]+)\}")',
+        bad=r'PLACEHOLDER = re.compile(r"\{([a-z0-9_]+)\}")',
+        tests=("tests/connect/test_pages.py::test_what_a_redirect_brings_says_where_the_api_is",),
+    ),
+    Row(
         promise="What came for a refresh token that is used up is stored, also where it is not taken.",
         file="sidecar/import_admin.py",
         good="if isinstance(verified, Failure) and verified.reason in NOT_TAKEN and not rotated:",
