@@ -6,9 +6,10 @@ from urllib.parse import parse_qsl
 
 from sidecar.auth.kind import fields_of, kind_of
 from sidecar.auth.proof import Proof
+from sidecar.core.base_url import named_in, server_and_path
 from sidecar.credential import Credential, Tokens
 from sidecar.kinds import Auth, Issued
-from sidecar.manifest import SelfHosted, Subdomain
+from sidecar.manifest import BaseUrl, KeptUrl, SelfHosted, Subdomain
 from sidecar.provider import Provider
 from sidecar.sandbox.case import ACCESS_TOKEN, CREDENTIAL, SERVER, SUBDOMAIN
 from sidecar.sandbox.compare import Standing
@@ -29,6 +30,7 @@ def sandbox_credential(provider: Provider, auth: Auth | None = None) -> Credenti
         kind=kind_of(kind),
         fields={name: Secret(value) for name, value in fields(kind).items()},
         base_url=url,
+        kept=kept(provider.manifest.base_url),
         created=0.0,
         changed=0.0,
         tokens=Tokens(access=Secret(ACCESS_TOKEN)) if isinstance(kind, Issued) else None,  # never has to be renewed
@@ -37,7 +39,21 @@ def sandbox_credential(provider: Provider, auth: Auth | None = None) -> Credenti
 
 def fields(auth: Auth) -> dict[str, str]:
     """The fields of the sandbox's credential of this kind."""
-    return {name: CREDENTIAL.get(name, f"test-{name.replace('_', '-')}") for name in fields_of(auth)}
+    return {name: CREDENTIAL.get(name, invented(name)) for name in fields_of(auth)}
+
+
+def kept(fact: BaseUrl) -> dict[str, str]:
+    """The values of the sandbox's account that its base URL is made of; a whole URL is at the first of its hosts."""
+    if not isinstance(fact, KeptUrl):
+        return {}
+    server, _ = server_and_path(fact.url)
+    whole = {server[1:-1]: f"https://test{fact.suffixes[0]}"} if server.startswith("{") else {}
+    return {name: invented(name) for name in named_in(fact.url)} | whole
+
+
+def invented(name: str) -> str:
+    """The value in cases of what has a name alone."""
+    return f"test-{name.replace('_', '-')}"
 
 
 def carried(auth: Auth) -> Standing:

@@ -10,7 +10,7 @@ import httpx
 import msgspec
 
 from sidecar.auth.kind import auth_of
-from sidecar.core.base_url import base_url
+from sidecar.core.base_url import connection_url
 from sidecar.credential import Credential
 from sidecar.execute import Executor
 from sidecar.kinds import Auth
@@ -111,7 +111,7 @@ def _call(provider: Provider, case: Case, access: Access, clock: ManualClock) ->
 def _exchange_mistakes(
     provider: Provider, case: Case, auth: Auth, credential: Credential, sender: ScriptedSender
 ) -> Iterator[str]:
-    base = base_url(provider.manifest.base_url, credential.base_url)
+    base = connection_url(provider.manifest.base_url, credential)
     for number, (exchange, request) in enumerate(zip(case.exchanges, sender.sent, strict=False), start=1):
         for difference in differences(exchange.request, seen(request, str(base)), carried(auth)):
             yield f"request {number}, {difference}"

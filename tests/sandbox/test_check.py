@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,9 +12,15 @@ from sidecar.adapters.json_schema import compile_schema
 from sidecar.adapters.yaml_file import read_yaml
 from sidecar.ports import Formats
 from sidecar.sandbox.check import Finding, check_provider
-from tests.sandbox.acme import ACCOUNT, Acme, by_path
+from tests.sandbox.acme import ACCOUNT, DOCS, Acme, by_path
 
 FORMATS = Formats(read_yaml, compile_schema)
+OAUTH = {
+    "kind": "oauth2",
+    "authorize_url": "https://id.acme.example/authorize",
+    "token_url": "https://id.acme.example/token",
+    "docs": DOCS,
+}
 
 
 def findings(acme: Acme, folder: Path) -> list[Finding]:
@@ -23,6 +30,24 @@ def findings(acme: Acme, folder: Path) -> list[Finding]:
 def test_a_good_folder_has_no_finding_but_what_its_author_could_not_verify(tmp_path: Path) -> None:
     """What stands under `unverified` is told as a note."""
     assert findings(Acme(), tmp_path) == [Finding("unverified", "that nobody else uses this name", note=True)]
+
+
+@pytest.mark.parametrize(
+    ("base_url", "keeps"),
+    [
+        ({"url": "https://api.acme.example/v3/company/{realmId}"}, {"callback": ["realmId"]}),
+        (
+            {"url": "{base_uri}/accounts/{account_id}", "suffixes": [".acme.example"]},
+            {"answer": {"keep": {"base_uri": "uri", "account_id": "id"}}},
+        ),
+    ],
+)
+def test_cases_know_the_values_of_an_account(tmp_path: Path, base_url: dict[str, Any], keeps: dict[str, Any]) -> None:
+    """A provider whose URL is made of them passes the check: its paths stand below that URL, as everywhere."""
+    acme = Acme()
+    acme.provider["base_url"] = {"kind": "kept", "docs": DOCS} | base_url
+    acme.provider["auth"][0] = OAUTH | keeps
+    assert [finding for finding in findings(acme, tmp_path) if not finding.note] == []
 
 
 def drop_docs(acme: Acme, *places: str) -> None:

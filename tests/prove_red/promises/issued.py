@@ -82,6 +82,13 @@ ROWS = (
         tests=(f"{ISSUED}::test_slack_installs_a_bot_or_a_user",),
     ),
     Row(
+        promise="Cases know the values of an account that its base URL is made of.",
+        file="sidecar/sandbox/credential.py",
+        good="kept=kept(provider.manifest.base_url),",
+        bad="kept={},",
+        tests=("tests/sandbox/test_check.py::test_cases_know_the_values_of_an_account",),
+    ),
+    Row(
         promise="The sandbox needs no token endpoint.",
         file="sidecar/sandbox/credential.py",
         good="tokens=Tokens(access=Secret(ACCESS_TOKEN)) if isinstance(kind, Issued) else None,",
