@@ -11,11 +11,11 @@ from sidecar.auth.issue import failure_of, spent, used_up, with_tokens
 from sidecar.auth.kind import check_fields, is_issued, kept_names, kind_of, unknown_names
 from sidecar.auth.token_answer import Granted, Refused
 from sidecar.catalogue.own_limits import own_limits
-from sidecar.core.base_url import base_url
+from sidecar.core.base_url import base_url, connection_url, named_in
 from sidecar.credential import Credential, OwnLimit, may_be_kept
 from sidecar.kinds import Auth, OAuth2
 from sidecar.listed import shown, success
-from sidecar.manifest import KeptUrl
+from sidecar.manifest import BaseUrl, KeptUrl
 from sidecar.model import Failure, Outcome, Problem, Reason, SideEffect
 from sidecar.ports import Clock
 from sidecar.provider import Provider
@@ -183,15 +183,24 @@ class ImportAdministrator:
 def _checked(provider: Provider, asked: ImportRequest) -> Auth | Failure:
     """The kind of credential, or everything that is wrong with fields and base URL."""
     auth = check_fields(provider.manifest.auth, asked.kind, asked.fields)
-    fact = provider.manifest.base_url
-    url = None if isinstance(fact, KeptUrl) and asked.base_url is None else base_url(fact, asked.base_url)
     problems = list(auth.problems) if isinstance(auth, Failure) else _wrong_kept(auth, asked.kept)
+    url = _known_url(provider.manifest.base_url, None if problems or isinstance(auth, Failure) else auth, asked)
     if isinstance(url, Failure):
         problems.append(Problem("/base_url", url.detail.removeprefix("base_url: ")))
     if not problems:
         return auth
     detail = "; ".join(f"{problem.pointer} {problem.detail}" for problem in problems)
     return Failure(reason=Reason.VALIDATION, detail=detail, problems=tuple(problems))
+
+
+def _known_url(fact: BaseUrl, auth: Auth | None, asked: ImportRequest) -> str | Failure | None:
+    """The base URL, as far as it is known before there are tokens. `auth` is None where the fields are wrong."""
+    if not isinstance(fact, KeptUrl) or asked.base_url is not None:
+        return base_url(fact, asked.base_url)
+    if auth is None or not set(named_in(fact.url)) <= {*asked.fields, *asked.kept}:
+        return None
+    fields = {name: Secret(text) for name, text in asked.fields.items()}
+    return connection_url(fact, Credential(kind=kind_of(auth), fields=fields, kept=asked.kept, created=0, changed=0))
 
 
 def _wrong_kept(auth: Auth, kept: Mapping[str, str]) -> list[Problem]:

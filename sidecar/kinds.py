@@ -16,12 +16,15 @@ ClientAuth = Literal["basic", "post", "none", "private_key_jwt"]
 
 
 class KeyPart(Fact, frozen=True):
-    """A further part of an API key: credential field `field`, sent in a header or query parameter of its own."""
+    """A further part of an API key: credential field `field`, sent in a header or query parameter of its own. One that
+    is not `secret` names somebody (an account), and may stand in the base URL.
+    """
 
     field: str
     place: Place
     name: str
     prefix: str = ""
+    secret: bool = True
 
 
 class ApiKey(Fact, frozen=True, tag_field="kind", tag="api_key"):

@@ -37,7 +37,8 @@ class SelfHosted(Fact, frozen=True, tag_field="kind", tag="self_hosted"):
 
 class KeptUrl(Fact, frozen=True, tag_field="kind", tag="kept"):
     """The URL is known once the account is: `{name}` is a value that stayed with the connection (Atlassian's
-    `https://api.atlassian.com/ex/jira/{cloud_id}`); `{name}` at the beginning is a whole URL (Salesforce's
+    `https://api.atlassian.com/ex/jira/{cloud_id}`), or a field of its credential that is no secret (Twilio's
+    `https://api.twilio.com/2010-04-01/Accounts/{username}`); `{name}` at the beginning is a whole URL (Salesforce's
     `{instance_url}`, DocuSign's `{base_uri}/restapi/v2.1/accounts/{account_id}`). The host of what comes out is that of
     `url`, or ends in one of `suffixes`.
     """

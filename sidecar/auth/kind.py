@@ -198,12 +198,21 @@ def proofs_of(auth: Auth, fields: Mapping[str, str]) -> list[str]:
 def is_secret(auth: Auth, name: str) -> bool:
     """Whether nobody may be shown this field, or token."""
     match auth:
-        case ApiKey() | Bearer() | Basic():
+        case ApiKey(more=more):
+            return name not in {part.field for part in more if not part.secret}
+        case Bearer() | Basic():
             return True
         case Login(fields=names, secret=secret):
             return name in secret or name not in names
         case _:
             return name not in PUBLIC
+
+
+def names_somebody(auth: Auth, name: str) -> bool:
+    """Whether this field may stand in a URL. A user name does, beside a password that proves it; all the same it is cut
+    out of what is shown, since it may as well be a key.
+    """
+    return not is_secret(auth, name) or (isinstance(auth, Basic) and name == "username")
 
 
 def pair(fields: Mapping[str, str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
-from sidecar.auth.kind import kept_names
+from sidecar.auth.kind import fields_of, kept_names, kind_of, names_somebody
 from sidecar.core.base_url import PLACEHOLDER, base_url, named_in, server_and_path
 from sidecar.kinds import Auth, Issued, Login
 from sidecar.manifest import BaseUrl, FixedUrl, KeptUrl, SelfHosted, Subdomain
@@ -78,12 +78,22 @@ def _kept_mistakes(fact: KeptUrl, kinds: Collection[Auth]) -> Iterator[str]:
     if no_names:
         return
     if not named_in(fact.url):
-        yield f"base_url.url: {fact.url!r} names no value that stays with the connection; a fixed URL has kind fixed"
-    for name in sorted(set(named_in(fact.url)) - kept_names(kinds)):
-        yield f"base_url.url: no kind keeps {name!r} (answer.keep, follow_up.keep, callback)"
+        yield f"base_url.url: {fact.url!r} names no value of the connection; a fixed URL has kind fixed"
+    for name in sorted(named_in(fact.url)):
+        yield from _name_mistakes(name, kinds)
     server, path = server_and_path(fact.url)
     if named_in(server) and not fact.suffixes:
         yield "base_url.suffixes: are required where the host itself is what the provider says"
     filled = PLACEHOLDER.sub("x", f"https://x{path}" if PLACEHOLDER.fullmatch(server) else fact.url)
     if isinstance(base_url(SelfHosted(), filled), Failure) or not filled.startswith("https://"):
         yield f"base_url.url: {fact.url!r} is not an https:// URL"
+
+
+def _name_mistakes(name: str, kinds: Collection[Auth]) -> Iterator[str]:
+    """A value that some kind of credential has, and that none calls a secret."""
+    having = [auth for auth in kinds if name in fields_of(auth)]
+    for auth in having:
+        if not names_somebody(auth, name):
+            yield f"base_url.url: {name!r} is a secret of {kind_of(auth)}, and no URL holds one"
+    if not having and name not in kept_names(kinds):
+        yield f"base_url.url: no kind keeps {name!r} (answer.keep, follow_up.keep, callback), or needs it as a field"

@@ -11,6 +11,7 @@ from sidecar.auth.kind import ACCESS_TOKEN
 from sidecar.catalogue.path_mistakes import listed, path_mistakes
 from sidecar.core.base_url import PLACEHOLDER, base_url
 from sidecar.kinds import (
+    ApiKey,
     AppInstallation,
     ClientCredentials,
     Issued,
@@ -66,6 +67,14 @@ def issued_mistakes(auth: Issued, operations: Collection[str]) -> Iterator[str]:
                 yield "token_url: must hold {installation_id}"
         case Login():
             yield from _login_mistakes(auth)
+
+
+def key_mistakes(auth: ApiKey) -> Iterator[str]:
+    """A field that is a secret in one place is one in every place."""
+    secrets = {"key", *(part.field for part in auth.more if part.secret)}
+    for index, part in enumerate(auth.more):
+        if not part.secret and part.field in secrets:
+            yield f"more.{index}.secret: {part.field!r} is a secret elsewhere"
 
 
 def _oauth_mistakes(auth: OAuth2) -> Iterator[str]:

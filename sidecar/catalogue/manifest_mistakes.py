@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from sidecar.auth.kind import is_issued, kind_of
 from sidecar.catalogue.base_url_mistakes import base_url_mistakes, relative_mistakes
-from sidecar.catalogue.kind_mistakes import issued_mistakes
+from sidecar.catalogue.kind_mistakes import issued_mistakes, key_mistakes
 from sidecar.catalogue.path_mistakes import listed, path_mistakes
 from sidecar.catalogue.place_mistakes import (
     Places,
@@ -20,6 +20,7 @@ from sidecar.catalogue.place_mistakes import (
 )
 from sidecar.catalogue.quota_mistakes import quota_mistakes, rule_mistakes, told_mistakes
 from sidecar.catalogue.validate import validate
+from sidecar.kinds import ApiKey
 from sidecar.manifest import Errors, Manifest, Verify
 from sidecar.model import Access, Reason
 from sidecar.provider import Operation
@@ -74,6 +75,8 @@ def _auth_mistakes(manifest: Manifest, operations: Collection[str]) -> Iterator[
     for auth in manifest.auth:
         name = f"auth.{kind_of(auth)}"
         yield from (f"{name}{wrong}" for wrong in carried_mistakes(auth))
+        if isinstance(auth, ApiKey):
+            yield from (f"{name}.{wrong}" for wrong in key_mistakes(auth))
         if is_issued(auth):
             wrongs = (*issued_mistakes(auth, operations), *relative_mistakes(manifest.base_url, auth))
             yield from (f"{name}.{wrong}" for wrong in wrongs)

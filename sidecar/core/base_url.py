@@ -41,10 +41,19 @@ def base_url(fact: BaseUrl, given: str | None) -> str | Failure:
 
 
 def connection_url(fact: BaseUrl, credential: Credential) -> str | Failure:
-    """The base URL of a connection, also where it is made of what the provider said about the account."""
+    """The base URL of a connection, also where it is made of what names its account."""
     if not isinstance(fact, KeptUrl):
         return base_url(fact, credential.base_url)
-    return _kept_url(fact, tuple((name, credential.kept.get(name, "")) for name in named_in(fact.url)))
+    names = named_in(fact.url)
+    if "username" in names and credential.kind == "basic" and not credential.fields["password"].reveal():
+        return _refuse("a user name without a password is the key, and no URL holds one")
+    return _kept_url(fact, tuple((name, _known(credential, name)) for name in names))
+
+
+def _known(credential: Credential, name: str) -> str:
+    """A field of the credential, which the loader knows to be no secret, or what was said of the account."""
+    field = credential.fields.get(name)
+    return credential.kept.get(name, "") if field is None else field.reveal()
 
 
 @lru_cache

@@ -100,6 +100,38 @@ async def test_import_without_a_trial() -> None:
 
 
 SELF_HOSTED = {"kind": "self_hosted", "default": "https://acme.example"}
+BY_USER: dict[str, Any] = {
+    "auth": [{"kind": "basic"}],
+    "base_url": {"kind": "kept", "url": "https://api.acme.example/Accounts/{username}"},
+}
+
+
+async def test_a_user_name_that_stands_in_every_path() -> None:
+    """From the fields that an import brings to the URL of its first call."""
+    here = await house(IT_IS_ME, **BY_USER)
+    reply = await ask(here, "import", {"fields": {"username": "AC12", "password": CANARY}})
+    assert reply.body["verified"] is True
+    assert str(here.sender.sent[0].url) == "https://api.acme.example/Accounts/AC12/me"  # type: ignore[attr-defined]  # a ScriptedSender
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"username": CANARY, "password": ""}, "a user name without a password is the key"),
+        ({"username": "..", "password": CANARY}, "cannot be part of a path"),
+        ({"username": "", "password": CANARY}, "username of the account is not known"),
+    ],
+)
+async def test_a_user_name_that_no_path_can_hold(fields: dict[str, str], words: str) -> None:
+    """Told by an import, before anything is asked or stored."""
+    here = await house(**BY_USER)
+    reply = await ask(here, "import", {"fields": fields})
+    [problem] = reply.body["errors"]
+    assert (reply.body["reason"], problem["pointer"]) == ("VALIDATION", "/base_url")
+    assert words in problem["detail"]
+    assert (here.sender.sent, here.memory.entries) == ([], {})  # type: ignore[attr-defined]  # a ScriptedSender
+
+
 TWO_KINDS = [{"kind": "bearer"}, {"kind": "basic"}]
 
 

@@ -19,6 +19,8 @@ HEADER = ApiKey(place="header", name="x-thing")
 PREFIXED = ApiKey(place="header", name="authorization", prefix="Token ")
 QUERY = ApiKey(place="query", name="the key")
 PATH = ApiKey(place="path", prefix="bot")
+ACCOUNT = KeyPart(field="account", place="header", name="x-account", secret=False)
+NAMED = ApiKey(place="header", name="x-key", more=(ACCOUNT, KeyPart(field="pin", place="header", name="x-pin")))
 BASE = "https://api.acme.example/v1"
 REQUEST = Request("POST", "https://api.acme.example/v1/items", (("accept", "application/json"),), b'{"a":1}', BASE)
 KEY = {"key": "k/e y+&=#%"}
@@ -132,12 +134,13 @@ def test_two_connections_do_not_mix() -> None:
         (QUERY, {"key": "abc"}, ["abc"]),
         (PATH, {"key": "abc"}, ["abc", "botabc"]),
         (Bearer(), {"token": "abc"}, ["abc"]),
+        (NAMED, {"key": "k", "account": "a", "pin": "p"}, ["k", "p"]),
         (Basic(), {"username": "u", "password": "p"}, ["u", "p", "dTpw"]),
         (Basic(), {"username": "u", "password": ""}, ["u", "dTo="]),
     ],
 )
 def test_what_nobody_is_shown(auth: Auth, fields: dict[str, str], words: list[str]) -> None:
-    """Every field, and what a header or a path says in their place."""
+    """Every field but those that are said to be none, and what a header or a path says in their place."""
     assert secrets_of(auth, fields) == words
 
 

@@ -22,6 +22,18 @@ LOGIN: dict[str, Any] = {
     "login": {"url": "/login", "body": {"user": "user", "password": "password"}},
 }
 KEPT = {"kind": "kept", "url": "{instance_url}", "suffixes": [".acme.example"]}
+NAMED = {"kind": "kept"}
+BASIC = {"kind": "basic"}
+KEY: dict[str, Any] = {
+    "kind": "api_key",
+    "place": "header",
+    "name": "x-key",
+    "more": [
+        {"field": "account", "place": "header", "name": "x-account", "secret": False},
+        {"field": "pin", "place": "header", "name": "x-pin"},
+    ],
+}
+FAR_LOGIN = LOGIN | {"login": LOGIN["login"] | {"url": "https://acme.example/login"}}
 KEEPS = OAUTH | {"answer": {"keep": {"instance_url": "instance_url"}}}
 
 
@@ -44,6 +56,10 @@ KEEPS = OAUTH | {"answer": {"keep": {"instance_url": "instance_url"}}}
         ),
         (OAUTH | {"callback": ["realm"]}, {"base_url": {"kind": "kept", "url": "https://api.acme.example/{realm}"}}),
         (OAUTH | {"callback": ["realmId"]}, {"base_url": {"kind": "kept", "url": "https://acme.example/{realmId}"}}),
+        (BASIC, {"base_url": NAMED | {"url": "https://api.acme.example/Accounts/{username}"}}),
+        (BASIC, {"base_url": KEPT | {"url": "https://{username}.acme.example"}}),
+        (KEY, {"base_url": NAMED | {"url": "https://api.acme.example/{account}"}}),
+        (FAR_LOGIN, {"base_url": NAMED | {"url": "https://api.acme.example/{user}"}}),
         (
             OAUTH | {"answer": {"keep": {"baseUri": "uri", "id": "id"}}},
             {"base_url": KEPT | {"url": "{baseUri}/v2.1/accounts/{id}"}},
@@ -72,6 +88,8 @@ def test_what_is_right(auth: dict[str, Any], facts: dict[str, Any]) -> None:
         (OAUTH | {"client_auth": "none", "pkce": False}, "pkce"),
         (OAUTH | {"unused_days": 0}, "unused_days"),
         (OAUTH | {"unpublished": {"days": 0, "publish": "https://acme.example"}}, "unpublished.days"),
+        (KEY | {"more": [KEY["more"][0] | {"field": "key"}]}, "more.0.secret: 'key' is a secret elsewhere"),
+        (KEY | {"more": [KEY["more"][0] | {"field": "pin"}, KEY["more"][1]]}, "more.0.secret: 'pin' is a secret"),
         (OAUTH | {"callback": ["code"]}, "'code' is the protocol's"),
         (OAUTH | {"follow_up": {"url": "https://a.acme.example/", "keep": {}}}, "follow_up.keep"),
         (OAUTH | {"follow_up": {"url": "http://a.acme.example/", "keep": {"x": "y"}}}, "follow_up.url"),
@@ -127,6 +145,14 @@ def test_what_is_wrong_with_a_kind(tmp_path: Path, auth: dict[str, Any], words: 
         (KEEPS, {"kind": "kept", "url": "https://{instance_url}.acme.example"}, "suffixes: are required"),
         (KEEPS | {"token_url": "/token"}, KEPT, "token_url: must be absolute"),
         (LOGIN | {"answer": {"keep": {"instance_url": "x"}}}, KEPT, "login.url: must be absolute"),
+        (BASIC, NAMED | {"url": "https://acme.example/{password}"}, "'password' is a secret of basic"),
+        (KEY, NAMED | {"url": "https://acme.example/{key}"}, "'key' is a secret of api_key"),
+        (KEY, NAMED | {"url": "https://acme.example/{pin}"}, "'pin' is a secret of api_key"),
+        (FAR_LOGIN, NAMED | {"url": "https://acme.example/{password}"}, "'password' is a secret of login"),
+        (OAUTH, NAMED | {"url": "https://acme.example/{refresh_token}"}, "'refresh_token' is a secret of oauth2"),
+        (OAUTH, NAMED | {"url": "https://acme.example/{access_token}"}, "no kind keeps 'access_token'"),
+        (BASIC, NAMED | {"url": "https://acme.example/{account}"}, "no kind keeps 'account'"),
+        (BASIC, NAMED | {"url": "https://{username}.acme.example"}, "suffixes: are required"),
     ],
 )
 def test_what_is_wrong_with_the_accounts_own_url(

@@ -8,6 +8,7 @@ from sidecar.core.base_url import base_url, connection_url
 from sidecar.credential import Credential
 from sidecar.manifest import FixedUrl, KeptUrl, SelfHosted
 from sidecar.model import Failure, Reason
+from sidecar.secret import Secret
 
 JIRA = KeptUrl(url="https://api.atlassian.example/ex/jira/{cloud_id}")
 CRM = KeptUrl(url="{instance_url}", suffixes=(".crm.example", ".force.example"))
@@ -93,6 +94,33 @@ def test_a_token_goes_nowhere_but_to_the_provider(fact: KeptUrl, kept: dict[str,
     refused = connection_url(fact, connection(**kept))
     assert isinstance(refused, Failure)
     assert refused.reason is Reason.VALIDATION
+
+
+CALLS = KeptUrl(url="https://api.calls.example/2010-04-01/Accounts/{username}")
+
+
+def known_by(**fields: str) -> Credential:
+    return Credential(kind="basic", fields={name: Secret(text) for name, text in fields.items()}, created=0, changed=0)
+
+
+@pytest.mark.parametrize(
+    ("user", "segment"), [("AC12", "AC12"), ("a/../b@c", "a%2F..%2Fb%40c"), ("zoë", "zo%C3%AB"), ("..", None)]
+)
+def test_a_field_that_names_somebody_stands_in_every_path(user: str, segment: str | None) -> None:
+    """The credential says it, and it stays one segment."""
+    url = connection_url(CALLS, known_by(username=user, password="p"))
+    if segment is None:
+        assert isinstance(url, Failure)
+    else:
+        assert url == f"https://api.calls.example/2010-04-01/Accounts/{segment}"
+
+
+def test_a_user_name_that_is_the_key_stands_in_no_url() -> None:
+    """Without a password beside it, it is the whole secret: refused, and not repeated."""
+    refused = connection_url(CALLS, known_by(username="canary", password=""))
+    assert isinstance(refused, Failure)
+    assert "without a password" in refused.detail
+    assert "canary" not in refused.detail
 
 
 def test_what_is_missing_is_named() -> None:

@@ -140,6 +140,30 @@ ROWS = (
         tests=(f"{ACCOUNTS}::test_a_value_stays_one_segment_of_the_path",),
     ),
     Row(
+        promise="A user name that is the whole key stands in no URL.",
+        file=URL,
+        good='if "username" in names and credential.kind == "basic" and not credential.fields["password"].reveal():',
+        bad="if False:",
+        tests=(
+            f"{ACCOUNTS}::test_a_user_name_that_is_the_key_stands_in_no_url",
+            "tests/admin/test_admin.py::test_a_user_name_that_no_path_can_hold",
+        ),
+    ),
+    Row(
+        promise="No manifest puts a secret field into the base URL.",
+        file="sidecar/catalogue/base_url_mistakes.py",
+        good="        if not names_somebody(auth, name):\n",
+        bad="        if False:\n",
+        tests=("tests/catalogue/test_kind_mistakes.py::test_what_is_wrong_with_the_accounts_own_url",),
+    ),
+    Row(
+        promise="A part of a key that is said to be no secret is cut out of no answer.",
+        file="sidecar/auth/kind.py",
+        good="return name not in {part.field for part in more if not part.secret}",
+        bad="return True",
+        tests=("tests/auth/test_kind.py::test_what_nobody_is_shown",),
+    ),
+    Row(
         promise="A value of an account is named as the provider spells it.",
         file=URL,
         good=r'PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_]+)\}")',
