@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
-from sidecar.auth.kind import fields_of, kept_names, kind_of, names_somebody
+from sidecar.auth.kind import fields_of, kept_names, kind_of, names_somebody, optional_fields_of
 from sidecar.core.base_url import PLACEHOLDER, base_url, named_in, server_and_path
 from sidecar.kinds import Auth, Issued, Login
 from sidecar.manifest import BaseUrl, FixedUrl, KeptUrl, SelfHosted, Subdomain
@@ -90,10 +90,9 @@ def _kept_mistakes(fact: KeptUrl, kinds: Collection[Auth]) -> Iterator[str]:
 
 
 def _name_mistakes(name: str, kinds: Collection[Auth]) -> Iterator[str]:
-    """A value that some kind of credential has, and that none calls a secret."""
-    having = [auth for auth in kinds if name in fields_of(auth)]
-    for auth in having:
-        if not names_somebody(auth, name):
+    """A value that some kind of credential always has, and that none calls a secret."""
+    for auth in kinds:
+        if name in (*fields_of(auth), *optional_fields_of(auth)) and not names_somebody(auth, name):
             yield f"base_url.url: {name!r} is a secret of {kind_of(auth)}, and no URL holds one"
-    if not having and name not in kept_names(kinds):
+    if name not in kept_names(kinds).union(*map(fields_of, kinds)):
         yield f"base_url.url: no kind keeps {name!r} (answer.keep, follow_up.keep, callback), or needs it as a field"

@@ -127,6 +127,13 @@ def test_what_is_wrong_with_a_kind(tmp_path: Path, auth: dict[str, Any], words: 
     assert f"auth.{auth['kind']}." in told
 
 
+def test_what_is_a_secret_of_one_kind_is_no_part_of_the_url_of_another(tmp_path: Path) -> None:
+    """Also where that kind can do without it."""
+    login = FAR_LOGIN | {"fields": ["client_secret", "password"], "login": {"url": "https://acme.example/login"}}
+    told = mistake(tmp_path, auth=[OAUTH, login], base_url=NAMED | {"url": "https://acme.example/{client_secret}"})
+    assert "'client_secret' is a secret of oauth2" in told
+
+
 @pytest.mark.parametrize(
     ("auth", "url", "words"),
     [

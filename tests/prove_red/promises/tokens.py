@@ -152,9 +152,11 @@ ROWS = (
     Row(
         promise="No manifest puts a secret field into the base URL.",
         file="sidecar/catalogue/base_url_mistakes.py",
-        good="        if not names_somebody(auth, name):\n",
-        bad="        if False:\n",
-        tests=("tests/catalogue/test_kind_mistakes.py::test_what_is_wrong_with_the_accounts_own_url",),
+        good="if name in (*fields_of(auth), *optional_fields_of(auth)) and not names_somebody(auth, name):",
+        bad="if name in fields_of(auth) and not names_somebody(auth, name):",
+        tests=(
+            "tests/catalogue/test_kind_mistakes.py::test_what_is_a_secret_of_one_kind_is_no_part_of_the_url_of_another",
+        ),
     ),
     Row(
         promise="A part of a key that is said to be no secret is cut out of no answer.",
