@@ -149,6 +149,7 @@ class ClientCredentials(Fact, frozen=True, tag_field="kind", tag="client_credent
     scope_separator: str = " "
     token_parameters: dict[str, str] = {}
     answer: TokenAnswer = TokenAnswer()
+    follow_up: FollowUp | None = None
     carry: Carry = Carry()
 
 
@@ -167,6 +168,7 @@ class JwtBearer(Fact, frozen=True, tag_field="kind", tag="jwt_bearer"):
     claims: dict[str, Scalar] = {}
     file: dict[str, str] = {}
     answer: TokenAnswer = TokenAnswer()
+    follow_up: FollowUp | None = None
     carry: Carry = Carry()
 
 
@@ -178,6 +180,7 @@ class AppInstallation(Fact, frozen=True, tag_field="kind", tag="app_installation
     token_url: str
     algorithm: Literal["RS256"] = "RS256"
     answer: TokenAnswer = TokenAnswer(access_token=("token",), expires_in=(), expires_at=("expires_at",))
+    follow_up: FollowUp | None = None
     carry: Carry = Carry()
 
 
@@ -205,6 +208,7 @@ class Login(Fact, frozen=True, tag_field="kind", tag="login"):
     login: LoginRequest
     refresh: LoginRequest | None = None
     answer: TokenAnswer = TokenAnswer()
+    follow_up: FollowUp | None = None
     carry: Carry = Carry()
 
 

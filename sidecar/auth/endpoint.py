@@ -224,7 +224,7 @@ class TokenEndpoint:
         if not isinstance(outcome, Granted):
             return outcome
         kept = {**asked.credential.kept, **outcome.kept}
-        follow_up = asked.auth.follow_up if isinstance(asked.auth, OAuth2) else None
+        follow_up = asked.auth.follow_up
         if follow_up is not None and not set(follow_up.keep) <= set(kept):
             kept |= await self._followed_up(asked, follow_up, outcome.tokens.access.reveal())
         return msgspec.structs.replace(outcome, kept=kept)

@@ -89,13 +89,10 @@ def kept_names(kinds: Iterable[Auth]) -> set[str]:
     """The values that connections of these kinds may have beside their fields."""
     names: set[str] = set()
     for auth in kinds:
-        match auth:
-            case OAuth2(answer=answer, follow_up=follow_up, callback=callback):
-                names |= {*answer.keep, *callback, *(follow_up.keep if follow_up else ())}
-            case ClientCredentials() | JwtBearer() | AppInstallation() | Login():
-                names |= set(auth.answer.keep)
-            case _:
-                pass
+        if is_issued(auth):
+            names |= {*auth.answer.keep, *(auth.follow_up.keep if auth.follow_up else ())}
+        if isinstance(auth, OAuth2):
+            names |= set(auth.callback)
     return names
 
 

@@ -42,6 +42,8 @@ def relative_mistakes(fact: BaseUrl, auth: Issued) -> Iterator[str]:
 
 
 def _urls(auth: Issued) -> Iterator[tuple[str, str]]:
+    if auth.follow_up is not None:
+        yield "follow_up.url", auth.follow_up.url
     match auth:
         case Login(login=login, refresh=refresh):
             yield "login.url", login.url

@@ -14,6 +14,7 @@ from sidecar.kinds import (
     ApiKey,
     AppInstallation,
     ClientCredentials,
+    FollowUp,
     Issued,
     JwtBearer,
     Login,
@@ -44,16 +45,15 @@ PATHS_OF_ANSWER = ("access_token", "refresh_token", "expires_in", "expires_at", 
 def issued_mistakes(auth: Issued, operations: Collection[str]) -> Iterator[str]:
     """Each mistake as `key: rule`, below `auth.<kind>`."""
     yield from _answer_mistakes(auth.answer)
+    if auth.follow_up is not None:
+        yield from _follow_up_mistakes(auth.follow_up)
     match auth:
         case OAuth2():
             yield from _oauth_mistakes(auth)
             yield from _scope_mistakes(auth.scopes, operations)
         case ClientCredentials():
-            yield from _url_mistakes("token_url", auth.token_url)
-            yield from _ours("token_parameters", auth.token_parameters, OUR_FORM)
+            yield from _client_mistakes(auth)
             yield from _scope_mistakes(auth.scopes, operations)
-            if auth.client_auth == "none":
-                yield "client_auth: an app without proof gets no token of its own (RFC 6749 section 4.4)"
         case JwtBearer():
             yield from _url_mistakes("token_url", auth.token_url)
             yield from _scope_mistakes(auth.scopes, operations)
@@ -82,11 +82,6 @@ def _oauth_mistakes(auth: OAuth2) -> Iterator[str]:
     yield from _url_mistakes("token_url", auth.token_url)
     if auth.revoke_url is not None:
         yield from _url_mistakes("revoke_url", auth.revoke_url)
-    if auth.follow_up is not None:
-        yield from _url_mistakes("follow_up.url", auth.follow_up.url)
-        yield from _keep_mistakes("follow_up.keep", auth.follow_up.keep)
-        if not auth.follow_up.keep:
-            yield "follow_up.keep: is what it is for"
     yield from _ours("authorize_parameters", auth.authorize_parameters, OUR_PARAMETERS | {auth.scope_parameter})
     yield from _ours("token_parameters", auth.token_parameters, OUR_FORM)
     for name in auth.callback:
@@ -98,6 +93,13 @@ def _oauth_mistakes(auth: OAuth2) -> Iterator[str]:
         yield "unused_days: must be above 0"
     if auth.unpublished is not None and auth.unpublished.days <= 0:
         yield "unpublished.days: must be above 0"
+
+
+def _client_mistakes(auth: ClientCredentials) -> Iterator[str]:
+    yield from _url_mistakes("token_url", auth.token_url)
+    yield from _ours("token_parameters", auth.token_parameters, OUR_FORM)
+    if auth.client_auth == "none":
+        yield "client_auth: an app without proof gets no token of its own (RFC 6749 section 4.4)"
 
 
 def _url_mistakes(key: str, url: str) -> Iterator[str]:
@@ -135,6 +137,13 @@ def _answer_mistakes(answer: TokenAnswer) -> Iterator[str]:
     for key in PATHS_OF_ANSWER:
         yield from path_mistakes(listed(f"answer.{key}", getattr(answer, key)))
     yield from path_mistakes({"answer.success.path": answer.success.path if answer.success else None})
+
+
+def _follow_up_mistakes(follow_up: FollowUp) -> Iterator[str]:
+    yield from _url_mistakes("follow_up.url", follow_up.url)
+    yield from _keep_mistakes("follow_up.keep", follow_up.keep)
+    if not follow_up.keep:
+        yield "follow_up.keep: is what it is for"
 
 
 def _keep_mistakes(key: str, keep: Mapping[str, str]) -> Iterator[str]:

@@ -377,6 +377,37 @@ async def test_a_key_that_cannot_sign() -> None:
     assert sender.sent == []
 
 
+@pytest.mark.parametrize(
+    ("auth", "fields"),
+    [
+        ({"kind": "jwt_bearer", "token_url": URL}, {"issuer": "i", "private_key": rsa_key()}),
+        ({"kind": "client_credentials", "token_url": URL}, {"client_id": "own", "client_secret": "s"}),
+        (
+            {"kind": "login", "fields": ["user"], "secret": [], "login": {"url": URL, "body": {"user": "user"}}},
+            {"user": "alice"},
+        ),
+        (
+            {"kind": "app_installation", "token_url": f"{URL}/{{installation_id}}", "answer": {}},
+            {"app_id": "7", "installation_id": "8", "private_key": rsa_key()},
+        ),
+    ],
+)
+async def test_every_token_can_be_asked_whose_it_is(auth: dict[str, Any], fields: dict[str, str]) -> None:
+    """A connection that nobody consented to in a browser learns where its account is too."""
+    keep = {"base_uri": "accounts.0.base_uri", "account_id": "accounts.0.account_id"}
+    provider = acme(
+        auth | {"follow_up": {"url": "https://auth.acme.example/userinfo", "keep": keep}},
+        base_url={"kind": "kept", "url": "{base_uri}/accounts/{account_id}", "suffixes": [".acme.example"]},
+    )
+    told = {"accounts": [{"base_uri": "https://na3.acme.example", "account_id": "a-1"}]}
+    sender = script(said({"access_token": "new"}), said(told))
+    what = credential(auth["kind"], fields=fields)
+    outcome = await endpoint(sender, {}).obtain("acme corp", provider, what, LATER)
+    assert isinstance(outcome, Granted)
+    assert outcome.kept == {"base_uri": "https://na3.acme.example", "account_id": "a-1"}
+    assert sender.sent[1].headers["authorization"] == "Bearer new"
+
+
 LOGIN = {
     "kind": "login",
     "fields": ["user", "password"],

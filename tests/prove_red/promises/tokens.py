@@ -166,6 +166,13 @@ ROWS = (
         tests=("tests/auth/test_kind.py::test_what_nobody_is_shown",),
     ),
     Row(
+        promise="A connection that nobody consented to in a browser learns where its account is.",
+        file=ENDPOINT,
+        good="        follow_up = asked.auth.follow_up\n",
+        bad="        follow_up = asked.auth.follow_up if isinstance(asked.auth, OAuth2) else None\n",
+        tests=(f"{ASKED}::test_every_token_can_be_asked_whose_it_is",),
+    ),
+    Row(
         promise="A value of an account is named as the provider spells it.",
         file=URL,
         good=r'PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_]+)\}")',
