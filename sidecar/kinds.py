@@ -140,10 +140,15 @@ class ClientCredentials(Fact, frozen=True, tag_field="kind", tag="client_credent
     """Client credentials grant (RFC 6749 section 4.4). Credential fields: `client_id`, `client_secret` (with
     `private_key_jwt` instead `private_key`, and `key_id` where the provider wants it); `scope` in place of the scopes
     of every operation, with spaces between.
+
+    `grant_type` is the provider's own where it has one (Zoom's `account_credentials`); `fields` are parameters that
+    such a grant takes from further credential fields, which name somebody and are no secret.
     """
 
     token_url: str
     client_auth: ClientAuth = "basic"
+    grant_type: str = "client_credentials"
+    fields: dict[str, str] = {}
     scopes: dict[str, tuple[str, ...]] = {}
     always: tuple[str, ...] = ()
     scope_separator: str = " "

@@ -151,9 +151,9 @@ class TokenEndpoint:
                 return await self._refreshed(asked, auth)
             case ClientCredentials():
                 url, scopes = asked.url(auth.token_url, self._base_urls), asked.scopes
-                app = self._clients.app(asked)
+                app, further = self._clients.app(asked), asked.named(auth.fields)
                 return await self._as_client(
-                    asked, app, auth, url, lambda client: client_credentials_request(auth, url, client, scopes)
+                    asked, app, auth, url, lambda client: client_credentials_request(auth, url, client, scopes, further)
                 )
             case JwtBearer():
                 url, fields, scopes = asked.url(auth.token_url, self._base_urls), asked.fields, asked.scopes

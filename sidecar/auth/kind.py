@@ -56,10 +56,9 @@ def fields_of(auth: Auth) -> tuple[str, ...]:
             return ("username", "password")
         case OAuth2():
             return ("refresh_token",)
-        case ClientCredentials(client_auth="private_key_jwt"):
-            return ("client_id", "private_key")
-        case ClientCredentials():
-            return ("client_id", "client_secret")
+        case ClientCredentials(client_auth=how, fields=further):
+            proof = PRIVATE_KEY if how == "private_key_jwt" else "client_secret"
+            return tuple(dict.fromkeys(("client_id", proof, *further.values())))
         case JwtBearer():
             return ("issuer", "private_key")
         case AppInstallation():
@@ -201,6 +200,8 @@ def is_secret(auth: Auth, name: str) -> bool:
             return True
         case Login(fields=names, secret=secret):
             return name in secret or name not in names
+        case ClientCredentials(fields=further):
+            return name not in PUBLIC.union(further.values())
         case _:
             return name not in PUBLIC
 

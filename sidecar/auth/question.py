@@ -60,6 +60,14 @@ class Question:
             raise Unfit("the credential has no private_key")
         return key
 
+    def named(self, parameters: Mapping[str, str]) -> dict[str, str]:
+        """Each parameter with the value of its credential field. Raises Unfit."""
+        fields = self.fields
+        missing = [field for field in parameters.values() if not fields.get(field)]
+        if missing:
+            raise Unfit(f"the credential has no {missing[0]}")
+        return {name: fields[field] for name, field in parameters.items()}
+
     @property
     def scopes(self) -> tuple[str, ...]:
         """Those that the credential names, else those of every operation."""

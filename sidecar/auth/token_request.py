@@ -46,10 +46,10 @@ def refresh_request(auth: OAuth2, url: str, client: Client, refresh_token: Secre
 
 
 def client_credentials_request(
-    auth: ClientCredentials, url: str, client: Client, scopes: Sequence[str]
+    auth: ClientCredentials, url: str, client: Client, scopes: Sequence[str], further: Mapping[str, str]
 ) -> httpx.Request:
-    """Asks for a token of the app itself (RFC 6749 section 4.4.2)."""
-    form = {"grant_type": "client_credentials"}
+    """Asks for a token of the app itself (RFC 6749 section 4.4.2), with what a grant of the provider's own takes."""
+    form = {"grant_type": auth.grant_type, **further}
     if scopes:
         form["scope"] = auth.scope_separator.join(scopes)
     return _posted(url, client, auth.token_parameters | form)

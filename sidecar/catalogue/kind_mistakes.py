@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
 from sidecar.auth.kind import ACCESS_TOKEN
+from sidecar.auth.token_request import JWT_BEARER
 from sidecar.catalogue.path_mistakes import listed, path_mistakes
 from sidecar.core.base_url import PLACEHOLDER, base_url
 from sidecar.kinds import (
@@ -39,6 +40,9 @@ OUR_FORM = frozenset(
         "client_assertion", "client_assertion_type",
     }
 )  # fmt: skip
+GRANT = re.compile(r"[!-~]+")  # a word, or a URI (RFC 6749 section 4.5)
+OTHER_GRANTS = frozenset({"authorization_code", "refresh_token", "password", JWT_BEARER})  # those of other kinds
+OUR_FIELDS = OF_TOKENS | {"client_id", "client_secret", "private_key", "key_id", "scope"}
 PATHS_OF_ANSWER = ("access_token", "refresh_token", "expires_in", "expires_at", "scope", "error", "description")
 
 
@@ -100,6 +104,14 @@ def _client_mistakes(auth: ClientCredentials) -> Iterator[str]:
     yield from _ours("token_parameters", auth.token_parameters, OUR_FORM)
     if auth.client_auth == "none":
         yield "client_auth: an app without proof gets no token of its own (RFC 6749 section 4.4)"
+    if not GRANT.fullmatch(auth.grant_type) or auth.grant_type in OTHER_GRANTS:
+        yield f"grant_type: {auth.grant_type!r} is no grant of an app itself"
+    yield from _ours("fields", auth.fields, OUR_FORM)
+    for name, field in auth.fields.items():
+        if name in auth.token_parameters:
+            yield f"fields: {name!r} stands among token_parameters too"
+        if not NAME.fullmatch(field) or field in OUR_FIELDS:
+            yield f"fields.{name}: {field!r} is no name for a further field"
 
 
 def _url_mistakes(key: str, url: str) -> Iterator[str]:

@@ -13,7 +13,9 @@ from sidecar.cli.stdin import at_a_terminal, read_some
 
 MAX_SECRET = 256 * 1024
 # Typed in the open, as at every login.
-VISIBLE = frozenset({"username", "user", "identity", "email", "client_id", "app_id", "installation_id", "issuer"})
+VISIBLE = frozenset(
+    {"username", "user", "identity", "email", "client_id", "app_id", "installation_id", "account_id", "issuer"}
+)
 LINES = frozenset({"private_key"})  # no terminal asks for those
 SHAPE = '{"fields": {"name": "value"}}'
 

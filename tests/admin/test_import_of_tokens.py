@@ -339,6 +339,33 @@ async def test_what_only_a_consent_names_can_be_imported() -> None:
     assert (await stored(here)).kept == {"realmId": "77"}
 
 
+async def test_a_service_account_learns_where_its_api_is() -> None:
+    """By a read with its first token, before the first call."""
+    keep = {"base_uri": "accounts.0.base_uri", "account_id": "accounts.0.account_id"}
+    follow_up = {"url": "https://auth.acme.example/userinfo", "keep": keep}
+    url = {"kind": "kept", "url": "{base_uri}/v2.1/accounts/{account_id}", "suffixes": [".acme.example"]}
+    told = tokens({"accounts": [{"base_uri": "https://na3.acme.example", "account_id": "a-1"}]})
+    here = await house(tokens(TOKENS), told, IT_IS_ME, auth=SERVICE | {"follow_up": follow_up}, base_url=url)
+    reply = await imported(here, {"issuer": "robot", "private_key": rsa_key()})
+    assert reply.body["verified"] is True
+    assert str(here.sender.sent[2].url) == "https://na3.acme.example/v2.1/accounts/a-1/me"  # type: ignore[attr-defined]  # a ScriptedSender
+
+
+async def test_an_account_that_a_grant_is_about_is_brought() -> None:
+    """The import of an app that asks for a token of one account names that account, which is shown as it is."""
+    auth = {
+        "kind": "client_credentials",
+        "token_url": "https://auth.acme.example/token",
+        "grant_type": "account_credentials",
+        "fields": {"account_id": "account_id"},
+    }
+    here = await house(tokens(TOKENS), httpx.Response(200, json={"login": "a-1"}), auth=auth)
+    app = {"client_id": "own", "client_secret": f"{CANARY}-secret"}
+    [problem] = (await imported(here, app)).body["errors"]
+    assert (problem["pointer"], problem["detail"]) == ("/fields/account_id", "is required")
+    assert (await imported(here, app | {"account_id": "a-1"})).body["account"] == "a-1"
+
+
 @pytest.mark.parametrize(
     ("kept", "pointer"),
     [

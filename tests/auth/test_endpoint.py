@@ -307,6 +307,38 @@ async def test_client_credentials(scope: str | None, sent: str) -> None:
     assert form(sender.sent[0]) == {"grant_type": "client_credentials", "scope": sent}
 
 
+# https://developers.zoom.us/docs/internal-apps/s2s-oauth/
+ACCOUNT = {
+    "kind": "client_credentials",
+    "token_url": URL,
+    "grant_type": "account_credentials",
+    "fields": {"account_id": "account"},
+}
+
+
+async def test_a_grant_of_the_providers_own() -> None:
+    """Its name in place of the usual one, and the account that the credential names; the app proves itself as ever."""
+    sender = script(said({"access_token": "new", "token_type": "bearer", "expires_in": 3599, "scope": "user:read"}))
+    fields = {"client_id": "own", "client_secret": "s", "account": "A-1 b"}
+    outcome = await endpoint(sender, {}).obtain(
+        "acme corp", acme(ACCOUNT), credential("client_credentials", fields=fields), LATER
+    )
+    assert isinstance(outcome, Granted)
+    assert (outcome.tokens.lifetime, outcome.tokens.refresh) == (3599, None)
+    [request] = sender.sent
+    assert form(request) == {"grant_type": "account_credentials", "account_id": "A-1 b"}
+    assert request.headers["authorization"] == httpx.BasicAuth("own", "s")._auth_header
+
+
+async def test_a_grant_without_its_account_is_not_asked_for() -> None:
+    """A credential from before the description named the field: told, and nothing is sent."""
+    sender = script()
+    what = credential("client_credentials", fields={"client_id": "own", "client_secret": "s"})
+    outcome = await endpoint(sender, {}).obtain("acme corp", acme(ACCOUNT), what, LATER)
+    assert isinstance(outcome, Refused)
+    assert (outcome.final, outcome.detail, sender.sent) == (False, "the credential has no account", [])
+
+
 async def test_a_refused_app_of_its_own_is_final() -> None:
     """Its secret is all that such a connection has: nothing comes of asking again."""
     what = credential("client_credentials", fields={"client_id": "own", "client_secret": "s"})

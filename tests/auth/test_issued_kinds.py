@@ -37,6 +37,7 @@ SIGNED = OAuth2(authorize_url="https://auth.acme.example/authorize", token_url=U
 PUBLIC = OAuth2(authorize_url="https://auth.acme.example/authorize", token_url=URL, client_auth="none")
 CREDENTIALS = ClientCredentials(token_url=URL)
 SIGNING = ClientCredentials(token_url=URL, client_auth="private_key_jwt")
+OF_ACCOUNT = ClientCredentials(token_url=URL, grant_type="account_credentials", fields={"account_id": "account"})
 SERVICE = JwtBearer(token_url=URL)
 APP = AppInstallation(token_url="/{installation_id}")
 LOGIN = Login(fields=("user", "password"), secret=("password",), login=LoginRequest(url="/login"))
@@ -52,6 +53,7 @@ TOKENS = {"access_token": "t1", "refresh_token": "t2"}
         (SIGNED, {"refresh_token": "r", "client_id": "c", "private_key": "PEM", "key_id": "k"}),
         (CREDENTIALS, {"client_id": "c", "client_secret": "s"}),
         (CREDENTIALS, {"client_id": "c", "client_secret": "s", "scope": "a b"}),
+        (OF_ACCOUNT, {"client_id": "c", "client_secret": "s", "account": "a"}),
         (SIGNING, {"client_id": "c", "private_key": "PEM"}),
         (SIGNING, {"client_id": "c", "private_key": "PEM", "key_id": "k"}),
         (SERVICE, {"issuer": "i", "private_key": "PEM"}),
@@ -69,7 +71,7 @@ def test_what_is_taken(auth: Issued, fields: dict[str, str]) -> None:
     assert set(fields_of(auth)) <= set(fields)
 
 
-@pytest.mark.parametrize("auth", [OAUTH, SIGNED, PUBLIC, CREDENTIALS, SIGNING, SERVICE, APP, LOGIN])
+@pytest.mark.parametrize("auth", [OAUTH, SIGNED, PUBLIC, CREDENTIALS, OF_ACCOUNT, SIGNING, SERVICE, APP, LOGIN])
 def test_nothing_that_is_needed_may_be_missing(auth: Issued) -> None:
     """Each is named. A name that the kind does not know is told of and not said: a secret may have slipped to there."""
     refused = check_fields((auth,), None, {"canary-name": "canary"})
@@ -108,6 +110,7 @@ def test_what_is_no_private_key(key: str) -> None:
     [
         (OAUTH, {"client_id": "c", "client_secret": "s"} | TOKENS, ["s", "t1", "t2"]),
         (CREDENTIALS, {"client_id": "c", "client_secret": "s", "scope": "a", "access_token": "t1"}, ["s", "t1"]),
+        (OF_ACCOUNT, {"client_id": "c", "client_secret": "s", "account": "a"}, ["s"]),
         (SERVICE, {"issuer": "i", "subject": "u", "key_id": "k", "private_key": "p"}, ["p"]),
         (APP, {"app_id": "1", "installation_id": "2", "private_key": "p", "access_token": "t1"}, ["p", "t1"]),
         (LOGIN, {"user": "u", "password": "p"} | TOKENS, ["p", "t1", "t2"]),

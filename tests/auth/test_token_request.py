@@ -97,11 +97,11 @@ def test_what_a_manifest_adds() -> None:
 def test_client_credentials() -> None:
     """Scopes as the provider separates them, left out where there are none."""
     auth = ClientCredentials(token_url=URL, scope_separator=",")
-    assert form(client_credentials_request(auth, URL, client(), ("a", "b"))) == {
+    assert form(client_credentials_request(auth, URL, client(), ("a", "b"), {})) == {
         "grant_type": "client_credentials",
         "scope": "a,b",
     }
-    assert form(client_credentials_request(auth, URL, client(), ())) == {"grant_type": "client_credentials"}
+    assert form(client_credentials_request(auth, URL, client(), (), {})) == {"grant_type": "client_credentials"}
 
 
 def test_an_assertion_needs_no_client() -> None:

@@ -173,6 +173,13 @@ ROWS = (
         tests=(f"{ASKED}::test_every_token_can_be_asked_whose_it_is",),
     ),
     Row(
+        promise="A grant of the provider's own is asked for with the account that the credential names.",
+        file=REQUEST,
+        good='form = {"grant_type": auth.grant_type, **further}',
+        bad='form = {"grant_type": auth.grant_type}',
+        tests=(f"{ASKED}::test_a_grant_of_the_providers_own",),
+    ),
+    Row(
         promise="A value of an account is named as the provider spells it.",
         file=URL,
         good=r'PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_]+)\}")',
