@@ -7,7 +7,7 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from sidecar.core.egress import host_problem, literal
-from sidecar.core.render import Refused, path_segment
+from sidecar.core.values import Refused, path_segment
 from sidecar.credential import Credential
 from sidecar.manifest import BaseUrl, FixedUrl, KeptUrl, SelfHosted, Subdomain
 from sidecar.model import Failure, Reason
