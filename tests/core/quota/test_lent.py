@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 from zlib import crc32
 
@@ -186,11 +187,14 @@ class Lending(RuleBasedStateMachine):
 
     @invariant()
     def no_more_than_the_limit(self) -> None:
-        """Taken, lent and unknown are at most the limit, and every credit that is held is lent."""
+        """Taken, lent and unknown are at most the limit, and every credit that is held is lent. A permit may be dated a
+        little ahead, to the moment at which others leave the window: it is counted there.
+        """
         budget = self.owner.budgets.get(LIMIT.key)
         if budget is None:
             return
-        assert budget.windows[0].taken(self.now) <= budget.cap(0, self.now)
+        latest = max([self.now, *(start for _, _, start in self.permits)])
+        assert deepcopy(budget.windows[0]).taken(latest) <= budget.cap(0, self.now)
         out = sum(
             mine.held[LIMIT.key].windows[0].units
             for mine in self.credits.values()
