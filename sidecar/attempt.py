@@ -11,7 +11,6 @@ import msgspec
 
 from sidecar.auth.proof import authorise
 from sidecar.core.outcome import outcome
-from sidecar.core.page import asked_for
 from sidecar.core.redact import redact_failure
 from sidecar.core.refusal import echoing
 from sidecar.guard import Guard
@@ -93,8 +92,7 @@ class Attempts:
 
     def _meaning(self, run: Run, answer: httpx.Response | Failure) -> Outcome:
         if not isinstance(answer, Failure):
-            asked = asked_for(run.operation, run.request)
-            return outcome(run.provider, run.operation, answer, self._clock.wall(), run.secrets, asked)
+            return outcome(run.provider, run.operation, answer, self._clock.wall(), run.secrets, run.request)
         if run.operation.access is Access.READ:  # a read changes nothing, whatever was sent of it
             return msgspec.structs.replace(answer, side_effect=SideEffect.NONE)
         return answer

@@ -123,10 +123,14 @@ class RetryAfter(Fact, frozen=True):
 
 
 class SuccessTest(Fact, frozen=True):
-    """The test of success beyond the status: the value at `path` of the body must equal `equals`."""
+    """A test of success beyond the status: the value at `path` of the body must equal `equals`. Where it does not,
+    `code` and `message` are paths that say why, tried before those of `errors`.
+    """
 
     path: str
     equals: Scalar | None
+    code: tuple[str, ...] = ()
+    message: tuple[str, ...] = ()
 
 
 class ErrorRule(Fact, frozen=True):
@@ -305,12 +309,18 @@ class Operation(Fact, frozen=True):
     content_type: str | None = None
     wrap: str | None = None
     fixed: Fixed = Fixed()
-    returns: Literal["json", "nothing", "bytes"] = "json"
+    returns: Literal["json", "nothing", "bytes", "location"] = "json"
+    success: SuccessTest | tuple[SuccessTest, ...] = ()
     output: str | None = None
     paging: Paging | None = None
     repeatable: bool | None = None
     look_up: str | None = None
     hooks: OperationHooks = OperationHooks()
+
+    @property
+    def tests(self) -> tuple[SuccessTest, ...]:
+        """Its own tests of success: `success` is one, or a list."""
+        return (self.success,) if isinstance(self.success, SuccessTest) else self.success
 
 
 class ProviderHooks(Fact, frozen=True):

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from sidecar.auth.kind import is_issued, kind_of
 from sidecar.catalogue.base_url_mistakes import base_url_mistakes, relative_mistakes
 from sidecar.catalogue.kind_mistakes import issued_mistakes, key_mistakes
-from sidecar.catalogue.path_mistakes import listed, path_mistakes
+from sidecar.catalogue.path_mistakes import listed, path_mistakes, success_mistakes
 from sidecar.catalogue.place_mistakes import (
     Places,
     answered_mistakes,
@@ -61,6 +61,8 @@ def manifest_mistakes(folder: str, manifest: Manifest, operations: Mapping[str, 
     for index, source in enumerate(manifest.retry_after):
         if (source.header is None) is (source.path is None):
             yield f"retry_after.{index}: name a header or a path, one of them"
+    if manifest.success is not None:
+        yield from success_mistakes("success", manifest.success)
     yield from path_mistakes(_paths_of(manifest))
     for key, name in _answered_headers(manifest).items():
         yield from answered_mistakes(key, name)
@@ -122,7 +124,6 @@ def _paths_of(manifest: Manifest) -> dict[str, str | None]:
     """Every path into an answer, by its key."""
     calls = {"verify": manifest.verify, **{f"verify_as.{kind}": call for kind, call in manifest.verify_as.items()}}
     return {
-        "success.path": manifest.success.path if manifest.success else None,
         **listed("errors.code", manifest.errors.code),
         **listed("errors.message", manifest.errors.message),
         **{f"retry_after.{index}.path": source.path for index, source in enumerate(manifest.retry_after)},

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from sidecar.catalogue.body_mistakes import body_mistakes
 from sidecar.catalogue.input_mistakes import input_mistakes
 from sidecar.catalogue.paging_mistakes import paging_mistakes
-from sidecar.catalogue.path_mistakes import path_mistakes
+from sidecar.catalogue.path_mistakes import path_mistakes, success_mistakes
 from sidecar.catalogue.place_mistakes import Places, operation_place_mistakes
 from sidecar.core.render import CALL_ID, PLACEHOLDER
-from sidecar.manifest import Operation
+from sidecar.manifest import Operation, SuccessTest
 from sidecar.wire.subject import OPERATION
 
 BUILT_IN = ("http", "body", "result")  # first words of operations that every provider has
@@ -56,6 +56,9 @@ def _path_mistakes(fact: Operation) -> Iterator[str]:
 
 def _answer_mistakes(fact: Operation) -> Iterator[str]:
     """What shapes an output that there is none of, and paths that lead nowhere."""
+    for index, test in enumerate(fact.tests):
+        key = "success" if isinstance(fact.success, SuccessTest) else f"success.{index}"
+        yield from success_mistakes(key, test)
     yield from path_mistakes({"output": fact.output})
     yield from paging_mistakes(fact)
     if fact.returns == "json":

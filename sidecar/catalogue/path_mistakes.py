@@ -1,11 +1,12 @@
-"""What is wrong with the paths of a manifest into JSON."""
+"""What is wrong with the paths of a manifest into JSON, and with the tests of success, which are such paths."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from sidecar.core.dig import path_of
+from sidecar.core.dig import ALL, path_of
+from sidecar.manifest import SuccessTest
 
 INDEX = re.compile("-?[0-9]+")
 
@@ -26,6 +27,14 @@ def index_mistakes(key: str, path: str) -> Iterator[str]:
     if wrong is not None:
         rule = f"would make an object with the name {wrong!r} in it, not a list"
         yield f"{key}: {path!r} {rule}; take the list whole as one `in: body`, or make it in the input hook"
+
+
+def success_mistakes(key: str, test: SuccessTest) -> Iterator[str]:
+    """What is wrong with a test of success, whose key this is."""
+    code, message = listed(f"{key}.code", test.code), listed(f"{key}.message", test.message)
+    yield from path_mistakes({f"{key}.path": test.path, **code, **message})
+    if ALL in path_of(test.path) and test.equals is not None:
+        yield f"{key}.equals: at a path with {ALL} stands a list, which equals no single value; say null, for none"
 
 
 def listed(key: str, paths: Sequence[str]) -> dict[str, str]:

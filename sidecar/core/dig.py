@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 SEVERAL = "; "
+ALL = "*"
 DOT = re.compile(r"(?<!\\)\.")
 
 
@@ -23,7 +24,7 @@ def find(body: Any, path: str) -> list[Any]:
     """The value at the path, in a list, which is empty where there is none; a null is a value."""
     names = path_of(path)
     found = list(_walk(body, names))
-    return [found] if "*" in names else found
+    return [found] if ALL in names else found
 
 
 def dig_text(body: Any, paths: Sequence[str]) -> str | None:
@@ -48,7 +49,7 @@ def _walk(value: Any, names: Sequence[str]) -> Iterator[Any]:
         yield value
         return
     head, rest = names[0], names[1:]
-    if head == "*":
+    if head == ALL:
         for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
             yield from _walk(item, rest)
     elif isinstance(value, dict) and head in value:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from inspect import unwrap
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import msgspec
 
 from sidecar.core.dig import dig
-from sidecar.core.page import NUMBER, as_value, query_left
+from sidecar.core.page import NUMBER, as_value, query_left, split_url
 from sidecar.core.values import as_text
 from sidecar.manifest import CursorPaging, LinkPaging, OffsetPaging, PagePaging, Paging
 from sidecar.wire.request import MAX_CURSOR, encode_cursor
@@ -22,9 +20,6 @@ PARAMETER = r';\s*([^\s=;,"]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?'
 LINK = re.compile(rf"<([^<>]*)>((?:\s*{PARAMETER})*)")
 PARAMETERS = re.compile(PARAMETER)
 DOWN = frozenset({"", "0", "false", "no"})  # what a flag is that is a text, in lower case
-
-# The standard library remembers what it has split; a URL of an answer may hold the key.
-split_url = unwrap(urlsplit)
 
 Read = Callable[[str | None], Any]  # what the answer says by this name
 

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
 import msgspec
 
-from sidecar.core.dig import SEVERAL, dig, dig_text, find
-from sidecar.core.next_page import BadCursor, next_cursor, reads_body, split_url
-from sidecar.core.page import secret_parameters
+from sidecar.core.body import Broken, checked, decoded, whole, words
+from sidecar.core.dig import SEVERAL, dig_text, find
+from sidecar.core.next_page import BadCursor, next_cursor, reads_body
+from sidecar.core.page import asked_for, secret_parameters
 from sidecar.core.quota.observe import limits_said, until_reset
 from sidecar.core.redact import beginning, redact_text
+from sidecar.core.redirect import answers_by_redirect, place_of, redirected, told_places
 from sidecar.core.render import CONTENT_TYPES, JSON_TYPE
 from sidecar.core.retry import THROTTLED
+from sidecar.core.success import failed_test, takes_any_form, tests_of
 from sidecar.core.wait import provider_clock, retry_after, usual_reset
 from sidecar.manifest import ErrorRule, SuccessTest
-from sidecar.model import Access, Failure, Outcome, Problem, Reason, SideEffect, Success
+from sidecar.model import Access, Failure, Outcome, Problem, Reason, Request, SideEffect, Success
 from sidecar.provider import Explained, HookFailed, Operation, Provider
 from sidecar.wire.request import encode_cursor
 
 NO_CONTENT = frozenset({204, 205})
-NOTHING: tuple[Any, ...] = ([], {}, "")  # some who answer with errors write an empty list of them
+TAKEN = frozenset({201, 202})  # created, accepted: that says all that some have to say
 NOT_MODIFIED = 304
 SAID_LIMIT = 400  # characters
 CODE_LIMIT = 200
@@ -44,17 +46,8 @@ BY_STATUS: dict[int, Reason] = {
 }
 # What a write may have done when it ended so; every other reason means that the provider refused before acting.
 UNCERTAIN = frozenset({Reason.OUTCOME_UNKNOWN, Reason.PROVIDER_5XX, Reason.BAD_PROVIDER_RESPONSE})
-# After these the answer to a POST lies elsewhere: it may have been done (RFC 9110 section 15.4).
-SEE_OTHER = frozenset({302, 303})
-# Half of a character above U+FFFF, as it is left over where a provider cuts a text. JSON's grammar has it (RFC 8259
-# section 8.2); no text can hold it, and most parsers of agents refuse the whole answer.
-HALF = re.compile(rb"\\u[dD][89a-fA-F]")
-HALF_OR_ESCAPE = re.compile(
-    rb"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL
-)
-REPLACEMENT = rb"\ufffd"
+NOTHING_ASKED = Request("GET", "")
 UNREAD = object()  # in place of a body that nobody has decoded yet
-PASSED_ON = msgspec.json.Decoder(msgspec.Raw)
 
 
 def outcome(
@@ -63,80 +56,89 @@ def outcome(
     response: httpx.Response,
     wall: float,
     secrets: Sequence[str] = (),
-    asked: int | None = None,
+    request: Request = NOTHING_ASKED,
 ) -> Outcome:
-    """The outcome of an attempt that was answered. `wall` is Unix seconds, for dates in the answer; `asked` the number
-    that a page was asked for by. The secrets are cut out of what it shortens, since they would not be known afterwards;
-    the rest is left to `redact_failure`.
+    """The outcome of an attempt that was answered. `wall` is Unix seconds, for dates in the answer; `request` what was
+    asked for. The secrets are cut out of what it shortens, since they would not be known afterwards; the rest is left
+    to `redact_failure`.
     """
+    if not 200 <= response.status_code < 300:  # noqa: PLR2004
+        if answers_by_redirect(operation, response):
+            return _located(provider, operation, response, secrets, request.url)
+        return _failed(provider, operation, response, wall, secrets)
+    content, body = response.content, UNREAD
+    if tests_of(provider, operation) and not _is_silent(operation, response):
+        content, body = whole(content, decoded)
+        if isinstance(body, Broken) and not takes_any_form(operation):
+            return _senseless(provider, operation, response, _not_json(response, body, secrets), secrets)
+        test = failed_test(provider, operation, body)
+        if test is not None:
+            return _failed(provider, operation, response, wall, secrets, test)
+    if operation.fact.returns == "location":
+        return _located(provider, operation, response, secrets, request.url)
+    return _succeeded(provider, operation, response, content, body, secrets, request)
+
+
+def _located(
+    provider: Provider, operation: Operation, response: httpx.Response, secrets: Sequence[str], url: str
+) -> Outcome:
+    """The success that says where something is; null where it says nothing of it."""
     status = response.status_code
-    if not 200 <= status < 300:  # noqa: PLR2004
-        return _failed(provider, operation, response, wall, secrets)
-    test = provider.manifest.success
-    if test is None or status in NO_CONTENT:
-        return _succeeded(provider, operation, response, UNREAD, secrets, asked)
-    body = _decoded(response.content)
-    any_form = operation.raw or operation.fact.returns == "bytes"
-    if isinstance(body, _Broken) and not any_form:
-        return _senseless(provider, operation, response, _not_json(response, body, secrets), secrets)
-    if not _passes(test, body, any_form=any_form):
-        return _failed(provider, operation, response, wall, secrets)
-    return _succeeded(provider, operation, response, body, secrets, asked)
+    if not told_places(response.headers):
+        return Success(body=b"null", provider_status=status)
+    place = place_of(response.headers, url)
+    if place is None:
+        return _senseless(provider, operation, response, "its Location is not one http or https URL", secrets)
+    return Success(body=msgspec.json.encode({"location": place}), provider_status=status)
 
 
-class _Broken(msgspec.Struct, frozen=True):
-    why: str
-
-
-def _passes(test: SuccessTest, body: Any, *, any_form: bool) -> bool:
-    """The test of success beyond the status. Where an answer may be of any form, only a wrong value fails."""
-    value = None if isinstance(body, _Broken) else dig(body, test.path)
-    if test.equals is None:
-        return value is None or value in NOTHING
-    same = value == test.equals and isinstance(value, bool) is isinstance(test.equals, bool)  # 1 is not true
-    return bool(same) or (any_form and value is None)
+def _is_silent(operation: Operation, response: httpx.Response) -> bool:
+    """Whether it is a success that has nothing to say. Where bytes are due none are a file that is empty."""
+    if response.status_code in NO_CONTENT:
+        return True
+    return response.status_code in TAKEN and not response.content and operation.fact.returns != "bytes"
 
 
 def _succeeded(
     provider: Provider,
     operation: Operation,
     response: httpx.Response,
+    content: bytes,
     body: Any,
     secrets: Sequence[str],
-    asked: int | None,
+    request: Request,
 ) -> Outcome:
     """The success that the answer is; `body` is what it says, where that was read already."""
-    fact, status, content = operation.fact, response.status_code, response.content
-    if fact.returns == "nothing" or status in NO_CONTENT or (operation.raw and not content):
+    fact, status = operation.fact, response.status_code
+    if fact.returns == "nothing" or _is_silent(operation, response) or (operation.raw and not content):
         return Success(body=b"null", provider_status=status)
     if fact.returns == "bytes" or operation.raw:
         content_type = response.headers.get("content-type", "")
         if fact.returns == "bytes" or not JSON_TYPE.match(content_type):
             return Success(body=content, content_type=content_type or CONTENT_TYPES["raw"], provider_status=status)
-    return _json(provider, operation, response, body, secrets, asked)
+    return _json(provider, operation, response, content, body, secrets, request)
 
 
 def _json(
     provider: Provider,
     operation: Operation,
     response: httpx.Response,
+    content: bytes,
     body: Any,
     secrets: Sequence[str],
-    asked: int | None,
+    request: Request,
 ) -> Outcome:
     """The success whose answer must be JSON: passed on as it is, or the part or shape that the operation promises."""
-    fact, content, cursor = operation.fact, response.content, None
+    fact, cursor = operation.fact, None
     shaped = fact.output is not None or operation.output_hook is not None
     if body is UNREAD:
-        read = _decoded if shaped or reads_body(fact.paging) else _checked
-        body = read(content)
-        if isinstance(body, _Broken) and HALF.search(content):
-            content = HALF_OR_ESCAPE.sub(_whole_escape, content)
-            body = read(content)
-    if isinstance(body, _Broken):
+        read = decoded if shaped or reads_body(fact.paging) else checked
+        content, body = whole(content, read)
+    if isinstance(body, Broken):
         return _senseless(provider, operation, response, _not_json(response, body, secrets), secrets)
     if fact.paging is not None:
         try:
+            asked = asked_for(operation, request)
             cursor = next_cursor(fact.paging, response.headers, body, secret_parameters(provider), asked)
         except BadCursor as bad:
             return _senseless(provider, operation, response, f"the answer has {bad}", secrets)
@@ -154,23 +156,26 @@ def _json(
     )
 
 
-def _whole_escape(found: re.Match[bytes]) -> bytes:
-    return REPLACEMENT if found[2] else found[0]
-
-
-def _not_json(response: httpx.Response, broken: _Broken, secrets: Sequence[str]) -> str:
+def _not_json(response: httpx.Response, broken: Broken, secrets: Sequence[str]) -> str:
     kind = beginning(response.headers.get("content-type", "").partition(";")[0].strip(), 80, secrets)
     return f"{kind} where JSON is due" if kind and "json" not in kind else broken.why
 
 
 def _failed(
-    provider: Provider, operation: Operation, response: httpx.Response, wall: float, secrets: Sequence[str]
+    provider: Provider,
+    operation: Operation,
+    response: httpx.Response,
+    wall: float,
+    secrets: Sequence[str],
+    test: SuccessTest | None = None,
 ) -> Failure:
-    """The failure that the answer tells: the manifest's rules first, then the table by status."""
+    """The failure that the answer tells: the manifest's rules first, then the table by status. `test` is the one of
+    success that it fails.
+    """
     status, headers = response.status_code, response.headers
     if 300 <= status < 400 and status != NOT_MODIFIED:  # noqa: PLR2004
-        return _redirected(operation, response, secrets)
-    told, failed = explain(provider, response)
+        return redirected(operation, response, secrets)
+    told, failed = explain(provider, response, test)
     rule = _rule(provider, response, told)
     wait = retry_after((), headers, None, wall)
     reason = rule.reason if rule else _reason(status, wait)
@@ -180,8 +185,8 @@ def _failed(
     unsure = reason in UNCERTAIN or (rule is None and status < 300)  # noqa: PLR2004
     uncertain = operation.access is Access.WRITE and unsure
     # Apart: a code such as M_UNKNOWN_TOKEN before a colon would look like the name of a secret.
-    words = ": ".join(_shown(part, secrets) for part in (told.code, told.message) if part)
-    said = f"{provider.manifest.title} answered {status}" + (f": {words[:SAID_LIMIT]}" if words else "")
+    why = ": ".join(_shown(part, secrets) for part in (told.code, told.message) if part)
+    said = f"{provider.manifest.title} answered {status}" + (f": {why[:SAID_LIMIT]}" if why else "")
     if "lost" in response.extensions:
         said += ", and what it said did not come whole"
     return Failure(
@@ -207,7 +212,7 @@ def _wait(
     a wait only here: the first that is not past, else the rule's own.
     """
     manifest, headers, content = provider.manifest, response.headers, response.content
-    wait = retry_after(manifest.retry_after, headers, _decoded(content), wall)
+    wait = retry_after(manifest.retry_after, headers, decoded(content), wall)
     if told.retry_at is not None and not wait:
         wait = max(told.retry_at - provider_clock(headers, wall), 0.0)
     reset = until_reset(limits_said(manifest.limits_told, headers, content, wall))
@@ -225,18 +230,32 @@ def _shown_problem(problem: Problem, secrets: Sequence[str]) -> Problem:
     return msgspec.structs.replace(problem, pointer=pointer, detail=_shown(problem.detail, secrets))
 
 
-def error_rule(provider: Provider, response: httpx.Response) -> ErrorRule | None:
+def error_rule(provider: Provider, operation: Operation, response: httpx.Response) -> ErrorRule | None:
     """The manifest's rule for a failed answer: the first that matches."""
-    told, _ = explain(provider, response)
+    _, body = whole(response.content, decoded)
+    test = failed_test(provider, operation, body) if response.is_success else None
+    told, _ = explain(provider, response, test)
     return _rule(provider, response, told)
 
 
-def explain(provider: Provider, response: httpx.Response) -> tuple[Explained, HookFailed | None]:
-    """What a failed answer says, by the provider's hook or the manifest's paths. Where the hook fails the paths say it:
-    the provider's refusal stands, whatever our reading of it does.
+def explain(
+    provider: Provider, response: httpx.Response, test: SuccessTest | None = None
+) -> tuple[Explained, HookFailed | None]:
+    """What a failed answer says: by the paths of the test that it fails, by the provider's hook or the manifest's
+    paths, else as a text. Where the hook fails the paths say it: the provider's refusal stands, whatever our reading of
+    it does.
     """
-    body = _decoded(response.content)
-    known = None if isinstance(body, _Broken) else body
+    _, body = whole(response.content, decoded)
+    known = None if isinstance(body, Broken) else body
+    told, failed = _explained(provider, response, known)
+    code = (test and dig_text(known, test.code)) or told.code
+    message = (
+        (test and dig_text(known, test.message)) or told.message or words(response.headers, response.content, body)
+    )
+    return msgspec.structs.replace(told, code=code, message=message), failed
+
+
+def _explained(provider: Provider, response: httpx.Response, known: Any) -> tuple[Explained, HookFailed | None]:
     failed: HookFailed | None = None
     if provider.explain is not None:
         headers = {name.lower(): value for name, value in response.headers.items()}
@@ -279,27 +298,6 @@ def _matches(rule: ErrorRule, status: int, headers: Mapping[str, str], told: Exp
     return all(headers.get(name) == value for name, value in rule.header.items())
 
 
-def _redirected(operation: Operation, response: httpx.Response, secrets: Sequence[str]) -> Failure:
-    """A redirect is never followed: it would carry the credential to where an answer says."""
-    place = beginning(_host(response.headers.get("location", "")), 100, secrets)
-    where = f" to host {place}" if place else ""
-    uncertain = operation.access is Access.WRITE and response.status_code in SEE_OTHER
-    return Failure(
-        reason=Reason.REDIRECT_BLOCKED,
-        detail=f"the provider answered {response.status_code}, a redirect{where}; it is not followed",
-        side_effect=SideEffect.UNKNOWN if uncertain else SideEffect.NONE,
-        hint="it may have been moved or renamed; else check the connection's base_url: its scheme, host and path",
-        provider_status=response.status_code,
-    )
-
-
-def _host(url: str) -> str:
-    try:
-        return split_url(url.strip()).hostname or ""
-    except ValueError:
-        return ""
-
-
 def _senseless(
     provider: Provider, operation: Operation, response: httpx.Response, why: str, secrets: Sequence[str]
 ) -> Failure:
@@ -311,30 +309,3 @@ def _senseless(
         provider_status=response.status_code,
         provider_request_id=request_id(provider, response.headers, secrets),
     )
-
-
-def _decoded(content: bytes) -> Any:
-    """The body as Python values, or why it is not JSON."""
-    if not content:
-        return _Broken("the answer is empty")
-    try:
-        return msgspec.json.decode(content)
-    except RecursionError:  # msgspec raises it for deep nesting; it is not a DecodeError
-        return _Broken("its JSON is nested too deeply")
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return _Broken("its body is not JSON")
-
-
-def _checked(content: bytes) -> Any:
-    """As `_decoded`, for a body that passes through unchanged: checked for form, not built."""
-    if not content:
-        return _Broken("the answer is empty")
-    try:
-        if not content.isascii():
-            content.decode()
-        PASSED_ON.decode(content)
-    except RecursionError:
-        return _Broken("its JSON is nested too deeply")
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return _Broken("its body is not JSON")
-    return None

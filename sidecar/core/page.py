@@ -5,8 +5,9 @@ the query counts alone, never its host or path.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from urllib.parse import parse_qsl, quote, unquote_plus, urlencode
+from collections.abc import Callable, Sequence
+from inspect import unwrap
+from urllib.parse import SplitResult, parse_qsl, quote, unquote_plus, urlencode, urlsplit
 
 import msgspec
 
@@ -19,6 +20,8 @@ from sidecar.model import Failure, Reason, Request
 from sidecar.provider import Operation, Provider
 
 QUERY_SAFE = "!$&'()*+,;=:@/?%"  # beside letters, digits and -._~ (RFC 3986 section 3.4); `%` starts what is encoded
+# The standard library remembers what it has split; a URL of an answer may hold the key.
+split_url: Callable[[str], SplitResult] = unwrap(urlsplit)
 NUMBER = re.compile(r"[0-9]{1,18}")  # of pages, and of items: below 2^63
 
 

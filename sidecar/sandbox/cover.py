@@ -1,4 +1,4 @@
-"""What a provider's cases leave unproved: operations, error rules, the success test, waits, limits, and so on."""
+"""What a provider's cases leave unproved: operations, error rules, tests of success, waits, limits, and so on."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ import httpx
 import msgspec
 
 from sidecar.auth.kind import kind_of
-from sidecar.core.dig import dig, dig_text
+from sidecar.core.body import Broken, decoded, whole
+from sidecar.core.dig import dig_text
 from sidecar.core.outcome import error_rule, outcome
 from sidecar.core.quota.observe import limits_said
+from sidecar.core.success import failed_test
 from sidecar.core.wait import retry_after
-from sidecar.manifest import ErrorRule, Paging, RetryAfter, Verify
-from sidecar.model import Failure, Outcome
+from sidecar.fact import Fact
+from sidecar.manifest import ErrorRule, Paging, RetryAfter, SuccessTest, Verify
+from sidecar.model import Failure, Outcome, Request
 from sidecar.provider import Operation, Provider
-from sidecar.sandbox.case import Case, CaseRequest, succeeds
+from sidecar.sandbox.case import SERVER, Case, CaseRequest, succeeds
 from sidecar.sandbox.compare import Standing
 from sidecar.sandbox.credential import carried
 from sidecar.sandbox.play import answer
@@ -38,7 +41,7 @@ def unproved(provider: Provider, cases: Sequence[Case]) -> Iterator[tuple[str, s
     answers = list(_answers(provider, known))
     yield from _operations(provider, known)
     yield from _rules(provider, answers)
-    yield from _success_test(provider, answers)
+    yield from _success_tests(provider, answers)
     yield from _waits(provider, answers)
     yield from _limits(provider, answers)
     yield from _pages(provider, known)
@@ -54,7 +57,8 @@ def _answers(provider: Provider, cases: Sequence[Case]) -> Iterator[Answered]:
             if isinstance(given, httpx.Response):
                 # A hook that raises proves nothing here; the case itself is played, and fails.
                 with suppress(Exception):
-                    yield Answered(operation, given, outcome(provider, operation, given, WALL))
+                    asked = Request("GET", f"{SERVER}{exchange.request.path}")
+                    yield Answered(operation, given, outcome(provider, operation, given, WALL, request=asked))
 
 
 def _operations(provider: Provider, cases: Sequence[Case]) -> Iterator[tuple[str, str, str]]:
@@ -81,20 +85,36 @@ def _rules(provider: Provider, answers: Sequence[Answered]) -> Iterator[tuple[st
 def _applied(provider: Provider, rule: ErrorRule, item: Answered) -> bool:
     if not isinstance(item.outcome, Failure) or item.outcome.reason is not rule.reason:
         return False
-    return error_rule(provider, item.response) is rule
+    return error_rule(provider, item.operation, item.response) is rule
 
 
-def _success_test(provider: Provider, answers: Sequence[Answered]) -> Iterator[tuple[str, str, str]]:
-    test = provider.manifest.success
-    if test is None:
-        return
-    for item in answers:
-        body = _decoded(item.response)
-        if item.response.is_success and body is not None and dig(body, test.path) != test.equals:
-            return
-    equals = msgspec.json.encode(test.equals).decode()
-    what = f"no case has an answer with a status of success whose {test.path} is not {equals}"
-    yield "success", what, "add a case with such an answer and the reason expected"
+def _success_tests(provider: Provider, answers: Sequence[Answered]) -> Iterator[tuple[str, str, str]]:
+    """A test that several operations have is proved for all of them by one answer that fails it."""
+    wanted: dict[SuccessTest, str] = {}
+    if provider.manifest.success is not None:
+        wanted[_bare(provider.manifest.success)] = "success"
+    for name, operation in provider.operations.items():
+        for test in operation.fact.tests:
+            wanted.setdefault(_bare(test), f"{name}.success")
+    met = {_bare(failed) for item in answers if (failed := _failed_test(provider, item)) is not None}
+    for test, where in wanted.items():
+        if test not in met:
+            equals = msgspec.json.encode(test.equals).decode()
+            what = f"no case has an answer with a status of success whose {test.path} is not {equals}"
+            yield where, what, "add a case with such an answer and the reason expected"
+
+
+def _failed_test(provider: Provider, item: Answered) -> SuccessTest | None:
+    """The test of success that makes a failure of the answer."""
+    _, body = whole(item.response.content, decoded)
+    if not item.response.is_success or isinstance(body, Broken):
+        return None
+    return failed_test(provider, item.operation, body)
+
+
+def _bare(fact: Fact) -> Any:
+    """The fact without the page that says it: what several say of it is one."""
+    return msgspec.structs.replace(fact, docs=None, checked=None)
 
 
 def _waits(provider: Provider, answers: Sequence[Answered]) -> Iterator[tuple[str, str, str]]:
@@ -110,7 +130,7 @@ def _decides(item: Answered, source: RetryAfter, earlier: tuple[RetryAfter, ...]
     if not isinstance(item.outcome, Failure) or item.outcome.retry_after is None:
         return False
     headers = httpx.Headers([(name, value) for name, value in item.response.headers.items() if name != "retry-after"])
-    body = _decoded(item.response)
+    body = decoded(item.response.content)
     if source.header is not None and source.header.lower() == "retry-after":
         headers = item.response.headers
     told = retry_after((source,), headers, body, WALL)
@@ -128,8 +148,7 @@ def _pages(provider: Provider, cases: Sequence[Case]) -> Iterator[tuple[str, str
     styles: dict[Paging, list[str]] = {}
     for name, operation in provider.operations.items():
         if operation.fact.paging is not None:
-            style = msgspec.structs.replace(operation.fact.paging, docs=None, checked=None)
-            styles.setdefault(style, []).append(name)
+            styles.setdefault(_bare(operation.fact.paging), []).append(name)
     for names in styles.values():
         paged = [case for case in cases if case.operation in names and succeeds(case)]
         where, whose = f"{names[0]}.paging", f"of {' or '.join(names)}"
@@ -181,10 +200,3 @@ def _verified(where: str, verify: Verify, cases: Sequence[Case]) -> Iterator[tup
     elif verify.account is not None and not any(dig_text(output, (verify.account,)) for output in outputs):
         what = f"no such case's output has {verify.account}"
         yield f"{where}.account", what, "correct the path, or the case's output"
-
-
-def _decoded(response: httpx.Response) -> Any:
-    try:
-        return msgspec.json.decode(response.content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None

@@ -132,7 +132,7 @@ def _outcome_mistakes(case: Case, outcome: Outcome) -> Iterator[str]:
             yield from _output_mistakes(case, outcome)
         return
     if expect.reason is None:
-        yield f"outcome: expected success, got {outcome.reason}: {_why(outcome)}"
+        yield f"outcome: expected success, got {outcome.reason}: {_why(outcome)}{_instead(case, outcome)}"
         return
     exact = {
         "reason": (expect.reason, outcome.reason),
@@ -156,6 +156,16 @@ def _hook_mistakes(outcome: Outcome) -> Iterator[str]:
     if isinstance(outcome, Failure) and isinstance(outcome.cause, HookFailed):
         raised = outcome.cause.__cause__
         yield f"{outcome.cause}: {type(raised).__name__}: {raised} ({outcome.cause.place})"
+
+
+def _instead(case: Case, failure: Failure) -> str:
+    """How an operation says that such an answer is its success, where it may be one."""
+    last = case.exchanges[-1].response if case.exchanges else None
+    if failure.reason is Reason.REDIRECT_BLOCKED:
+        return "; an operation that is answered so, with a Location, says `returns: location`"
+    if failure.reason is Reason.BAD_PROVIDER_RESPONSE and last is not None and not response_body(last):
+        return "; an operation that is answered so says `returns: nothing`"
+    return ""
 
 
 def _why(failure: Failure) -> str:

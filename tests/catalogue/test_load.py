@@ -365,6 +365,11 @@ def login(url: str) -> dict[str, Any]:
         ({"quotas": [{"name": "a", "scope": "app"}]}, "quotas.a: says no figure"),
         ({"retry_after": [{"unit": "seconds"}]}, "retry_after.0: name a header or a path, one of them"),
         ({"retry_after": [{"unit": "seconds", "header": "a", "path": "b"}]}, "retry_after.0: name a header or a path"),
+        ({"success": {"path": "a..b", "equals": 1}}, "success.path: 'a..b' is no path: a name in it is empty"),
+        (
+            {"success": {"path": "a.*.b", "equals": 1}},
+            "success.equals: at a path with * stands a list, which equals no",
+        ),
         ({"errors": {"rules": [{"reason": "PROVIDER_NOT_FOUND"}]}}, "errors.rules.0: matches every answer"),
         # A failure before sending is retried for writes too: an answer must not be called one.
         ({"errors": {"rules": [RULE | {"reason": "CONNECT_FAILED"}]}}, "errors.rules.0.reason: CONNECT_FAILED is not"),

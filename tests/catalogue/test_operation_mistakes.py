@@ -15,6 +15,7 @@ BODY: dict[str, Any] = {"in": "body"}
 BYTES: dict[str, Any] = {"type": "string", "contentEncoding": "base64"}
 CONTENT = {"in": "content"}
 LIST = {"type": "array", "items": {"type": "string"}}
+TEST = {"path": "a.*.b", "equals": None}
 CURSOR = {"kind": "cursor", "path": "next", "name": "after"}
 PAGES = {"kind": "page", "name": "p"}
 OFFSETS = {"kind": "offset", "name": "o"}
@@ -116,6 +117,11 @@ def test_a_form_has_each_field_once(tmp_path: Path, change: dict[str, Any], rule
         (fields(a=CONTENT) | IN_BODY, "paging.place: a body that is one `in: content` has no place for the cursor"),
         (fields() | {"output": ""}, "output: '' is no path: a name in it is empty"),
         (fields() | {"output": "a..b"}, "output: 'a..b' is no path: a name in it is empty"),
+        (fields() | {"returns": "location", "output": "a"}, "output: an operation that returns location has none"),
+        (fields() | {"success": {"path": "", "equals": None}}, "success.path: '' is no path"),
+        (fields() | {"success": {"path": "a.*", "equals": True}}, "success.equals: at a path with * stands a list"),
+        (fields() | {"success": [TEST, TEST | {"code": ["a", "b."]}]}, "success.1.code.1: 'b.' is no path"),
+        (fields() | {"success": [TEST | {"message": [".a"]}]}, "success.0.message.0: '.a' is no path"),
         (fields() | {"paging": {"kind": "link", "path": ""}}, "paging.path: '' is no path"),
         (fields() | {"paging": CURSOR | {"more": "."}}, "paging.more: '.' is no path"),
         (fields() | {"paging": CURSOR | {"name": ""}}, "paging.name: a parameter has a name"),

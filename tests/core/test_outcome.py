@@ -43,6 +43,7 @@ def came(
     *,
     operation: str = "items.get",
     of: Provider = ACME,
+    secrets: tuple[str, ...] = (),
 ) -> Outcome:
     body = (
         content
@@ -53,7 +54,7 @@ def came(
     )
     kind = {} if isinstance(content, bytes | str) else {"content-type": "application/json"}
     response = httpx.Response(status, headers=kind | (headers or {}), content=body)
-    return outcome(of, of.operations[operation], response, WALL)
+    return outcome(of, of.operations[operation], response, WALL, secrets)
 
 
 def failed(*args: Any, **named: Any) -> Failure:
@@ -84,6 +85,19 @@ def test_json_is_passed_on_byte_for_byte(status: int, content: bytes) -> None:
 def test_no_content_is_null(status: int, operation: str) -> None:
     """A status that means "nothing to say" is a success whose output is null."""
     assert succeeded(status, operation=operation).body == b"null"
+
+
+@pytest.mark.parametrize("status", [201, 202])
+@pytest.mark.parametrize("operation", ["items.get", "items.create", "items.list", "items.inner", "http.request"])
+def test_what_was_taken_need_not_say_more(status: int, operation: str) -> None:
+    """Created, accepted: without a body that is all there is to say, also where successes have a test. One that holds
+    something else than JSON is as wrong as ever, and a file that is empty is a file.
+    """
+    assert succeeded(status, headers={"content-type": "application/json"}, operation=operation).body == b"null"
+    if operation in SLACKISH.operations:
+        assert succeeded(status, operation=operation, of=SLACKISH).body == b"null"
+    assert failed(status, b" ", operation="items.create").reason is Reason.BAD_PROVIDER_RESPONSE
+    assert succeeded(status, operation="items.file").body == b""
 
 
 @pytest.mark.parametrize("content", [b"", b"OK", b"<html></html>", b"{}"])

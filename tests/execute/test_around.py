@@ -182,6 +182,37 @@ async def test_no_answer_carries_the_credential_to_the_agent(
     assert KEY not in str(house.trace.events)
 
 
+LOCATED = {"items.get": GET_ITEM | {"returns": "location"}}
+IN_QUERY = {"kind": "api_key", "place": "query", "name": "key"}
+
+
+@pytest.mark.parametrize(
+    ("told", "output"),
+    [
+        (f"https://files.example/a.zip?key={KEY}", None),
+        (f"https://files.example/{KEY.replace('-', '%2D')}/a.zip", None),
+        ("https://files.example/a.zip", b'{"location":"https://files.example/a.zip"}'),
+        ("/a.zip", b'{"location":"https://api.acme.example/a.zip"}'),
+        ("#a", b'{"location":"https://api.acme.example/v1/items/7#a"}'),
+    ],
+)
+async def test_where_an_answer_leads_is_told_without_the_credential(told: str, output: bytes | None) -> None:
+    """A key in the query of what was asked for is not in what a relative Location means; one that is written into it
+    makes no success. Nothing is sent there.
+    """
+    made = provider(auth=[IN_QUERY], operations=LOCATED)
+    answer = httpx.Response(302, headers={"location": told})
+    house = House([answer] * 3, {"acme": made}, Connections(credential("api_key", key=KEY)))
+    if output is not None:
+        assert (await house.success("items.get")).body == output
+    else:
+        failure = await house.failure("items.get")
+        assert (failure.reason, failure.side_effect) == (Reason.BAD_PROVIDER_RESPONSE, SideEffect.NONE)
+        assert KEY not in str(failure)
+    assert {request.url.host for request in house.sender.sent} == {"api.acme.example"}
+    assert KEY not in str(house.trace.events)
+
+
 ODD_KEY = "ab/cd+ef==GHIJ0123456789xy"
 
 

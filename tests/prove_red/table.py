@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.prove_red.promises import (
+    answers,
     bodies,
     bus,
     calls,
@@ -44,6 +45,7 @@ ROWS: tuple[Row, ...] = (
     *wire.ROWS,
     *providers.ROWS,
     *bodies.ROWS,
+    *answers.ROWS,
     *limits.ROWS,
     *google.ROWS,
     *issued.ROWS,

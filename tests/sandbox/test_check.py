@@ -21,6 +21,7 @@ OAUTH = {
     "token_url": "https://id.acme.example/token",
     "docs": DOCS,
 }
+FAULTS: dict[str, object] = {"path": "faults", "equals": None}
 
 
 def findings(acme: Acme, folder: Path) -> list[Finding]:
@@ -156,6 +157,16 @@ STRUCTURE: dict[str, tuple[Callable[[Acme], object], str, str]] = {
         "success",
         "whose ok is not true",
     ),
+    "an operation's own test that nothing fails": (
+        lambda a: a.operations["items.create"].update(success={"path": "id", "equals": 1}),
+        "items.create.success",
+        "whose id is not 1",
+    ),
+    "a test that only another one's answer fails": (
+        lambda a: a.operations["items.create"].update(success=[{"path": "ok", "equals": True}, FAULTS]),
+        "items.create.success",
+        "whose faults is not null",
+    ),
     "a wait that no answer tells": (
         lambda a: a.provider["retry_after"].append({"unit": "seconds", "header": "x-wait", "docs": ACCOUNT_DOCS}),
         "retry_after.1",
@@ -235,9 +246,53 @@ def test_a_key_in_the_path_is_shown_by_a_case(listed: str, told: str | None, tmp
     assert [finding.todo for finding in findings(made, tmp_path) if not finding.note] == ([told] if told else [])
 
 
+def fault(acme: Acme, operation: str, faults: object) -> None:
+    """A case of the operation whose answer lists faults."""
+    request = {"method": "GET", "path": acme.operations[operation]["path"]}
+    answer = {"status": 200, "json": {"ok": True, "faults": faults}}
+    exchange = {"request": request, "response": answer}
+    told = {"reason": "PROVIDER_REJECTED"}
+    acme.cases.append({"name": "faults", "operation": operation, "exchanges": [exchange], "expect": told})
+
+
+def test_a_test_that_several_operations_have_is_proved_by_one_answer(tmp_path: Path) -> None:
+    """Of the same path and value, whatever page says it of each; an empty list of faults proves nothing."""
+    acme = Acme()
+    acme.operations["account.get"]["success"] = FAULTS | {"docs": ACCOUNT_DOCS}
+    acme.operations["items.list"]["success"] = [FAULTS]
+    assert [finding.where for finding in findings(acme, tmp_path / "none") if not finding.note] == [
+        "account.get.success"
+    ]
+    fault(acme, "items.list", ["no"])
+    assert [finding for finding in findings(acme, tmp_path / "one") if not finding.note] == []
+    acme.cases.pop()
+    fault(acme, "items.list", [])
+    wheres = [finding.where for finding in findings(acme, tmp_path / "empty") if not finding.note]
+    assert wheres == ["cases/all.yaml: faults", "account.get.success"]
+
+
+def test_a_rule_is_met_by_what_an_operations_own_test_says(tmp_path: Path) -> None:
+    """Its code is at the paths of that test."""
+    acme = Acme()
+    acme.operations["items.list"]["success"] = FAULTS | {"code": ["faults.0"]}
+    acme.provider["errors"]["rules"].append({"reason": "PROVIDER_CONFLICT", "code": ["odd"]})
+    fault(acme, "items.list", ["odd"])
+    acme.cases[-1]["expect"] = {"reason": "PROVIDER_CONFLICT", "provider_code": "odd"}
+    assert [finding for finding in findings(acme, tmp_path) if not finding.note] == []
+
+
 def request_of(acme: Acme, case: str = "a list that is gone") -> dict[str, object]:
     request: dict[str, object] = acme.case(case)["exchanges"][0]["request"]
     return request
+
+
+def lead_away(acme: Acme, place: str) -> None:
+    acme.operations["account.get"]["returns"] = "location"
+    answer_of(acme, "the account", {"status": 302, "headers": {"Location": place}})
+
+
+def answer_of(acme: Acme, case: str, response: dict[str, object]) -> None:
+    acme.case(case)["exchanges"][0]["response"] = response
 
 
 PLAYED: dict[str, tuple[str, Callable[[Acme], object], str]] = {
@@ -307,6 +362,26 @@ PLAYED: dict[str, tuple[str, Callable[[Acme], object], str]] = {
         lambda a: a.case("a list that is gone").update(expect={}),
         "outcome: expected success, got PROVIDER_NOT_FOUND",
     ),
+    "a redirect in place of success": (
+        "the account",
+        lambda a: answer_of(a, "the account", {"status": 302, "headers": {"location": "/a.zip"}}),
+        "it is not followed; an operation that is answered so, with a Location, says `returns: location`",
+    ),
+    "an empty answer in place of success": (
+        "the account",
+        lambda a: answer_of(a, "the account", {"status": 200}),
+        "the answer is empty; an operation that is answered so says `returns: nothing`",
+    ),
+    "a page in place of success": (
+        "the account",
+        lambda a: answer_of(a, "the account", {"status": 200, "text": "<html>"}),
+        "but its body is not JSON",
+    ),
+    "another place": (
+        "the account",
+        lambda a: lead_away(a, "/a.zip"),
+        'output: expected {"login":"anna","ok":true}, got {"location":"https://server.example/a.zip"}',
+    ),
     "another cursor": (
         "the first page",
         lambda a: a.case("the first page")["expect"].update(next_cursor="c"),
@@ -358,6 +433,21 @@ def test_a_case_that_does_not_come_out_as_it_says_is_found(name: str, tmp_path: 
     change(acme)
     found = [finding.wrong for finding in findings(acme, tmp_path) if finding.where == f"cases/all.yaml: {case}"]
     assert any(wrong in text for text in found), found
+
+
+def test_a_case_proves_where_an_answer_leads(tmp_path: Path) -> None:
+    """A redirect that is the documented answer, as the output tells it; the folder has no other finding for it."""
+    acme = Acme()
+    acme.operations["items.zip"] = acme.operations["account.get"] | {"path": "/zip", "returns": "location"}
+    exchange = {
+        "request": {"method": "GET", "path": "/zip"},
+        "response": {"status": 302, "headers": {"Location": "../a.zip?sig=1"}},
+    }
+    output = {"location": "https://server.example/a.zip?sig=1"}
+    acme.cases.append(
+        {"name": "a zip", "operation": "items.zip", "exchanges": [exchange], "expect": {"output": output}}
+    )
+    assert [finding for finding in findings(acme, tmp_path) if not finding.note] == []
 
 
 def test_a_hook_that_raises_is_found_by_its_case(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ ROWS = (
     ),
     Row(
         promise="Only what says ok is ok: 1 is not true.",
-        file="sidecar/core/outcome.py",
+        file="sidecar/core/success.py",
         good="same = value == test.equals and isinstance(value, bool) is isinstance(test.equals, bool)",
         bad="same = value == test.equals",
         tests=(f"{OUTCOME}::test_what_does_not_say_ok_is_not_ok",),
@@ -70,8 +70,8 @@ ROWS = (
     Row(
         promise="An answer that lost its body does not read as a success.",
         file="sidecar/core/outcome.py",
-        good='if fact.returns == "nothing" or status in NO_CONTENT or (operation.raw and not content):',
-        bad='if fact.returns == "nothing" or status in NO_CONTENT or not content:',
+        good='if fact.returns == "nothing" or _is_silent(operation, response) or (operation.raw and not content):',
+        bad='if fact.returns == "nothing" or _is_silent(operation, response) or not content:',
         tests=(f"{OUTCOME}::test_what_is_not_json_is_never_a_success",),
     ),
     Row(
@@ -90,7 +90,7 @@ ROWS = (
     ),
     Row(
         promise="A write that was redirected to another page for its answer may have been done.",
-        file="sidecar/core/outcome.py",
+        file="sidecar/core/redirect.py",
         good="SEE_OTHER = frozenset({302, 303})",
         bad="SEE_OTHER = frozenset({303})",
         tests=(f"{OUTCOME}::test_a_redirect_is_not_followed",),

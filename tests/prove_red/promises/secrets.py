@@ -169,9 +169,9 @@ ROWS = (
     ),
     Row(
         promise="A URL of an answer, which may hold the key, is not kept.",
-        file="sidecar/core/next_page.py",
-        good="split_url = unwrap(urlsplit)",
-        bad="split_url = urlsplit",
+        file="sidecar/core/page.py",
+        good="split_url: Callable[[str], SplitResult] = unwrap(urlsplit)",
+        bad="split_url: Callable[[str], SplitResult] = urlsplit",
         tests=(f"{PATH_KEY}::test_no_url_of_an_answer_is_kept",),
     ),
     Row(

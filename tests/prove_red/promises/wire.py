@@ -74,8 +74,8 @@ ROWS = (
     ),
     Row(
         promise="Where no answer says which page it is, the next follows the one that was asked for.",
-        file="sidecar/attempt.py",
-        good="            asked = asked_for(run.operation, run.request)",
+        file="sidecar/core/outcome.py",
+        good="            asked = asked_for(operation, request)",
         bad="            asked = None",
         tests=("tests/execute/test_around.py::test_the_next_page_follows_the_one_that_was_asked_for",),
     ),
