@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from sidecar.catalogue.allowed import allowed
 from sidecar.manifest import Manifest, Operation
 from sidecar.ports import FormatError
 
@@ -52,9 +53,11 @@ def convert(path: Path, value: Any, kind: Any, at: str = "") -> Any:
         return msgspec.convert(value, type=kind, strict=True)
     except msgspec.ValidationError as error:
         text, place = _told(error)
-        below = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in _steps(value, kind, place))
+        steps = _steps(value, kind, place)
+        below = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
         where = f"{at}{''.join(below)}".lstrip(".")
-        raise ManifestError(f"{path}: {where + ': ' if where else ''}{text}") from error
+        told = f"{text}{allowed(text, value, kind, steps)}"
+        raise ManifestError(f"{path}: {where + ': ' if where else ''}{told}") from error
 
 
 def refuse_strays(folder: Path) -> None:

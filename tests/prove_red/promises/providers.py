@@ -250,6 +250,20 @@ ROWS = (
         tests=(f"{LOAD}::test_a_provider_that_makes_no_sense_is_told",),
     ),
     Row(
+        promise="A value that is none of a few is refused with those few.",
+        file="sidecar/catalogue/allowed.py",
+        good="    if known and len(known) <= MOST_LISTED:\n",
+        bad="    if known and len(known) < 4:\n",
+        tests=("tests/catalogue/test_allowed.py::test_what_may_stand_in_an_operation_is_told",),
+    ),
+    Row(
+        promise="A keyword that other schemas have is refused with what to write in its place.",
+        file="sidecar/catalogue/allowed.py",
+        good="    if any(issubclass(info.cls, Schema) for info in structs):\n",
+        bad="    if any(info.cls is Schema for info in structs):\n",
+        tests=("tests/catalogue/test_allowed.py::test_a_keyword_of_other_schemas_says_what_to_write",),
+    ),
+    Row(
         promise="A hook cannot end the process.",
         file="sidecar/catalogue/hooks.py",
         good="    except (Exception, SystemExit) as error:\n",
