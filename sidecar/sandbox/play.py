@@ -11,11 +11,12 @@ import msgspec
 
 from sidecar.auth.kind import auth_of
 from sidecar.core.base_url import connection_url
+from sidecar.core.redirect import answers_by_redirect
 from sidecar.credential import Credential
 from sidecar.execute import Executor
 from sidecar.kinds import Auth
 from sidecar.model import Access, Call, Failure, Outcome, Reason, SideEffect, Success, TraceContext
-from sidecar.provider import Catalogue, HookFailed, Provider
+from sidecar.provider import Catalogue, HookFailed, Operation, Provider
 from sidecar.run import Limits, Name
 from sidecar.sandbox.case import Case, Exchange, response_body, response_headers
 from sidecar.sandbox.compare import canonical, differences, seen
@@ -72,7 +73,7 @@ async def play(provider: Provider, case: Case) -> list[str]:
     return [
         *_hook_mistakes(ended.outcome),
         *_exchange_mistakes(provider, case, auth, credential, sender),
-        *_outcome_mistakes(case, ended.outcome),
+        *_outcome_mistakes(operation, case, ended.outcome),
         *_wait_mistakes(case, clock.slept),
     ]
 
@@ -123,7 +124,7 @@ def _exchange_mistakes(
         yield f"exchanges: {expected} expected, only {sent} sent"
 
 
-def _outcome_mistakes(case: Case, outcome: Outcome) -> Iterator[str]:
+def _outcome_mistakes(operation: Operation, case: Case, outcome: Outcome) -> Iterator[str]:
     expect = case.expect
     if isinstance(outcome, Success):
         if expect.reason is not None:
@@ -132,7 +133,7 @@ def _outcome_mistakes(case: Case, outcome: Outcome) -> Iterator[str]:
             yield from _output_mistakes(case, outcome)
         return
     if expect.reason is None:
-        yield f"outcome: expected success, got {outcome.reason}: {_why(outcome)}{_instead(case, outcome)}"
+        yield f"outcome: expected success, got {outcome.reason}: {_why(outcome)}{_instead(operation, case, outcome)}"
         return
     exact = {
         "reason": (expect.reason, outcome.reason),
@@ -158,14 +159,20 @@ def _hook_mistakes(outcome: Outcome) -> Iterator[str]:
         yield f"{outcome.cause}: {type(raised).__name__}: {raised} ({outcome.cause.place})"
 
 
-def _instead(case: Case, failure: Failure) -> str:
-    """How an operation says that such an answer is its success, where it may be one."""
-    last = case.exchanges[-1].response if case.exchanges else None
-    if failure.reason is Reason.REDIRECT_BLOCKED:
-        return "; an operation that is answered so, with a Location, says `returns: location`"
-    if failure.reason is Reason.BAD_PROVIDER_RESPONSE and last is not None and not response_body(last):
+def _instead(operation: Operation, case: Case, failure: Failure) -> str:
+    """How the operation would say that such an answer is its success."""
+    last = answer(case.exchanges[-1]) if case.exchanges else None
+    if operation.raw or not isinstance(last, httpx.Response):
+        return ""
+    if failure.reason is Reason.REDIRECT_BLOCKED and answers_by_redirect(_located(operation), last):
+        return "; an operation that is answered so says `returns: location`"
+    if failure.reason is Reason.BAD_PROVIDER_RESPONSE and operation.fact.returns == "json" and not last.content:
         return "; an operation that is answered so says `returns: nothing`"
     return ""
+
+
+def _located(operation: Operation) -> Operation:
+    return msgspec.structs.replace(operation, fact=msgspec.structs.replace(operation.fact, returns="location"))
 
 
 def _why(failure: Failure) -> str:

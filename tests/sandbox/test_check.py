@@ -365,7 +365,7 @@ PLAYED: dict[str, tuple[str, Callable[[Acme], object], str]] = {
     "a redirect in place of success": (
         "the account",
         lambda a: answer_of(a, "the account", {"status": 302, "headers": {"location": "/a.zip"}}),
-        "it is not followed; an operation that is answered so, with a Location, says `returns: location`",
+        "it is not followed; an operation that is answered so says `returns: location`",
     ),
     "an empty answer in place of success": (
         "the account",
@@ -433,6 +433,26 @@ def test_a_case_that_does_not_come_out_as_it_says_is_found(name: str, tmp_path: 
     change(acme)
     found = [finding.wrong for finding in findings(acme, tmp_path) if finding.where == f"cases/all.yaml: {case}"]
     assert any(wrong in text for text in found), found
+
+
+@pytest.mark.parametrize(
+    ("returns", "response"),
+    [
+        ("json", {"status": 301, "headers": {"location": "/account/"}}),
+        ("location", {"status": 308, "headers": {"location": "/account/"}}),
+        ("json", {"status": 302}),
+        ("nothing", {"status": 200}),
+        ("json", {"status": 403}),
+    ],
+)
+def test_no_case_is_told_what_would_not_help(tmp_path: Path, returns: str, response: dict[str, object]) -> None:
+    """What has moved is no answer, whatever the operation says; one that says it already need not be told."""
+    acme = Acme()
+    acme.operations["account.get"]["returns"] = returns
+    answer_of(acme, "the account", response)
+    (found,) = [finding.wrong for finding in findings(acme, tmp_path) if finding.where.endswith(": the account")]
+    assert "expected success, got" in found
+    assert "`returns:" not in found
 
 
 def test_a_case_proves_where_an_answer_leads(tmp_path: Path) -> None:
