@@ -56,7 +56,7 @@ def test_what_may_stand_in_an_operation_is_told(tmp_path: Path, change: dict[str
         ({"format": 2}, "format: Invalid enum value 2; it is one of 1"),
         (
             {"auth": [{"kind": "api_key", "place": "body", "name": "x"}]},
-            "auth[0].place: Invalid enum value 'body'; it is one of header, query",
+            "auth[0].place: Invalid enum value 'body'; it is one of header, path, query",
         ),
         (
             {"errors": {"rules": [{"reason": "PROVIDER_NOTFOUND"}]}},
