@@ -79,8 +79,8 @@ def command(*, provider: str, tenant: str, connection: str, as_json: bool, **opt
             if isinstance(answer, Stopped):
                 raise answer
     if not isinstance(answer, Link):
-        payload = one(settings, tenant, provider, Source(), kind=kind, base_url=asked.base_url)
         whose = AdminAddress(tenant, connection, provider, "import")
+        payload = one(settings, whose, Source(), kind=kind, base_url=asked.base_url)
         anyio.run(change, settings, whose, as_json, msgspec.json.encode(payload))
         return
     ended = through(settings, address, served, answer, no_browser=asked.no_browser)

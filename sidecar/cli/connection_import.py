@@ -8,7 +8,7 @@ import anyio
 import click
 import msgspec
 
-from sidecar.cli.account import change, chosen_kind, provider_served, read_limits
+from sidecar.cli.account import Connection, admin, change, chosen_kind, provider_served, read_limits
 from sidecar.cli.bulk import many
 from sidecar.cli.bulk_rows import FORMATS, Reading
 from sidecar.cli.connection_copies import EXPORT, put_back
@@ -16,7 +16,7 @@ from sidecar.cli.failure import USAGE, stop
 from sidecar.cli.options import connection_option, json_option, provider_name, tenant_option
 from sidecar.cli.provider_text import Kind, Served
 from sidecar.cli.secret import Source, ask_fields, read_fields
-from sidecar.cli.session import session, settings_here
+from sidecar.cli.session import decoded, session, settings_here
 from sidecar.settings import Settings
 from sidecar.wire.subject import AdminAddress
 
@@ -97,12 +97,11 @@ def import_(
         raise stop(USAGE, "--dry-run, --client-id and --map belong to --from", "see sidecar connection import --help")
     provider_name(click.get_current_context(), click.Argument(["provider"]), provider)
     source = Source(file=given.from_file, variable=given.from_env)
-    asked = one(
-        settings_here(), tenant, provider, source, kind=given.kind, base_url=given.base_url, subject=given.subject
-    )
+    address = AdminAddress(tenant, connection, provider, "import")
+    asked = one(settings_here(), address, source, kind=given.kind, base_url=given.base_url, subject=given.subject)
     limits = {"limits": read_limits(given.limits)} if given.limits else {}
     payload = msgspec.json.encode(asked | limits | {"verify": not given.no_verify})
-    anyio.run(change, settings_here(), AdminAddress(tenant, connection, provider, "import"), as_json, payload)
+    anyio.run(change, settings_here(), address, as_json, payload)
     return 0
 
 
@@ -116,19 +115,20 @@ def _of_file(file: str, tenant: str, given: Given, form: str, *, as_json: bool) 
 
 def one(
     settings: Settings,
-    tenant: str,
-    provider: str,
+    address: AdminAddress,
     source: Source,
     *,
     kind: str | None,
     base_url: str | None,
     subject: str | None = None,
 ) -> dict[str, object]:
-    """The payload of an import of one credential, asked for on the terminal where the source names no place."""
+    """The payload of an import of one credential, asked for on the terminal where the source names no place. A
+    connection that is there keeps its server.
+    """
     if source.file is not None and source.variable is not None:
         raise stop(USAGE, "--from-file and --from-env name two places for one secret; give one")
     read = read_fields(source)
-    served = anyio.run(_served, settings, tenant, provider)
+    served, base_url = anyio.run(_served, settings, address, base_url)
     chosen = chosen_kind(served, kind, read)
     if served.base_url == "subdomain" and base_url is None:
         raise stop(USAGE, f"a connection to {served.title} names its subdomain", "give --base-url SUBDOMAIN")
@@ -155,6 +155,11 @@ def _names(given: tuple[str, ...]) -> dict[str, str]:
     return {theirs: ours for theirs, _, ours in pairs}
 
 
-async def _served(settings: Settings, tenant: str, provider: str) -> Served:
+async def _served(settings: Settings, address: AdminAddress, base_url: str | None) -> tuple[Served, str | None]:
+    """The provider, and the server that is named, or that the connection has."""
     async with session(settings) as nats:
-        return await provider_served(nats, tenant, provider)
+        served = await provider_served(nats, address.tenant, address.provider)
+        if base_url is None and (served.base_url_needed or served.base_url == "subdomain"):
+            there = decoded(await admin(nats, msgspec.structs.replace(address, verb="list")), list[Connection])
+            base_url = next((item.base_url for item in there), None)
+        return served, base_url

@@ -125,13 +125,22 @@ def test_only_basic_has_an_empty_field(monkeypatch: pytest.MonkeyPatch) -> None:
         assert stderr.getvalue().count(b"Acme key: ") == 2
 
 
+def test_a_connection_that_is_there_keeps_its_server(beside: Command) -> None:
+    """A new secret for it is given as a hint says, without naming again where it is."""
+    words = ["connection", "import", "acme", "-c", "moved-in", "--no-verify", "--from-env", "ACME", "--json"]
+    named = beside(*words, "--base-url", "https://acme.example/team", env={"ACME": "one"})
+    assert (named.exit_code, said(named)["base_url"]) == (0, "https://acme.example/team")
+    again = beside(*words, env={"ACME": "two"})
+    assert (again.exit_code, said(again)["base_url"]) == (0, "https://acme.example/team")
+
+
 @pytest.mark.parametrize("words", [["connection", "import", "acme"], ["connect", "acme"]])
 def test_a_server_that_is_missing_is_told_before_a_secret_is_asked_for(
     beside: Command, monkeypatch: pytest.MonkeyPatch, words: list[str]
 ) -> None:
     """Nobody types a secret for nothing."""
     monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True, raising=False)
-    refused = beside(*words, "-c", "typed", input="test-token\n")
+    refused = beside(*words, "-c", "not-there", input="test-token\n")
     assert refused.exit_code == 64
     assert "a connection to Acme names its server" in refused.stderr
     assert "give      --base-url URL" in refused.stderr
