@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from sidecar.core.dig import dig
+from sidecar.core.dig import dig, path_of
 from sidecar.core.render import PLACEHOLDER
 from sidecar.core.values import as_text, fixed_pairs
 from sidecar.manifest import CursorPaging, LinkPaging, OffsetPaging, PagePaging
@@ -195,7 +195,7 @@ def _unknown(operation: Operation, body: Mapping[str, Any], kind: str) -> Iterat
     known |= {f"{name}[]" for name in known}
     paging = operation.fact.paging
     if isinstance(paging, CursorPaging | OffsetPaging | PagePaging) and paging.place == "body":
-        known.add(paging.name)
+        known.add(path_of(paging.name)[0])
     for name in sorted(body.keys() - known):
         yield f"{name!r} is not a field of its body"
 

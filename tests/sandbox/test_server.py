@@ -339,6 +339,38 @@ async def test_operations_of_one_path_are_told_apart_by_their_fixed_values(tmp_p
     assert "teams.search: query parameter 'kind' is '1' in it" in missing.json()["message"]
 
 
+async def test_a_further_page_that_is_asked_for_in_a_body_is_known(tmp_path: Path) -> None:
+    """Also at a place within it, which no input names."""
+    made = acme()
+    made.operations["items.find"] = {
+        "access": "read",
+        "summary": "Find items.",
+        "docs": DOCS,
+        "method": "POST",
+        "path": "/find",
+        "input": {"text": {"in": "body", "type": "string", "description": "What to find."}},
+        "paging": {"kind": "page", "name": "page.number", "place": "body", "items": "items"},
+    }
+    request = {"method": "POST", "path": "/find", "json": {"text": "milk"}}
+    answer = {"status": 200, "json": {"ok": True, "items": []}}
+    made.cases.append(
+        {
+            "name": "found",
+            "operation": "items.find",
+            "input": {"text": "milk"},
+            "exchanges": [exchange(request, response=answer)],
+            "expect": {"output": {"ok": True, "items": []}},
+        }
+    )
+    made.write(tmp_path)
+    served = Sandbox(load_catalogue([tmp_path], FORMATS), all_cases([tmp_path], read_yaml))
+    async with to(served, TOKEN) as client:
+        found = await client.post("/find", json={"text": "eggs", "page": {"number": 2}})
+        assert (found.status_code, found.json()) == (200, {"ok": True, "items": []})
+        wrong = await client.post("/find", json={"text": "eggs", "pages": {"number": 2}})
+        assert (wrong.status_code, "'pages' is not a field of its body" in wrong.text) == (400, True)
+
+
 async def test_a_credential_whose_token_is_issued_needs_no_token_endpoint(tmp_path: Path) -> None:
     """Offline there is none: the token is there already, and never has to be renewed."""
     made = Acme()
