@@ -6,7 +6,7 @@ import re
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sidecar.core.egress import REFUSED, EgressAllow, blocked, host_problem, literal, parse_allow
@@ -23,6 +23,7 @@ def test_every_refused_network_is_refused_to_its_edges(network: object) -> None:
 
 
 @given(st.ip_addresses(v=4))
+@example(IPv4Address("169.254.169.254"))
 def test_what_python_calls_inner_is_refused(address: IPv4Address) -> None:
     """Whatever the standard library holds for not global is refused here too."""
     if not address.is_global or address.is_multicast:
