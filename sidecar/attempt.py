@@ -43,11 +43,11 @@ class Attempts:
 
     async def make(self, run: Run) -> tuple[httpx.Response | Failure, Outcome]:
         """What came back, and what it means. With `run.held_back` after it nothing was sent: it was no attempt."""
+        request = authorise(run.request, run.proof, self._user_agent)
         before = run.side_effect
         run.attempts += 1
         if run.call.access is Access.WRITE:  # until its end is known
             run.side_effect = SideEffect.UNKNOWN
-        request = authorise(run.request, run.proof, self._user_agent)
         request.extensions["may_send"] = run.may_send
         if run.attempts == 1 and run.operation.access is Access.READ:
             request.extensions["answer_by"] = self._answer_by(run)
@@ -88,7 +88,9 @@ class Attempts:
                 run.hook_failed = True
                 _log(run.call, run, result.cause)
             return redact_failure(result, proof.secrets)
-        return echoing(result, proof.secrets, proof.proofs, run.provider.manifest.title, run.side_effect) or result
+        # Where all that is told is a URL, no secret has a place, however short it is.
+        unsaid = proof.secrets.long if run.operation.fact.returns == "location" else proof.proofs
+        return echoing(result, proof.secrets, unsaid, run.provider.manifest.title, run.side_effect) or result
 
     def _meaning(self, run: Run, answer: httpx.Response | Failure) -> Outcome:
         if not isinstance(answer, Failure):

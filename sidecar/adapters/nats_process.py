@@ -94,23 +94,25 @@ class ServerProcess:
 
 async def start(program: Path, config: Path, log_file: Path, lock: int) -> ServerProcess:
     """Start the server. It inherits `lock`, a descriptor with a flock, and so holds that lock while it lives."""
+    command = ["/bin/sh", "-c", LAUNCH, "sh", str(log_file), str(program), "-c", str(config)]
     reader, writer = os.pipe()
-    waiting, begin = os.pipe()
     with anyio.CancelScope(shield=True):
         try:
             watchdog = await _watchdog(reader)
-            command = ["/bin/sh", "-c", LAUNCH, "sh", str(log_file), str(program), "-c", str(config)]
-            process = await _child(command, waiting, pass_fds=(lock,))
-            with contextlib.suppress(BrokenPipeError):  # the watchdog was killed already: `watch` puts another there
-                os.write(writer, f"{process.pid}\n".encode())
-            os.ftruncate(lock, 0)
-            os.pwrite(lock, str(process.pid).encode(), 0)
-            os.write(begin, b"\n")
+            waiting, begin = os.pipe()
+            try:
+                process = await _child(command, waiting, pass_fds=(lock,))
+                # The watchdog may have been killed already: `watch` puts another there.
+                with contextlib.suppress(BrokenPipeError):
+                    os.write(writer, f"{process.pid}\n".encode())
+                os.ftruncate(lock, 0)
+                os.pwrite(lock, str(process.pid).encode(), 0)
+                os.write(begin, b"\n")
+            finally:
+                os.close(begin)  # without a word in it no server begins
         except BaseException:
             os.close(writer)  # which ends the watchdog
             raise
-        finally:
-            os.close(begin)  # without a word in it no server begins
     return ServerProcess(process, watchdog, writer)
 
 

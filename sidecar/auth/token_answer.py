@@ -10,13 +10,13 @@ import binascii
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeGuard
-from urllib.parse import urlsplit
 
 import msgspec
 from httpx import Headers
 
 from sidecar.core.dig import dig, dig_text
 from sidecar.core.number import http_date, number
+from sidecar.core.page import split_url
 from sidecar.core.redact import beginning, redact_text
 from sidecar.core.wait import retry_after
 from sidecar.credential import Tokens, may_be_kept
@@ -77,17 +77,29 @@ def read(
 ) -> Granted | Refused:
     """What a token endpoint's answer means, in words that repeat no secret. `asked_at` is Unix seconds when the request
     began: lifetimes count from there, so that no clock of the provider's matters. `before` are the tokens that were to
-    be renewed.
+    be renewed. Only a refusal of the grant itself is final: a 5xx may be anybody's, a redirect is not followed (RFC
+    6749 section 3.2 knows none), and 429 is about us.
     """
     answer, whole = auth.answer, decoded(body)
-    code = _line(dig_text(whole, answer.error), secrets)
-    said = _line(dig_text(whole, answer.description), secrets)
+    named = dig_text(whole, answer.error)
+    code, said = _line(named, secrets), _line(dig_text(whole, answer.description), secrets)
+    if status in MOVED:
+        where = beginning(_host(headers.get("location")), SAID, secrets)
+        detail = f"the token endpoint answered {status}, a redirect to {where}; redirects are not followed"
+        return Refused(final=False, detail=detail, status=status)
     if status not in OK:
-        return _refused(answer, status, headers, code, said, asked_at)
+        return Refused(
+            final=status in REFUSALS and status not in UNDECIDED and named in answer.final_errors,
+            detail=_words(f"the token endpoint answered {status}", code, said),
+            code=code,
+            status=status,
+            retry_after=retry_after((), Headers(headers), None, asked_at),
+            perhaps_spent=status not in REFUSALS,
+        )
     if _is_error(answer, whole):
         # A refresh token that the endpoint names as bad is not spent by that; a token that came along may be.
         spent = _first(whole, answer.access_token) is not None
-        final = code in answer.final_errors
+        final = named in answer.final_errors
         detail = _words(f"the token endpoint answered {status} with an error", code, said)
         return Refused(final=final, detail=detail, code=code, status=status, perhaps_spent=spent)
     access = _first(whole, answer.access_token)
@@ -127,27 +139,6 @@ def decoded(body: bytes) -> object:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-
-
-def _refused(
-    answer: TokenAnswer, status: int, headers: Mapping[str, str], code: str | None, said: str | None, wall: float
-) -> Refused:
-    """An answer that is no success. Only a refusal of the grant itself is final: a 5xx may be anybody's, a redirect
-    is not followed (RFC 6749 section 3.2 knows none), and 429 is about us.
-    """
-    wait = retry_after((), Headers(headers), None, wall)
-    if status in MOVED:
-        where = _host(headers.get("location"))
-        detail = f"the token endpoint answered {status}, a redirect to {where}; redirects are not followed"
-        return Refused(final=False, detail=detail, status=status)
-    return Refused(
-        final=status in REFUSALS and status not in UNDECIDED and code in answer.final_errors,
-        detail=_words(f"the token endpoint answered {status}", code, said),
-        code=code,
-        status=status,
-        retry_after=wait,
-        perhaps_spent=status not in REFUSALS,
-    )
 
 
 def _is_error(answer: TokenAnswer, body: object) -> bool:
@@ -238,6 +229,6 @@ def _line(said: str | None, secrets: Sequence[str]) -> str | None:
 
 def _host(url: str | None) -> str:
     try:
-        return (urlsplit(url).hostname if url else None) or "nowhere"
+        return (split_url(url).hostname if url else None) or "nowhere"
     except ValueError:
         return "nowhere"

@@ -159,7 +159,7 @@ async def _served(settings: Settings, address: AdminAddress, base_url: str | Non
     """The provider, and the server that is named, or that the connection has."""
     async with session(settings) as nats:
         served = await provider_served(nats, address.tenant, address.provider)
-        if base_url is None and (served.base_url_needed or served.base_url == "subdomain"):
+        if base_url is None and served.base_url in {"self_hosted", "subdomain"}:
             there = decoded(await admin(nats, msgspec.structs.replace(address, verb="list")), list[Connection])
             base_url = next((item.base_url for item in there), None)
         return served, base_url

@@ -78,10 +78,14 @@ def words(headers: Mapping[str, str], content: bytes, body: Any) -> str | None:
     if len(content) > MOST_WORDS:
         return None
     if isinstance(body, Broken):
-        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        body = _text(content) if kind == "text/plain" else None
+        body = _text(content) if is_plain(headers) else None
     text = body.strip() if isinstance(body, str) else ""
     return None if not text or text.startswith("<") or NO_TEXT.search(text) else text
+
+
+def is_plain(headers: Mapping[str, str]) -> bool:
+    """Whether the answer is a text for people."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower() == "text/plain"
 
 
 def _text(content: bytes) -> str | None:

@@ -23,7 +23,7 @@ def dig(body: Any, path: str) -> Any:
 def find(body: Any, path: str) -> list[Any]:
     """The value at the path, in a list, which is empty where there is none; a null is a value."""
     names = path_of(path)
-    found = list(_walk(body, names))
+    found = list(walk(body, names))
     return [found] if ALL in names else found
 
 
@@ -44,17 +44,17 @@ def path_of(name: str) -> tuple[str, ...]:
     return tuple(part.replace("\\.", ".") for part in DOT.split(name))
 
 
-def _walk(value: Any, names: Sequence[str]) -> Iterator[Any]:
+def walk(value: Any, names: Sequence[str]) -> Iterator[Any]:
     if not names:
         yield value
         return
     head, rest = names[0], names[1:]
     if head == ALL:
         for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-            yield from _walk(item, rest)
+            yield from walk(item, rest)
     elif isinstance(value, dict) and head in value:
-        yield from _walk(value[head], rest)
+        yield from walk(value[head], rest)
     elif head == "-1" and isinstance(value, list) and value:
-        yield from _walk(value[-1], rest)
+        yield from walk(value[-1], rest)
     elif isinstance(value, list) and head.isdecimal() and len(head) < 9 and int(head) < len(value):  # noqa: PLR2004
-        yield from _walk(value[int(head)], rest)
+        yield from walk(value[int(head)], rest)

@@ -61,7 +61,7 @@ def _next(paging: Paging, headers: httpx.Headers, body: Any, secret: frozenset[s
     match paging:
         case LinkPaging(path=None):
             found = _next_link(headers.get("link", ""))
-            return None if found is None else _query_of(found, secret)
+            return _query_in(found, secret)
         case LinkPaging(path=path):
             return _query_in(read(path), secret)
         case CursorPaging(path=path, place=place):
@@ -88,8 +88,8 @@ def _next_offset(paging: OffsetPaging, read: Read, body: Any, asked: int | None)
     following = offset + size
     if paging.total is not None:
         total = _count(read(paging.total))
-        return str(following) if total is not None and following < total + paging.first else None
-    return None if _flagged(paging, read) is False else str(following)
+        return _number(following) if total is not None and following < total + paging.first else None
+    return None if _flagged(paging, read) is False else _number(following)
 
 
 def _next_page(paging: PagePaging, read: Read, body: Any, asked: int | None) -> str | None:
@@ -99,11 +99,18 @@ def _next_page(paging: PagePaging, read: Read, body: Any, asked: int | None) -> 
     following, seen = page + 1, page + 1 - paging.first
     if paging.pages is not None:
         pages = _count(read(paging.pages))
-        return str(following) if pages is not None and seen < pages else None
+        return _number(following) if pages is not None and seen < pages else None
     if paging.total is not None:
         total, size = _count(read(paging.total)), _count(read(paging.size))
-        return str(following) if total is not None and size is not None and 0 < size * seen < total else None
-    return None if _flagged(paging, read) is False else str(following)
+        return _number(following) if total is not None and size is not None and 0 < size * seen < total else None
+    return None if _flagged(paging, read) is False else _number(following)
+
+
+def _number(following: int) -> str:
+    """The cursor that this number is; one that could not be asked for again is none."""
+    if not NUMBER.fullmatch(str(following) if abs(following) < 1 << 63 else ""):
+        raise BadCursor("a count of its pages that leads to no page")
+    return str(following)
 
 
 def _flagged(paging: CursorPaging | OffsetPaging | PagePaging, read: Read) -> bool | None:

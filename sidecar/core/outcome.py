@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from sidecar.core.body import Broken, checked, decoded, whole, words
+from sidecar.core.body import Broken, checked, decoded, is_plain, whole, words
 from sidecar.core.dig import SEVERAL, dig_text, find
 from sidecar.core.next_page import BadCursor, next_cursor, reads_body
 from sidecar.core.page import asked_for, secret_parameters
@@ -285,7 +285,11 @@ def _reason(status: int, wait: float | None) -> Reason:
 
 def _rule(provider: Provider, response: httpx.Response, told: Explained) -> ErrorRule | None:
     status, headers = response.status_code, response.headers
-    return next((rule for rule in provider.manifest.errors.rules if _matches(rule, status, headers, told)), None)
+    rules = provider.manifest.errors.rules
+    if status >= 500 and is_plain(headers):  # noqa: PLR2004
+        # Perhaps not the provider's words, but those of whoever stands before it: they count where the status does too.
+        rules = tuple(rule for rule in rules if rule.message is None or rule.status)
+    return next((rule for rule in rules if _matches(rule, status, headers, told)), None)
 
 
 def _matches(rule: ErrorRule, status: int, headers: Mapping[str, str], told: Explained) -> bool:

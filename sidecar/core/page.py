@@ -13,7 +13,7 @@ import msgspec
 
 from sidecar.core.dig import path_of
 from sidecar.core.render import CONTENT_TYPES
-from sidecar.core.values import fixed_pairs
+from sidecar.core.values import as_text, fixed_pairs
 from sidecar.kinds import places_of
 from sidecar.manifest import CursorPaging, LinkPaging, OffsetPaging, PagePaging
 from sidecar.model import Failure, Reason, Request
@@ -64,7 +64,8 @@ def asked_for(operation: Operation, request: Request) -> int | None:
     value = msgspec.json.decode(request.content or b"{}")
     for name in _in_body(operation, paging.name):
         value = value.get(name) if isinstance(value, dict) else None
-    return value if isinstance(value, int) else None
+    text = as_text(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+    return int(text) if NUMBER.fullmatch(text) else None
 
 
 def secret_parameters(provider: Provider) -> frozenset[str]:
@@ -83,7 +84,7 @@ def as_value(cursor: str) -> str | int | float:
     """What goes into a JSON body for a cursor: a number stays a number. Text that reads as one stands in quotes."""
     try:
         value = msgspec.json.decode(cursor)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return cursor
     return value if isinstance(value, str | int | float) and not isinstance(value, bool) else cursor
 

@@ -8,6 +8,8 @@ from typing import Any
 from sidecar.core.values import Pairs, Refused, as_text, no_controls, of_base64, pairs
 from sidecar.provider import Parameter
 
+MOST_PARTS = 1_000  # each costs time to write, and to read
+
 Files = list[tuple[str, str, bytes]]
 
 
@@ -25,6 +27,8 @@ def parts_of(fields: Sequence[Parameter], values: Mapping[str, Any]) -> tuple[Pa
             files += _files(parameter, name, value, values)
         else:
             texts += pairs(name, parameter.style, value)
+    if len(texts) + len(files) > MOST_PARTS:
+        raise Refused(fields[0].name, f"a multipart body has at most {MOST_PARTS:,} parts")
     return texts, files
 
 

@@ -14,6 +14,7 @@ WHY_STOPPED = {
     Reason.SHUTTING_DOWN: "the sidecar shuts down and could not finish this call in time: it ended",
     Reason.BEFORE_SEND: "the deadline passed",
 }
+PLAIN_JSON = Success(body=b"").content_type
 NO_WORD = 16  # characters; a password may be a word that answers hold, a key or token is longer
 
 
@@ -122,6 +123,8 @@ def echoing(success: Success, secrets: Hidden, proofs: Hidden, title: str, side_
         where = "into the cursor of the next page"
     elif proofs.stand_in(success.body):
         where = "into its answer"
+    elif success.content_type != PLAIN_JSON and proofs.stand_in(success.content_type.encode()):
+        where = "into its answer's content type"
     else:
         return None
     return Failure(

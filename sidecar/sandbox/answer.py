@@ -98,7 +98,7 @@ class Offline:
         for operation in matching:
             found = list(self._problems(operation, request, credential))
             if not found:
-                return self._first_success(operation)
+                return self._first_success(operation, request)
             problems += [f"{operation.name}: {problem}" for problem in found]
         return _wrong(400, "; ".join(problems), matching[0].name)
 
@@ -106,6 +106,7 @@ class Offline:
         """What makes the request none of this operation."""
         known = {".".join(item.wire) for item in operation.parameters if item.place == "query"}
         known |= {f"{name}[]" for name in known} | operation.fact.fixed.query.keys()
+        in_brackets = {".".join(item.wire) for item in operation.parameters if item.style == "brackets"}
         if credential.place == "query":
             known.add(credential.name)
         match operation.fact.paging:
@@ -114,19 +115,36 @@ class Offline:
             case CursorPaging() | OffsetPaging() | PagePaging() as paging if paging.place == "query":
                 known.add(paging.name)
         given = {name for name, _ in request.query}
-        for name in sorted(given - known):
+        for name in sorted(name for name in given - known if name.partition("[")[0] not in in_brackets):
             yield f"query parameter {name!r} is not one of it"
         yield from _missing(operation, "query", given)
         yield from _other_query(operation, request)
         yield from _body_problems(operation, request)
 
-    def _first_success(self, operation: Operation) -> Given:
+    def _first_success(self, operation: Operation, request: Seen) -> Given:
         successes = [case for case in self.cases if case.operation == operation.name and succeeds(case)]
         if not successes:
             return _wrong(404, f"no case of {operation.name} succeeds", operation.name)
-        # A plain one before those of mended failures, a first page before a later one.
-        case = min(successes, key=lambda case: (len(case.exchanges), case.cursor is not None))
+        # A plain one before those of mended failures; of pages the first, and the last for whoever asks for a further
+        # one: a listing comes to its end.
+        if self._asks_further(operation, request):
+            case = min(successes, key=lambda case: (case.expect.next_cursor is not None, len(case.exchanges)))
+        else:
+            case = min(successes, key=lambda case: (len(case.exchanges), case.cursor is not None))
         return Given(case.exchanges[-1].response, None, operation.name, case.name)
+
+    def _asks_further(self, operation: Operation, request: Seen) -> bool:
+        """Whether the request has what a page's cursor is sent as."""
+        paging, given = operation.fact.paging, {name for name, _ in request.query}
+        match paging:
+            case None:
+                return False
+            case LinkPaging():
+                return bool(given & self.page_names)
+            case _ if paging.place == "query":
+                return paging.name in given
+        body = _body(operation, request, "json")
+        return body is not None and dig(body, paging.name) is not None
 
     def _refuse(self) -> Given:
         """The provider's own refusal of a credential where a case knows it."""

@@ -312,3 +312,19 @@ def test_a_code_is_no_name_of_a_secret(code: str, said: str, told: str) -> None:
     assert found.code == code
     assert found.detail.startswith(f"the token endpoint answered 400: {told}")
     assert "hunter" not in found.detail
+
+
+def test_where_a_token_endpoint_redirects_to_is_told_without_secrets() -> None:
+    """Short, too: a host is a stranger's word as any other."""
+    for host in ("hunter2hunter2.evil.example", "x" * 5_000):
+        found = read(oauth(), 302, {"location": f"https://{host}/"}, b"", NOW, None, ["hunter2hunter2"])
+        assert isinstance(found, Refused)
+        assert "hunter" not in found.detail
+        assert len(found.detail) < 500
+
+
+def test_a_grants_end_is_read_before_secrets_are_cut_out() -> None:
+    """A secret that is a word of the code does not keep the grant alive."""
+    found = read(oauth(), 400, {}, b'{"error": "invalid_grant"}', NOW, None, ["grant"])
+    assert isinstance(found, Refused)
+    assert found.final

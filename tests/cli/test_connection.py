@@ -125,9 +125,13 @@ def test_only_basic_has_an_empty_field(monkeypatch: pytest.MonkeyPatch) -> None:
         assert stderr.getvalue().count(b"Acme key: ") == 2
 
 
-def test_a_connection_that_is_there_keeps_its_server(beside: Command) -> None:
-    """A new secret for it is given as a hint says, without naming again where it is."""
-    words = ["connection", "import", "acme", "-c", "moved-in", "--no-verify", "--from-env", "ACME", "--json"]
+@pytest.mark.parametrize("provider", ["acme", "github"])
+def test_a_connection_that_is_there_keeps_its_server(beside: Command, provider: str) -> None:
+    """A new secret for it is given as a hint says, without naming again where it is: it goes to no other server, also
+    where the provider has one of its own.
+    """
+    words = ["connection", "import", provider, "-c", "moved-in", "--no-verify", "--from-env", "ACME", "--json"]
+    words += ["--kind", "bearer"]
     named = beside(*words, "--base-url", "https://acme.example/team", env={"ACME": "one"})
     assert (named.exit_code, said(named)["base_url"]) == (0, "https://acme.example/team")
     again = beside(*words, env={"ACME": "two"})

@@ -285,6 +285,33 @@ def test_an_answer_without_content_needs_no_ok() -> None:
     assert succeeded(204, b"", of=SLACKISH).body == b"null"
 
 
+@pytest.mark.parametrize(
+    ("status", "kind", "reason", "side_effect"),
+    [
+        (504, "text/plain", Reason.PROVIDER_5XX, SideEffect.UNKNOWN),
+        (503, "text/plain", Reason.PROVIDER_UNAVAILABLE, SideEffect.NONE),
+        (400, "text/plain", Reason.PROVIDER_RATE_LIMITED, SideEffect.NONE),
+        (504, "application/json", Reason.PROVIDER_RATE_LIMITED, SideEffect.NONE),
+    ],
+)
+def test_a_gateways_words_are_not_the_providers(
+    status: int, kind: str, reason: Reason, side_effect: SideEffect
+) -> None:
+    """A rule by message alone means what the provider says; a plain text of a failing server may be anybody's, and a
+    write that was perhaps done is not sent again for it. A rule that names the status means whoever says it.
+    """
+    rules = [
+        {"reason": "PROVIDER_UNAVAILABLE", "status": [503], "message": "rate limit"},
+        {"reason": "PROVIDER_RATE_LIMITED", "message": "rate limit"},
+    ]
+    of = provider(errors={"message": ["message"], "rules": rules})
+    said = "upstream timed out after rate limit layer"
+    content: object = said if kind == "text/plain" else {"message": said}
+    told = failed(status, content, {"content-type": kind}, operation="items.create", of=of)
+    assert (told.reason, told.side_effect) == (reason, side_effect)
+    assert said in told.detail
+
+
 def test_a_rule_meets_each_of_several_codes() -> None:
     """A provider that lists its errors: the rule for one of them counts."""
     rules = [{"reason": "PROVIDER_NOT_FOUND", "code": ["gone", "missing"]}]

@@ -157,7 +157,9 @@ def test_a_cursor_lies_in_a_body_where_an_input_of_that_name_would(
     assert msgspec.json.decode(changed.content) == after
 
 
-@pytest.mark.parametrize("value", [2, 2**70, 1.5, "2", "1.5", "abc", '"abc"', "true", "null", "[1]", "{", "é"])
+@pytest.mark.parametrize(
+    "value", [2, 2**70, 1.5, "2", "1.5", "abc", '"abc"', "true", "null", "[1]", "{", "é", "[" * 5_000]
+)
 def test_a_cursor_comes_back_into_a_body_as_the_provider_wrote_it(value: object) -> None:
     """A number stays a number, and text that reads as one stays text: a typed variable takes nothing else."""
     assert isinstance(IN_BODY.fact.paging, CursorPaging)
@@ -213,4 +215,7 @@ def test_a_page_may_be_asked_for_in_a_body() -> None:
     assert msgspec.json.decode(second.content) == {"query": {"title": "a", "page": {"number": 2}}}
     assert asked_for(made, second) == 2
     assert asked_for(made, Request("POST", "https://x.example/")) is None
+    for written, number in ((b"3.0", 3), (b'"4"', 4), (b"5e0", 5), (b"true", None), (b"1.5", None), (b"[]", None)):
+        body = b'{"query":{"page":{"number":' + written + b"}}}"
+        assert asked_for(made, Request("POST", "https://x.example/", (), body)) == number
     assert isinstance(with_page(made, first, "x", NOTHING), Failure)

@@ -378,6 +378,12 @@ def test_a_multipart_body_has_texts_and_files() -> None:
     assert parts(request) == [("kind", None, b"a"), ("note", None, b"hi"), ("file", "a.bin", b"\x00\xff")]
 
 
+def test_a_multipart_body_has_so_many_parts_at_most() -> None:
+    """Each costs time; a crowd of empty ones in one message would stop all that runs here."""
+    assert len(parts(rendered(MULTIPART, {"note": ["x"] * 998, "field": "f"}))) == 999
+    refused(MULTIPART, {"note": ["x"] * 1_001, "field": "f"})
+
+
 def test_the_same_call_gives_the_same_bytes() -> None:
     """A retry sends exactly what was sent before."""
     values = {"note": "hi", "content": encoded(b"x"), "field": "f"}

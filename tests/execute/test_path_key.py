@@ -10,7 +10,7 @@ import httpx
 import msgspec
 import pytest
 
-from sidecar.model import Failure, Reason
+from sidecar.model import Failure, Reason, SideEffect
 from sidecar.wire.request import decode_cursor
 from tests.build import BASE, GET_ITEM, provider
 from tests.execute.house import OK, Connections, House, credential
@@ -152,3 +152,29 @@ async def test_no_url_of_an_answer_is_kept() -> None:
     for url in (f"{BASE}/bot{KEY}/items?page=77", f"{BASE}/bot{KEY}/elsewhere"):
         urlsplit(url)
     assert urlsplit.cache_info().hits == known  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("place", [f"{BASE}/botk3y-9f8e7d6c/items/7", "../../botk3y-9f8e7d6c/file"])
+async def test_a_short_key_is_in_no_place_that_is_told(place: str) -> None:
+    """Where all that is told is a URL nothing of a credential belongs, however short it is."""
+    taken = GET_ITEM | {"returns": "location"}
+    here = house(httpx.Response(201, headers={"location": place}), operations={"items.get": taken}, key="k3y-9f8e7d6c")
+    ended = await here.run("items.get")
+    assert isinstance(ended.outcome, Failure)
+    assert ended.outcome.reason is Reason.BAD_PROVIDER_RESPONSE
+    assert "k3y-9f8e7d6c" not in shown(here, ended)
+
+
+async def test_a_key_in_a_content_type_is_not_handed_on() -> None:
+    """It goes with the reply as the body does."""
+    taken = GET_ITEM | {"returns": "bytes"}
+    answer = httpx.Response(200, content=b"x", headers={"content-type": f"text/{KEY}"})
+    ended = await house(answer, operations={"items.get": taken}).run("items.get")
+    assert isinstance(ended.outcome, Failure)
+
+
+async def test_a_url_that_is_too_long_with_its_key_was_not_sent() -> None:
+    """A key that makes of every character three: a defect of ours perhaps, but nothing was done."""
+    here = house(OK, key="/" * 30_000)
+    failure = await here.failure("items.get")
+    assert (failure.side_effect, sent(here)) == (SideEffect.NONE, [])

@@ -27,9 +27,30 @@ ROWS = (
     Row(
         promise="Of several places one that names an error is enough.",
         file="sidecar/core/success.py",
-        good="return all(item in NOTHING for item in each)",
-        bad="return any(item in NOTHING for item in each)",
+        good="    return all(_is_nothing(item, rest) for item in",
+        bad="    return any(_is_nothing(item, rest) for item in",
         tests=(f"{SUCCESS}::test_of_several_places_none_is_none_but_empty_ones",),
+    ),
+    Row(
+        promise="An error told in one word, where a list of them is due, is one.",
+        file="sidecar/core/success.py",
+        good="        return False  # an error told in one word, where a list of them is due",
+        bad="        return True",
+        tests=(f"{SUCCESS}::test_of_several_places_none_is_none_but_empty_ones",),
+    ),
+    Row(
+        promise="What a gateway says in plain words makes no refusal of a provider's own rule.",
+        file="sidecar/core/outcome.py",
+        good="    if status >= 500 and is_plain(headers):  # noqa: PLR2004",
+        bad="    if status >= 600 and is_plain(headers):  # noqa: PLR2004",
+        tests=("tests/core/test_outcome.py::test_a_gateways_words_are_not_the_providers",),
+    ),
+    Row(
+        promise="A short key, too, is not told in the place that an answer leads to.",
+        file="sidecar/attempt.py",
+        good='unsaid = proof.secrets.long if run.operation.fact.returns == "location" else proof.proofs',
+        bad="unsaid = proof.proofs",
+        tests=("tests/execute/test_path_key.py::test_a_short_key_is_in_no_place_that_is_told",),
     ),
     Row(
         promise="The test that failed says the code, before the paths of `errors`.",

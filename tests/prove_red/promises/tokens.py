@@ -27,8 +27,8 @@ ROWS = (
     Row(
         promise="What a failing server says ends no grant.",
         file=ANSWER,
-        good="final=status in REFUSALS and status not in UNDECIDED and code in answer.final_errors",
-        bad="final=code in answer.final_errors",
+        good="final=status in REFUSALS and status not in UNDECIDED and named in answer.final_errors",
+        bad="final=named in answer.final_errors",
         tests=(f"{ANSWERS}::test_when_a_grant_is_gone",),
     ),
     Row(
