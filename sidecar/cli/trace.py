@@ -110,6 +110,8 @@ async def follow(nats: Session, where: str, started: Callable[[], None], *, as_j
             arrivals.send_nowait(message.data)
         except anyio.WouldBlock:
             dropped += 1
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            pass  # nobody reads on: the end is near
 
     with arrivals, events:
         await nats.bus.subscribe(f"{where}.*", hand_over)

@@ -6,9 +6,15 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from sidecar.cli.session import Session
+from sidecar.cli.trace import follow
+from sidecar.ports import Message
 from tests.cli.conftest import Command, Served
 
 PATIENCE = 40
@@ -113,3 +119,24 @@ def test_following_for_somebody_who_reads_no_further(served: Served, beside: Com
             assert tail.stderr.read() == ""
         finally:
             tail.kill()
+
+
+@pytest.mark.anyio
+async def test_what_comes_while_it_ends_is_no_fault() -> None:
+    """Between the first word that nobody reads and the end of the subscription."""
+    handed: list[Callable[[Message], None]] = []
+
+    class Bus:
+        async def subscribe(self, subject: str, callback: Callable[[Message], None]) -> None:
+            handed.append(callback)
+
+        async def round_trip(self, timeout: float) -> None:
+            """Nothing is on the way."""
+
+    def closed() -> None:
+        raise BrokenPipeError
+
+    nats = cast("Session", SimpleNamespace(bus=Bus()))
+    with pytest.raises(BrokenPipeError):
+        await follow(nats, "sidecar.trace", closed, as_json=True)
+    handed[0](cast("Message", SimpleNamespace(data=b"{}")))
