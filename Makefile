@@ -9,7 +9,7 @@ export SHARED
 # Test processes beside each other. More than cores, and tests that give others a time to answer in would fail of it.
 WORKERS ?= 2
 
-.PHONY: permissions demo test check lint types contracts schemas real real-auth chaos deaths drain-test rotate-test bench-quick durability image-test sim prove-red lock clean
+.PHONY: permissions properties demo test check lint types contracts schemas real real-auth chaos deaths drain-test rotate-test bench-quick durability image-test sim prove-red lock clean
 
 demo: $(VENV)/ready  ## everything on this machine, no account needed (KEEP=1 leaves it running)
 	@$(BIN)/python -m sidecar.sandbox.demo
@@ -65,6 +65,9 @@ image-test: $(VENV)/ready  ## build, lint and run the image, render and check th
 
 sim: $(VENV)/ready  ## ten thousand simulated worlds: faults, lost answers, dying processes, and every promise looked at (SEEDS=n)
 	$(BIN)/python -m tests.sim.run --seeds $(or $(SEEDS),10000)
+
+properties: $(VENV)/ready  ## every property with thirty times the examples, and new ones each time
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m hypothesis --hypothesis-profile=long --timeout 900
 
 prove-red: $(VENV)/ready  ## plant a bug against each promise in a copy of the tree, and see its test fail
 	$(BIN)/python -m tests.prove_red

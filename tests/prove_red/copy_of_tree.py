@@ -50,7 +50,8 @@ class Copy:
         self.folder = folder
         # Compiled files are checked against their source's hash, and none is written: a bug of the same length, planted
         # within the second, is seen.
-        self._environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        options = {"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_ADDOPTS": "--hypothesis-profile=random"}
+        self._environment = {**os.environ, "PYTHONPATH": str(folder), **options}
 
     def prove_ours(self, package: str) -> None:
         """Raises NotOurs unless Python, started anywhere, finds the package in this copy."""
