@@ -67,7 +67,7 @@ sim: $(VENV)/ready  ## ten thousand simulated worlds: faults, lost answers, dyin
 	$(BIN)/python -m tests.sim.run --seeds $(or $(SEEDS),10000)
 
 properties: $(VENV)/ready  ## every property with thirty times the examples, and new ones each time
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m hypothesis --hypothesis-profile=long --timeout 900
+	PROPERTIES=long $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m hypothesis --timeout 900
 
 prove-red: $(VENV)/ready  ## plant a bug against each promise in a copy of the tree, and see its test fail
 	$(BIN)/python -m tests.prove_red

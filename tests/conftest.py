@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import settings
 
@@ -10,7 +12,7 @@ from hypothesis import settings
 settings.register_profile("steady", deadline=None, print_blob=True, derandomize=True)
 settings.register_profile("random", deadline=None, print_blob=True)
 settings.register_profile("long", deadline=None, print_blob=True, max_examples=3_000)
-settings.load_profile("steady")
+settings.load_profile(os.environ.get("PROPERTIES", "steady"))
 
 pytest_plugins = ["tests.fixtures_nats"]
 

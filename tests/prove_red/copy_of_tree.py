@@ -50,7 +50,7 @@ class Copy:
         self.folder = folder
         # Compiled files are checked against their source's hash, and none is written: a bug of the same length, planted
         # within the second, is seen.
-        options = {"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_ADDOPTS": "--hypothesis-profile=random"}
+        options = {"PYTHONDONTWRITEBYTECODE": "1", "PROPERTIES": "random"}
         self._environment = {**os.environ, "PYTHONPATH": str(folder), **options}
 
     def prove_ours(self, package: str) -> None:
